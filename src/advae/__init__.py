@@ -1,0 +1,1 @@
+"""Find the rows of a table that are not normal, and say why."""
