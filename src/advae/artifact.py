@@ -1,0 +1,139 @@
+"""One file holds a detector: arrays, settings, table schema, thresholds, golden rows. No code."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.random as jr
+import numpy as np
+
+from advae import scoring, tensorfile
+from advae.checkpoint import named_leaves, replace_leaves
+from advae.config import Config
+from advae.detector import Detector, Threshold, TrainingSummary
+from advae.errors import AdVAEError, ModelFileError
+from advae.networks import AdVAE, Sizes, initialise_members
+from advae.table import TableEncoder
+from advae.training import stream
+
+FORMAT_VERSION = 1
+GOLDEN_ROWS = 4
+GOLDEN_TOLERANCE = 1e-4
+"""Relative. Machines differ in the last bits of a float32 sum, by far less than this."""
+
+_KIND = "model"
+
+
+def save(detector: Detector, path: str | Path) -> None:
+    """Write a detector to one file, the same bytes for the same detector.
+
+    The file holds no training row, only scores and column statistics. It is written under another
+    name and renamed, so ``path`` is never half a model.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    sizes = detector.model.encoder.layers[0].weight.shape
+    key = stream(detector.config.seed, "golden rows")
+    golden = np.asarray(jr.uniform(key, (GOLDEN_ROWS, sizes[-2])))
+    record = {
+        "kind": _KIND,
+        "format_version": FORMAT_VERSION,
+        "config": detector.config.to_json(),
+        "table": detector.table.to_json(),
+        "threshold": asdict(detector.threshold),
+        "summary": asdict(detector.summary),
+        "ignored": list(detector.ignored),
+    }
+    arrays = {f"model.{name}": array for name, array in named_leaves(detector.model).items()} | {
+        "latent_noise": detector.latent_noise,
+        "training_scores": detector.training_scores,
+        "calibration_scores": detector.calibration_scores,
+        "golden_rows": golden,
+        "golden_scores": scoring.score_rows(detector.model, detector.latent_noise, golden).score,
+    }
+    tensorfile.write(Path(path), record, arrays)
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """Return what a model file says about itself, without running or loading anything.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, of a later version, or not a model.
+    """
+    record = tensorfile.read_record(Path(path), _KIND)
+    _check_version(record, Path(path))
+    return record
+
+
+def load(path: str | Path) -> Detector:
+    """Read a detector and check it: version, checksum, shapes, and scores of the golden rows.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, altered, of a later version, not a model, or does not
+        score as it did where it was written.
+    """
+    path = Path(path)
+    record, arrays = tensorfile.read(path, _KIND)
+    _check_version(record, path)
+    try:
+        detector = _detector(record, arrays, path)
+        golden, wanted = arrays["golden_rows"], arrays["golden_scores"]
+        found = scoring.score_rows(detector.model, detector.latent_noise, golden).score
+    except (AdVAEError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"{path} is damaged: {error}; restore it or fit again") from None
+    if not np.allclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7):
+        raise ModelFileError(
+            f"{path} does not give the scores it gave where it was written "
+            f"({found.tolist()} instead of {wanted.tolist()}): do not use it on this machine"
+        )
+    return detector
+
+
+def _check_version(record: dict[str, Any], path: Path) -> None:
+    found = record.get("format_version")
+    if not isinstance(found, int) or found < 1:
+        raise ModelFileError(f"{path} has no valid format version; restore it or fit again")
+    if found > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}; "
+            "upgrade advae"
+        )
+
+
+def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> Detector:
+    config = Config.from_json(record["config"])
+    table = TableEncoder.from_json(record["table"])
+    sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
+    template: AdVAE = jax.eval_shape(
+        lambda: initialise_members(sizes, config.members, stream(0, "initial weights"))
+    )
+    weights = {
+        name.removeprefix("model."): array
+        for name, array in arrays.items()
+        if name.startswith("model.")
+    }
+    noise = arrays["latent_noise"]
+    if noise.ndim != 2 or noise.shape[1] != sizes.latent or not len(noise):
+        raise ModelFileError(f"{path} is damaged: latent_noise has shape {noise.shape}")
+    summary = record["summary"]
+    return Detector(
+        config=config,
+        table=table,
+        model=replace_leaves(template, weights, path),
+        latent_noise=noise,
+        training_scores=arrays["training_scores"],
+        calibration_scores=arrays["calibration_scores"],
+        threshold=Threshold(**record["threshold"]),
+        summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
+        ignored=tuple(record["ignored"]),
+    )

@@ -1,0 +1,209 @@
+"""Settings of a detector: one frozen record, its two presets, every check, to and from JSON."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+from advae.errors import ConfigError
+
+Preset = Literal["default", "paper"]
+VariantName = Literal["adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"]
+Schedule = Literal["constant", "cosine"]
+Sampling = Literal["random", "sobol"]
+ThresholdMethod = Literal["kde", "conformal"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a variant trains with.
+
+    ``generator_discriminates`` and ``encoder_discriminates``: whether the margin and re-encoding
+    terms of step 1 and step 2 act. ``stochastic``: whether latent variables are sampled.
+    """
+
+    generator_discriminates: bool
+    encoder_discriminates: bool
+    stochastic: bool = True
+
+    @property
+    def transforms(self) -> bool:
+        """Whether the Gaussian transformer takes part."""
+        return self.generator_discriminates or self.encoder_discriminates
+
+
+VARIANTS: dict[VariantName, Variant] = {
+    "adVAE": Variant(True, True),
+    "E-adVAE": Variant(False, True),
+    "G-adVAE": Variant(True, False),
+    "VAE": Variant(False, False),
+    "AE": Variant(False, False, stochastic=False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a detector; the defaults are those of the ``default`` preset.
+
+    Parameters
+    ----------
+    variant
+        ``"adVAE"``; ``"E-adVAE"``, only the encoder discriminates; ``"G-adVAE"``, only the
+        generator; ``"VAE"``, neither; ``"AE"``, no sampling and no KLD either.
+    hidden
+        Hidden width h, at least 1; None is floor(d / 2), the paper's.
+    latent
+        Latent size k, at least 1; None is max(2, round(d / 3)). Never more than d when
+        ``latent_at_most_columns``.
+    latent_at_most_columns
+        Reduce ``latent`` to d on narrow tables.
+    lambda_
+        Weight of KLD(q) in step 2 and of KLD(q || q_T) in step 1, at least 0.
+    gamma
+        Weight of the discrimination terms in latent space, at least 0.
+    margin_x
+        m_x: wanted squared error between the two reconstructions, in encoded units.
+    margin_z
+        m_z: wanted KLD of what the encoder should reject, in nats.
+    iterations
+        Training iterations, each one step 1 and one step 2.
+    batch_size
+        Rows of a batch, drawn with replacement.
+    learning_rate
+        Of Adam, above 0.
+    schedule
+        ``"constant"``, or ``"cosine"`` from ``learning_rate`` to 0 over the iterations.
+    points
+        Latent noise vectors of the score, L.
+    sampling
+        ``"sobol"``: scrambled Sobol points mapped to normal quantiles; ``"random"``:
+        pseudo-random draws, the paper's.
+    members
+        Networks of the ensemble; the score is the mean of the members' scores.
+    threshold
+        ``"conformal"``: split-conformal quantile of calibration rows held out of training, KDE
+        where there are too few rows; ``"kde"``: quantile of a kernel density of the training
+        scores, equations (13) to (16).
+    calibration
+        Share of the normal rows held out for the conformal threshold, in (0, 1).
+    alpha
+        Share of normal rows that may be flagged, in (0, 1).
+    seed
+        Origin of all randomness, in [0, 2**63).
+    """
+
+    variant: VariantName = "adVAE"
+    hidden: int | None = 128
+    latent: int | None = 32
+    latent_at_most_columns: bool = True
+    lambda_: float = 0.01
+    gamma: float = 0.001
+    margin_x: float = 2.0
+    margin_z: float = 40.0
+    iterations: int = 8_000
+    batch_size: int = 128
+    learning_rate: float = 0.001
+    schedule: Schedule = "cosine"
+    points: int = 32
+    sampling: Sampling = "sobol"
+    members: int = 1
+    threshold: ThresholdMethod = "conformal"
+    calibration: float = 0.2
+    alpha: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
+        for name, (low, high) in _COUNTS.items():
+            value = getattr(self, name)
+            if value is None and name in ("hidden", "latent"):
+                continue
+            is_count = isinstance(value, int) and not isinstance(value, bool)
+            _check(
+                name, value, is_count and low <= value <= high, f"a whole number, {low} to {high}"
+            )
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and math.isfinite(value)
+            _check(name, value, is_number and value >= 0, "a finite number, at least 0")
+        _check("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
+        for name in ("alpha", "calibration"):
+            value = getattr(self, name)
+            is_share = isinstance(value, float) and 0 < value < 1
+            _check(name, value, is_share, "a share between 0 and 1, both excluded")
+
+    @classmethod
+    def preset(cls, name: Preset, **changes: Any) -> Self:
+        """Return a preset with some settings changed.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown preset or setting, or a value outside its range.
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"preset is {name!r}; expected one of {tuple(PRESETS)}")
+        return cls.from_json(PRESETS[name] | changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> Self:
+        """Return the settings that ``to_json`` gave; settings left out have their defaults.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown setting, or a value outside its range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(settings.keys() - known)
+        if unknown:
+            raise ConfigError(f"unknown setting {unknown[0]!r}; known are {sorted(known)}")
+        return cls(**settings)
+
+    def network_sizes(self, columns: int) -> tuple[int, int]:
+        """Return (hidden width, latent size) for rows of ``columns`` encoded columns."""
+        hidden = self.hidden if self.hidden is not None else max(1, columns // 2)
+        latent = self.latent if self.latent is not None else max(2, round(columns / 3))
+        return hidden, min(latent, columns) if self.latent_at_most_columns else latent
+
+
+def _check(name: str, value: object, valid: bool, expected: str) -> None:
+    if not valid:
+        raise ConfigError(f"{name} is {value!r}; expected {expected}")
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "variant": get_args(VariantName),
+    "schedule": get_args(Schedule),
+    "sampling": get_args(Sampling),
+    "threshold": get_args(ThresholdMethod),
+}
+_COUNTS = {
+    "hidden": (1, 65_536),
+    "latent": (1, 16_384),
+    "iterations": (1, 10**9),
+    "batch_size": (1, 10**6),
+    "points": (1, 2**20),
+    "members": (1, 1024),
+    "seed": (0, 2**63 - 1),
+}
+_NUMBERS = ("lambda_", "gamma", "margin_x", "margin_z", "learning_rate")
+
+PRESETS: dict[Preset, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "hidden": None,
+        "latent": None,
+        "latent_at_most_columns": False,
+        "iterations": 20_000,
+        "schedule": "constant",
+        "points": 1000,
+        "sampling": "random",
+        "threshold": "kde",
+    },
+}

@@ -1,0 +1,237 @@
+"""A fitted detector of anomalous rows: table encoder, networks, latent noise and threshold."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+
+from advae import scoring
+from advae._types import HostMatrix
+from advae.config import Config, ThresholdMethod
+from advae.errors import InputError
+from advae.explain import Explanation, top_reasons
+from advae.frames import as_frame
+from advae.networks import AdVAE
+from advae.table import TableEncoder
+from advae.threshold import p_values
+
+BATCH_ROWS = 65_536
+"""Rows held at a time while a longer table is scored."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score above which a row is an anomaly, and where it comes from.
+
+    Parameters
+    ----------
+    method
+        ``"conformal"`` or ``"kde"``.
+    alpha
+        Share of normal rows that may be flagged, in (0, 1).
+    value
+        The score; a row is an anomaly when its score is strictly above.
+    """
+
+    method: ThresholdMethod
+    alpha: float
+    value: float
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What is worth keeping of a training.
+
+    Parameters
+    ----------
+    rows
+        Rows that trained the networks.
+    calibration_rows
+        Rows held out for the conformal threshold.
+    history
+        ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
+    notes
+        Sentences that the user should read.
+    versions
+        Of advae and of the libraries that the numbers depend on.
+    """
+
+    rows: int
+    calibration_rows: int
+    history: dict[str, list[float]]
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A model of normal rows that scores, flags and explains new ones.
+
+    Make one with ``fit_detector`` or ``load``. Scores are squared errors in units of the columns'
+    training ranges, at least 0, higher = more anomalous; a score depends on nothing but the row
+    and the model.
+
+    Parameters
+    ----------
+    config
+        The settings it was fitted with.
+    table
+        Turns the user's columns into encoded ones and back.
+    model
+        The networks; leaves have a leading member axis.
+    latent_noise
+        Noise vectors shared by all rows, shape (points, latent).
+    training_scores
+        Scores of the training rows (a sample of them in a large table), ascending.
+    calibration_scores
+        Scores of the calibration rows, ascending; empty without calibration.
+    threshold
+        The threshold in use.
+    summary
+        What is worth keeping of the training.
+    ignored
+        Columns of the training table that were neither learned nor lost.
+    """
+
+    config: Config
+    table: TableEncoder
+    model: AdVAE
+    latent_noise: Float[np.ndarray, "points latent"]
+    training_scores: Float[np.ndarray, "training_rows"]
+    calibration_scores: Float[np.ndarray, "calibration_rows"]
+    threshold: Threshold
+    summary: TrainingSummary
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def reference_scores(self) -> Float[np.ndarray, "reference_rows"]:
+        """The normal scores that p-values compare with: calibration rows where there are any."""
+        return self.calibration_scores if len(self.calibration_scores) else self.training_scores
+
+    def with_threshold(self, threshold: Threshold) -> "Detector":
+        """Return the same detector with another threshold."""
+        return replace(self, threshold=threshold)
+
+    def anomaly_score(self, data: Any) -> Float[np.ndarray, "rows"]:
+        """Return the score of each row, float64, shape (rows,), at least 0; equation (12).
+
+        Parameters
+        ----------
+        data
+            A table with the training columns, in any order; see ``frames.as_frame``.
+
+        Raises
+        ------
+        InputError
+            For a missing column or a value that cannot be read.
+        """
+        frame = as_frame(data)
+        parts = [
+            self._score(self.table.transform(batch, first_row=first))[0]
+            for first, batch in _batches(frame)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def is_anomaly(self, data: Any) -> Bool[np.ndarray, "rows"]:
+        """Return whether each row's score is strictly above the threshold, shape (rows,)."""
+        return self.anomaly_score(data) > self.threshold.value
+
+    def p_value(self, data: Any) -> Float[np.ndarray, "rows"]:
+        """Return for each row the share of normal rows that score at least as high, in (0, 1]."""
+        return p_values(self.reference_scores, self.anomaly_score(data))
+
+    def explain(self, data: Any) -> Explanation:
+        """Return what each original column adds to each row's score, and the value expected.
+
+        Raises
+        ------
+        InputError
+            For a missing column or a value that cannot be read.
+        """
+        frame = as_frame(data)
+        return self._explain(self.table.transform(frame))
+
+    def score_batches(
+        self, batches: Iterable[pl.DataFrame], *, keep: Sequence[str] = (), explain: int = 0
+    ) -> Iterator[pl.DataFrame]:
+        """Score a stream of frames, one at a time.
+
+        Parameters
+        ----------
+        batches
+            Frames with the training columns, in any order.
+        keep
+            Columns to carry along.
+        explain
+            How many of the columns that contributed most to name, with their contribution, the
+            observed and the expected value; 0 names none.
+
+        Yields
+        ------
+        For each frame one with ``row`` (position in the stream, from 0), the kept columns,
+        ``anomaly_score``, ``is_anomaly`` and ``p_value``, and for each k up to ``explain``
+        ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
+
+        Raises
+        ------
+        InputError
+            For a missing or clashing column, or a value that cannot be read.
+        """
+        first = 0
+        for frame in batches:
+            encoded = self.table.transform(frame, first_row=first)
+            if explain:
+                explanation = self._explain(encoded)
+                scores, reasons = explanation.score, top_reasons(explanation, frame, explain)
+            else:
+                scores, reasons = self._score(encoded)[0], pl.DataFrame()
+            scored = pl.DataFrame(
+                {
+                    "anomaly_score": scores,
+                    "is_anomaly": scores > self.threshold.value,
+                    "p_value": p_values(self.reference_scores, scores),
+                }
+            )
+            kept = _kept(frame, keep, ("row", *scored.columns, *reasons.columns))
+            rows = pl.Series("row", np.arange(first, first + frame.height))
+            yield pl.DataFrame([rows, *kept, *scored, *reasons])
+            first += frame.height
+
+    def _score(
+        self, encoded: HostMatrix
+    ) -> tuple[Float[np.ndarray, "rows"], Float[np.ndarray, "rows width"], HostMatrix]:
+        """Return the scores, what each encoded column adds, and the expected encoded rows."""
+        varied = self.table.network_width
+        scored = scoring.score_rows(self.model, self.latent_noise, encoded[:, :varied])
+        # NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
+        # otherwise. They bypass the networks, which could learn nothing of them, and add their
+        # square: on rows like training's the score is the paper's.
+        fixed = np.square(encoded[:, varied:], dtype=np.float64)
+        contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
+        expected = np.concatenate([scored.expected, np.zeros_like(encoded[:, varied:])], axis=1)
+        return scored.score.astype(np.float64) + fixed.sum(axis=1), contributions, expected
+
+    def _explain(self, encoded: HostMatrix) -> Explanation:
+        score, contributions, expected = self._score(encoded)
+        return Explanation(score, self.table.group(contributions), self.table.decode(expected))
+
+
+def _batches(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    for first in range(0, frame.height, BATCH_ROWS):
+        yield first, frame.slice(first, BATCH_ROWS)
+
+
+def _kept(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:
+    for name in keep:
+        if name not in frame.columns:
+            raise InputError(
+                f"column {name!r}, to be kept, is not in the data; it has {frame.columns}"
+            )
+        if name in taken:
+            raise InputError(
+                f"column {name!r} cannot be kept: the output has a column of that name; rename it"
+            )
+    return [frame[name] for name in dict.fromkeys(keep)]

@@ -1,0 +1,200 @@
+"""From a table of normal rows to a detector."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int
+
+from advae import checkpoint as checkpoints
+from advae import scoring, training
+from advae._types import HostMatrix
+from advae.config import Config
+from advae.detector import Detector, Threshold, TrainingSummary
+from advae.errors import InputError
+from advae.frames import as_frame
+from advae.networks import Sizes
+from advae.table import TableEncoder
+from advae.threshold import conformal_threshold, kde_threshold
+from advae.training import Snapshot
+
+CHECKPOINT_SECONDS = 2.0
+"""Least time between two checkpoints."""
+
+LARGEST_REFERENCE = 20_000
+"""Most training rows whose scores are kept for the threshold; a larger table is sampled."""
+
+OnBlock = Callable[[Snapshot], None]
+
+
+def fit_detector(
+    data: Any,
+    config: Config | None = None,
+    *,
+    hashed: Collection[str] = (),
+    ignored: Collection[str] = (),
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    on_block: OnBlock | None = None,
+) -> Detector:
+    """Learn what normal rows look like.
+
+    Parameters
+    ----------
+    data
+        Normal rows, at least two different ones; see ``frames.as_frame``.
+    config
+        Settings; the ``default`` preset when None. The same data and settings give the same
+        detector, bit for bit, on one machine.
+    hashed
+        Text columns with many values, to be hashed instead of refused.
+    ignored
+        Columns that are not to be learned.
+    checkpoint
+        Where to keep the state of the training; removed at its end.
+    resume
+        Go on from the checkpoint if there is one. The result is bit-identical to that of a
+        training that was never interrupted.
+    on_block
+        Called after every block of iterations; an exception from it ends the training.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be used.
+    TrainingError
+        If training diverges.
+    ModelFileError
+        If the checkpoint is damaged or belongs to another training.
+    """
+    config = Config() if config is None else config
+    frame = _drop(as_frame(data), ignored)
+    training_rows, calibration_rows = split_rows(frame.height, config)
+    table = TableEncoder.fit(frame[training_rows], hashed=hashed)
+    encoded = table.transform(frame[training_rows])
+    varied = np.ascontiguousarray(encoded[:, : table.network_width])
+    sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
+
+    start = None
+    if checkpoint is not None:
+        # The calibration rows stand in it too: they decide on the detector that comes out.
+        fingerprint = _fingerprint(config, table, encoded, frame[calibration_rows])
+        if resume and checkpoint.exists():
+            start = checkpoints.load(checkpoint, config, sizes, fingerprint)
+        on_block = _saving(checkpoint, fingerprint, on_block)
+    end = training.fit(varied, config, resume=start, on_block=on_block)
+
+    detector = Detector(
+        config=config,
+        table=table,
+        model=end.state.model,
+        latent_noise=scoring.latent_noise(config, sizes.latent),
+        training_scores=np.empty(0),
+        calibration_scores=np.empty(0),
+        threshold=Threshold("kde", config.alpha, np.inf),
+        summary=_summary(config, table, end, len(training_rows), len(calibration_rows)),
+        ignored=tuple(ignored),
+    )
+    stride = -(-len(training_rows) // LARGEST_REFERENCE)
+    detector = replace(
+        detector,
+        training_scores=np.sort(detector.anomaly_score(frame[training_rows[::stride]])),
+        calibration_scores=np.sort(detector.anomaly_score(frame[calibration_rows])),
+    )
+    detector = detector.with_threshold(learned_threshold(detector, config.alpha))
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return detector
+
+
+def split_rows(
+    rows: int, config: Config
+) -> tuple[Int[np.ndarray, "training"], Int[np.ndarray, "calibration"]]:
+    """Return the positions of the training and of the calibration rows, each ascending.
+
+    There are no calibration rows where the threshold does not use them, or where there would be
+    fewer than 5 / alpha: with so few the share of false alarms would be right on average, and far
+    off for most tables.
+    """
+    calibration = round(rows * config.calibration) if config.threshold == "conformal" else 0
+    if calibration * config.alpha < 5:
+        calibration = 0
+    shuffled = np.random.default_rng([config.seed, calibration]).permutation(rows)
+    return np.sort(shuffled[calibration:]), np.sort(shuffled[:calibration])
+
+
+def learned_threshold(detector: Detector, alpha: float) -> Threshold:
+    """Return the threshold that the detector's settings ask for, at ``alpha``.
+
+    Raises
+    ------
+    ConfigError
+        If there are too few calibration rows for ``alpha``.
+    """
+    calibration = detector.calibration_scores
+    if len(calibration):
+        return Threshold("conformal", alpha, conformal_threshold(calibration, alpha))
+    return Threshold("kde", alpha, kde_threshold(detector.training_scores, alpha))
+
+
+def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
+    for name in ignored:
+        if name not in frame.columns:
+            raise InputError(f"column {name!r}, to be ignored, is not among {frame.columns}")
+    return frame.drop(ignored)
+
+
+def _summary(
+    config: Config, table: TableEncoder, end: Snapshot, rows: int, calibration_rows: int
+) -> TrainingSummary:
+    notes = list(table.notes)
+    if config.threshold == "conformal" and not calibration_rows:
+        notes.append(
+            f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha}: "
+            "the threshold is a quantile of the training scores, and may flag more normal rows "
+            "than alpha."
+        )
+    return TrainingSummary(
+        rows=rows,
+        calibration_rows=calibration_rows,
+        history=end.history,
+        notes=tuple(notes),
+        versions={name: version(name) for name in ("advae", "jax", "polars")},
+    )
+
+
+def _fingerprint(
+    config: Config, table: TableEncoder, encoded: HostMatrix, calibration: pl.DataFrame
+) -> str:
+    settings = [config.to_json(), table.to_json(), version("advae"), version("jax")]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(encoded.tobytes())
+    if calibration.height:
+        digest.update(table.transform(calibration).tobytes())
+    return digest.hexdigest()
+
+
+def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
+    """Return a block handler that keeps a checkpoint before it calls ``then``."""
+    saved = time.monotonic()
+
+    def on_block(snapshot: Snapshot) -> None:
+        nonlocal saved
+        try:
+            if then is not None:
+                then(snapshot)
+        except BaseException:
+            checkpoints.save(path, snapshot, fingerprint)  # stopped here: lose nothing
+            raise
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            checkpoints.save(path, snapshot, fingerprint)
+            saved = time.monotonic()
+
+    return on_block

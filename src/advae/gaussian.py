@@ -1,0 +1,42 @@
+"""Diagonal Gaussians: sampling and the two Kullback-Leibler divergences of adVAE."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Gaussian(eqx.Module):
+    """A Gaussian with diagonal covariance for each row.
+
+    Parameters
+    ----------
+    mean
+        Shape (..., latent).
+    log_variance
+        Natural logarithm of the variances, shape (..., latent).
+    """
+
+    mean: Float[Array, "*rows latent"]
+    log_variance: Float[Array, "*rows latent"]
+
+    def sample(self, noise: Float[Array, "*rows latent"]) -> Float[Array, "*rows latent"]:
+        """Return ``mean + standard deviation * noise`` for standard normal noise."""
+        return self.mean + jnp.exp(0.5 * self.log_variance) * noise
+
+
+def kld(q: Gaussian) -> Float[Array, "*rows"]:
+    """Return KLD(q || N(0, I)) in nats, summed over the latents, at least 0; equation (5).
+
+    The paper prints (5) with its sign flipped; this is the divergence itself.
+    """
+    terms = jnp.exp(q.log_variance) + q.mean**2 - 1.0 - q.log_variance
+    return 0.5 * jnp.sum(terms, axis=-1)
+
+
+def kld_between(q: Gaussian, p: Gaussian) -> Float[Array, "*rows"]:
+    """Return KLD(q || p) in nats, summed over the latents, at least 0; equation (9)."""
+    log_ratio = p.log_variance - q.log_variance
+    # One division-free exponential each: a variance ratio of exp(q) / exp(p) would overflow where
+    # the ratio itself does not.
+    spread = jnp.exp(-log_ratio) + (q.mean - p.mean) ** 2 * jnp.exp(-p.log_variance)
+    return 0.5 * jnp.sum(log_ratio + spread - 1.0, axis=-1)

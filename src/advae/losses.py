@@ -1,0 +1,149 @@
+"""One adversarial pass and the nine named loss terms of adVAE, equations (4) to (10).
+
+Every term is an unweighted mean over the batch. ``total`` applies the weights, so history, reports
+and tests see the terms themselves. A term that a variant leaves out is None, and costs nothing.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from advae._types import Latent, Matrix, Scalar, Vector
+from advae.gaussian import Gaussian, kld, kld_between
+from advae.networks import Encoder, Generator, Transformer
+
+
+class Noise(NamedTuple):
+    """Standard normal draws for one batch, one of their own for every row and latent."""
+
+    z: Latent
+    z_T: Latent
+
+
+class Reconstructions(NamedTuple):
+    """What the generator makes of a batch: from the row's own Gaussian and from T's.
+
+    ``q_T`` and ``x_Tr`` are None where a variant has no transformer.
+    """
+
+    x_r: Matrix
+    q_T: Gaussian | None
+    x_Tr: Matrix | None
+
+
+class ReEncoded(NamedTuple):
+    """The encoder's view of the two reconstructions."""
+
+    q_r: Gaussian
+    q_Tr: Gaussian
+
+
+class Settings(NamedTuple):
+    """The numbers of the objective, in the paper's symbols: gamma, lambda, m_x and m_z.
+
+    They are data of the compiled training program, not part of it: another value costs no
+    compilation.
+    """
+
+    gamma: Scalar | float
+    lambda_: Scalar | float
+    margin_x: Scalar | float
+    margin_z: Scalar | float
+
+
+class GeneratorTransformerTerms(NamedTuple):
+    """The terms of step 1, L_G + lambda * L_T, equations (6) to (9)."""
+
+    reconstruction: Scalar
+    kld_r: Scalar | None
+    margin_x: Scalar | None
+    margin_z: Scalar | None
+    kld_transformer: Scalar | None
+
+    def total(self, settings: Settings) -> Scalar:
+        """Return the weighted sum that step 1 minimises."""
+        gamma = settings.gamma
+        return _weighted(self, (1.0, gamma, 1.0, gamma, settings.lambda_))
+
+
+class EncoderTerms(NamedTuple):
+    """The terms of step 2, L_E, equation (10)."""
+
+    reconstruction: Scalar
+    kld: Scalar
+    margin_z_r: Scalar | None
+    margin_z_Tr: Scalar | None
+
+    def total(self, settings: Settings) -> Scalar:
+        """Return the weighted sum that step 2 minimises."""
+        gamma = settings.gamma
+        return _weighted(self, (1.0, settings.lambda_, gamma, gamma))
+
+
+def _weighted(terms: tuple[Scalar | None, ...], weights: tuple[Scalar | float, ...]) -> Scalar:
+    present = [w * term for w, term in zip(weights, terms, strict=True) if term is not None]
+    return jnp.sum(jnp.stack(present))
+
+
+def squared_error(a: Matrix, b: Matrix) -> Vector:
+    """Return ||a - b||^2 of each row, summed over the columns; equation (4)."""
+    return jnp.sum((a - b) ** 2, axis=-1)
+
+
+def hinge(v: Vector) -> Vector:
+    """Return [v]+ = max(0, v) of each row."""
+    return jnp.maximum(v, 0.0)
+
+
+def reconstruct(
+    generator: Generator, transformer: Transformer | None, q: Gaussian, noise: Noise
+) -> Reconstructions:
+    """Return x_r = G(z) and, with a transformer, q_T = T(q) and x_Tr = G(z_T)."""
+    z = q.sample(noise.z)
+    if transformer is None:
+        return Reconstructions(generator(z), None, None)
+    q_T = transformer(q)
+    # One pass over both halves: the same arithmetic in half the operations.
+    x_r, x_Tr = jnp.split(generator(jnp.concatenate([z, q_T.sample(noise.z_T)])), 2)
+    return Reconstructions(x_r, q_T, x_Tr)
+
+
+def re_encode(encoder: Encoder, x_r: Matrix, x_Tr: Matrix) -> ReEncoded:
+    """Return the Gaussians q_r = E(x_r) and q_Tr = E(x_Tr)."""
+    both = encoder(jnp.concatenate([x_r, x_Tr]))
+    means, log_variances = jnp.split(both.mean, 2), jnp.split(both.log_variance, 2)
+    return ReEncoded(Gaussian(means[0], log_variances[0]), Gaussian(means[1], log_variances[1]))
+
+
+def generator_transformer_terms(
+    x: Matrix, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
+) -> GeneratorTransformerTerms:
+    """Return the terms of step 1; without ``seen``, only those that need no discrimination."""
+    reconstruction = jnp.mean(squared_error(x, made.x_r))
+    transformed = None if made.q_T is None else jnp.mean(kld_between(q, made.q_T))
+    if made.x_Tr is None or seen is None:
+        return GeneratorTransformerTerms(reconstruction, None, None, None, transformed)
+    distance = squared_error(made.x_r, made.x_Tr)
+    return GeneratorTransformerTerms(
+        reconstruction=reconstruction,
+        kld_r=jnp.mean(kld(seen.q_r)),
+        margin_x=jnp.mean(hinge(settings.margin_x - distance)),
+        margin_z=jnp.mean(hinge(settings.margin_z - kld(seen.q_Tr))),
+        kld_transformer=transformed,
+    )
+
+
+def encoder_terms(
+    x: Matrix, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
+) -> EncoderTerms:
+    """Return the terms of step 2; without ``seen``, only those of a plain VAE."""
+    reconstruction = jnp.mean(squared_error(x, made.x_r))
+    prior = jnp.mean(kld(q))
+    if seen is None:
+        return EncoderTerms(reconstruction, prior, None, None)
+    return EncoderTerms(
+        reconstruction=reconstruction,
+        kld=prior,
+        margin_z_r=jnp.mean(hinge(settings.margin_z - kld(seen.q_r))),
+        margin_z_Tr=jnp.mean(hinge(settings.margin_z - kld(seen.q_Tr))),
+    )

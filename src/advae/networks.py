@@ -1,0 +1,118 @@
+"""The three networks of adVAE: encoder E, generator G and Gaussian transformer T (Figure 4)."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Key
+
+from advae._types import Latent, Matrix
+from advae.gaussian import Gaussian
+
+
+class Sizes(NamedTuple):
+    """The sizes that fix the shape of every weight.
+
+    ``columns`` is d, the width of an encoded row; ``hidden`` is h; ``latent`` is k.
+    """
+
+    columns: int
+    hidden: int
+    latent: int
+
+
+class Dense(eqx.Module):
+    """An affine layer, ``x @ weight + bias``, for rows ``x``."""
+
+    weight: Float[Array, "inputs outputs"]
+    bias: Float[Array, "outputs"]
+
+    def __call__(self, x: Float[Array, "rows inputs"]) -> Float[Array, "rows outputs"]:
+        """Apply the layer to every row."""
+        return x @ self.weight + self.bias
+
+
+def _dense(inputs: int, outputs: int, key: Key[Array, ""]) -> Dense:
+    # Kaiming-uniform for rectifiers: variance 2 / inputs, zero biases (He et al. 2015).
+    bound = (6.0 / inputs) ** 0.5
+    weight = jr.uniform(key, (inputs, outputs), minval=-bound, maxval=bound)
+    return Dense(weight, jnp.zeros(outputs))
+
+
+def _layers(sizes: tuple[int, int, int, int], key: Key[Array, ""]) -> tuple[Dense, Dense, Dense]:
+    first, second, third = jr.split(key, 3)
+    return (
+        _dense(sizes[0], sizes[1], first),
+        _dense(sizes[1], sizes[2], second),
+        _dense(sizes[2], sizes[3], third),
+    )
+
+
+class Encoder(eqx.Module):
+    """E: rows in [0, 1] to the Gaussian of their latent variables; d -> h -> h -> 2k, ReLU."""
+
+    layers: tuple[Dense, Dense, Dense]
+
+    def __call__(self, x: Matrix) -> Gaussian:
+        """Return q = N(mean, exp(log_variance)) for each row."""
+        first, second, head = self.layers
+        mean, log_variance = jnp.split(head(jax.nn.relu(second(jax.nn.relu(first(x))))), 2, axis=-1)
+        return Gaussian(mean, log_variance)
+
+
+class Generator(eqx.Module):
+    """G: latent variables to rows in [0, 1]; k -> h -> h -> d, ReLU, last sigmoid."""
+
+    layers: tuple[Dense, Dense, Dense]
+
+    def __call__(self, z: Latent) -> Matrix:
+        """Return the reconstruction of each row."""
+        first, second, head = self.layers
+        return jax.nn.sigmoid(head(jax.nn.relu(second(jax.nn.relu(first(z))))))
+
+
+class Transformer(eqx.Module):
+    """T: the Gaussian of a normal row to a nearby anomalous one; 2k -> 2k -> 2k -> 2k, sigmoid."""
+
+    layers: tuple[Dense, Dense, Dense]
+
+    def __call__(self, q: Gaussian) -> Gaussian:
+        """Return q_T from the concatenation of q's mean and log-variance."""
+        first, second, head = self.layers
+        both = jnp.concatenate([q.mean, q.log_variance], axis=-1)
+        hidden = jax.nn.sigmoid(second(jax.nn.sigmoid(first(both))))
+        mean, log_variance = jnp.split(head(hidden), 2, axis=-1)
+        return Gaussian(mean, log_variance)
+
+
+class AdVAE(eqx.Module):
+    """The three networks. Scoring uses the encoder and the generator; T serves training only."""
+
+    encoder: Encoder
+    generator: Generator
+    transformer: Transformer
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the networks, also when the leaves carry a leading member axis."""
+        columns, hidden = self.encoder.layers[0].weight.shape[-2:]
+        latent = self.generator.layers[0].weight.shape[-2]
+        return Sizes(columns, hidden, latent)
+
+
+def initialise(sizes: Sizes, key: Key[Array, ""]) -> AdVAE:
+    """Return networks with Kaiming-uniform weights and zero biases."""
+    d, h, k = sizes
+    encoder, generator, transformer = jr.split(key, 3)
+    return AdVAE(
+        Encoder(_layers((d, h, h, 2 * k), encoder)),
+        Generator(_layers((k, h, h, d), generator)),
+        Transformer(_layers((2 * k, 2 * k, 2 * k, 2 * k), transformer)),
+    )
+
+
+def initialise_members(sizes: Sizes, members: int, key: Key[Array, ""]) -> AdVAE:
+    """Return ``members`` independently initialised networks, stacked on a leading axis."""
+    return jax.vmap(lambda member: initialise(sizes, member))(jr.split(key, members))

@@ -1,0 +1,117 @@
+"""The anomaly score, equations (11) and (12), and what each column adds to it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from advae._types import HostMatrix, HostVector, Matrix, Points
+from advae.config import VARIANTS, Config
+from advae.networks import AdVAE
+from advae.training import stream
+
+BLOCK_ROWS = 1024
+"""Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so
+its score cannot depend, not even in the last bit, on the rows beside it."""
+
+INPUT_RANGE = (-1.0, 2.0)
+"""NOTE[DIFF]: the encoder sees values clipped to this range, and the residual uses them as they
+are. Training rows lie in [0, 1] and are untouched; a value far outside would otherwise overflow in
+the encoder. The score still rises without bound with the value."""
+
+
+class Scored(NamedTuple):
+    """Scores of encoded rows and where they come from.
+
+    ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
+    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1].
+    """
+
+    score: HostVector
+    contributions: HostMatrix
+    expected: HostMatrix
+
+
+def latent_noise(config: Config, latent: int) -> Float[np.ndarray, "points latent"]:
+    """Return the latent noise vectors that every row shares.
+
+    They are drawn once and kept in the model file, so that a score is a function of the row and
+    the model alone. A variant that does not sample has the single vector 0.
+    """
+    if not VARIANTS[config.variant].stochastic:
+        return np.zeros((1, latent), np.float32)
+    key = stream(config.seed, "latent noise")
+    if config.sampling == "random":
+        return np.asarray(jr.normal(key, (config.points, latent)))
+    generator = np.random.default_rng(np.asarray(jr.key_data(key)))
+    # Drawn to the next power of two, where Sobol points are balanced, and cut.
+    power = max(0, (config.points - 1).bit_length())
+    points = qmc.Sobol(latent, scramble=True, rng=generator).random_base2(power)
+    # The scrambling can round to 0, whose quantile is minus infinity.
+    tiny = np.finfo(np.float64).eps
+    return ndtri(np.clip(points[: config.points], tiny, 1.0 - tiny)).astype(np.float32)
+
+
+@jax.jit
+def _score_block(model: AdVAE, noise: Points, x: Matrix) -> tuple[Array, Matrix, Matrix]:
+    """Score one block of rows by the members of ``model``, one after the other."""
+    seen = jnp.clip(x, *INPUT_RANGE)
+
+    def add_member(
+        sums: tuple[Matrix, Matrix], member: AdVAE
+    ) -> tuple[tuple[Matrix, Matrix], None]:
+        q = member.encoder(seen)
+        deviation = jnp.exp(0.5 * q.log_variance)
+
+        def add_point(total: Matrix, point: Float[Array, "latent"]) -> tuple[Matrix, None]:
+            return total + member.generator(q.mean + deviation * point), None
+
+        # Summed point by point: L copies of the block are never held.
+        total, _ = jax.lax.scan(add_point, jnp.zeros_like(x), noise)
+        expected = total / noise.shape[0]
+        squares, expectations = sums
+        return (squares + (x - expected) ** 2, expectations + expected), None
+
+    zeros = jnp.zeros_like(x)
+    (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), model)
+    members = jax.tree.leaves(model)[0].shape[0]
+    contributions = squares / members
+    return jnp.sum(contributions, axis=1), contributions, expected / members
+
+
+def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostMatrix) -> Scored:
+    """Score encoded rows.
+
+    Parameters
+    ----------
+    model
+        Members stacked on a leading axis; the score is the mean of theirs.
+    noise
+        Latent noise, shape (points, latent).
+    x
+        Encoded rows, shape (rows, columns); training rows lie in [0, 1], new ones anywhere finite
+        within +/-1e9.
+
+    Returns
+    -------
+    Score, contributions and expected values: s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2.
+    """
+    rows, columns = x.shape
+    scored = Scored(
+        np.empty(rows, np.float32),
+        np.empty((rows, columns), np.float32),
+        np.empty((rows, columns), np.float32),
+    )
+    for first in range(0, rows, BLOCK_ROWS):
+        block = x[first : first + BLOCK_ROWS]
+        count = len(block)
+        padded = np.zeros((BLOCK_ROWS, columns), np.float32)
+        padded[:count] = block
+        for whole, part in zip(scored, _score_block(model, noise, padded), strict=True):
+            whole[first : first + count] = np.asarray(part)[:count]
+    return scored

@@ -1,0 +1,181 @@
+"""One iteration of Algorithm 1: step 1 moves G and T, step 2 moves E.
+
+Read this with ``losses.py`` and the paper beside it: that is the whole algorithm.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from advae._types import Matrix, Scalar
+from advae.config import Variant
+from advae.gaussian import Gaussian
+from advae.losses import (
+    EncoderTerms,
+    GeneratorTransformerTerms,
+    Noise,
+    Settings,
+    encoder_terms,
+    generator_transformer_terms,
+    re_encode,
+    reconstruct,
+)
+from advae.networks import AdVAE, Encoder, Generator, Transformer
+
+_adam = optax.scale_by_adam()
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes; the leaves of an ensemble have a leading member axis."""
+
+    model: AdVAE
+    generator_transformer_moments: optax.OptState
+    encoder_moments: optax.OptState
+
+
+class Terms(NamedTuple):
+    """The unweighted loss terms of one iteration."""
+
+    generator_transformer: GeneratorTransformerTerms
+    encoder: EncoderTerms
+
+
+def fresh_state(model: AdVAE) -> TrainState:
+    """Return the state of one untrained member: its weights, and moments at zero."""
+    return TrainState(
+        model, _adam.init((model.generator, model.transformer)), _adam.init(model.encoder)
+    )
+
+
+def train_step(
+    state: TrainState,
+    x: Matrix,
+    noise: Noise,
+    settings: Settings,
+    learning_rate: Scalar,
+    variant: Variant,
+) -> tuple[TrainState, Terms]:
+    """Do one iteration for one member: step 1 moves G and T, step 2 moves E (Algorithm 1).
+
+    Parameters
+    ----------
+    state
+        Weights and optimiser moments before the iteration.
+    x
+        Batch of encoded rows, shape (rows, columns).
+    noise
+        Standard normal draws, shapes (rows, latent). Both steps use the same ones.
+    settings
+        Weights and margins of the terms.
+    learning_rate
+        Of Adam.
+    variant
+        Which terms act.
+
+    Returns
+    -------
+    The state after the iteration, and the unweighted terms.
+    """
+    # E stands still in step 1, so step 2 starts from the same q: it is computed once, and its
+    # vector-Jacobian product kept for the moment when E moves.
+    q, pull_back = jax.vjp(lambda encoder: encoder(x), state.model.encoder)
+    state, terms_1 = generator_transformer_step(
+        state, x, q, noise, settings, learning_rate, variant
+    )
+    state, terms_2 = encoder_step(
+        state, x, q, lambda slope: pull_back(slope)[0], noise, settings, learning_rate, variant
+    )
+    return state, Terms(terms_1, terms_2)
+
+
+def generator_transformer_step(
+    state: TrainState,
+    x: Matrix,
+    q: Gaussian,
+    noise: Noise,
+    settings: Settings,
+    learning_rate: Scalar,
+    variant: Variant,
+) -> tuple[TrainState, GeneratorTransformerTerms]:
+    """Do step 1: minimise L_G + lambda * L_T over G and T; gradients pass through E to G."""
+    encoder = state.model.encoder
+
+    def objective(nets: tuple[Generator, Transformer]) -> tuple[Scalar, GeneratorTransformerTerms]:
+        made = reconstruct(nets[0], nets[1] if variant.transforms else None, q, noise)
+        seen = None
+        if variant.generator_discriminates and made.x_Tr is not None:
+            seen = re_encode(encoder, made.x_r, made.x_Tr)
+        terms = generator_transformer_terms(x, q, made, seen, settings)
+        return terms.total(settings), terms
+
+    nets = (state.model.generator, state.model.transformer)
+    slope, terms = jax.grad(objective, has_aux=True)(nets)
+    nets, moments = _descend(nets, slope, state.generator_transformer_moments, learning_rate)
+    model = AdVAE(encoder, *nets)
+    return TrainState(model, moments, state.encoder_moments), terms
+
+
+def encoder_step(
+    state: TrainState,
+    x: Matrix,
+    q: Gaussian,
+    pull_back: Callable[[Gaussian], Encoder],
+    noise: Noise,
+    settings: Settings,
+    learning_rate: Scalar,
+    variant: Variant,
+) -> tuple[TrainState, EncoderTerms]:
+    """Do step 2: minimise L_E over E, with the updated G and T.
+
+    ``q`` is E(x), and ``pull_back`` turns a slope with respect to q into one with respect to E.
+    """
+    _, generator, transformer = (
+        state.model.encoder,
+        state.model.generator,
+        state.model.transformer,
+    )
+
+    def objective(encoder: Encoder, q: Gaussian) -> tuple[Scalar, EncoderTerms]:
+        discriminates = variant.encoder_discriminates
+        made = reconstruct(generator, transformer if discriminates else None, q, noise)
+        seen = None
+        if made.x_Tr is not None:
+            # Algorithm 1 detaches the reconstructions before they are encoded again.
+            seen = re_encode(encoder, *jax.lax.stop_gradient((made.x_r, made.x_Tr)))
+        terms = encoder_terms(x, q, made, seen, settings)
+        return terms.total(settings), terms
+
+    (direct, through_q), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
+        state.model.encoder, q
+    )
+    slope = jax.tree.map(jnp.add, direct, pull_back(through_q))
+    encoder, moments = _descend(state.model.encoder, slope, state.encoder_moments, learning_rate)
+    model = AdVAE(encoder, generator, transformer)
+    return TrainState(model, state.generator_transformer_moments, moments), terms
+
+
+Nets = TypeVar("Nets", Encoder, tuple[Generator, Transformer])
+
+
+def _descend(
+    nets: Nets, slope: Nets, moments: optax.OptState, learning_rate: Scalar
+) -> tuple[Nets, optax.OptState]:
+    direction, moments = _adam.update(slope, moments)
+    nets = jax.tree.map(lambda weight, move: weight - learning_rate * move, nets, direction)
+    return nets, moments
+
+
+def term_names(variant: Variant) -> tuple[str, ...]:
+    """Return the names of the terms that a variant has, in the order of ``TrainState`` sums."""
+    step_1 = ["generator_reconstruction"]
+    if variant.generator_discriminates:
+        step_1 += ["generator_kld_r", "generator_margin_x", "generator_margin_z"]
+    if variant.transforms:
+        step_1 += ["transformer_kld"]
+    step_2 = ["encoder_reconstruction", "encoder_kld"]
+    if variant.encoder_discriminates:
+        step_2 += ["encoder_margin_z_r", "encoder_margin_z_Tr"]
+    return (*step_1, *step_2)

@@ -1,0 +1,147 @@
+"""Files of named arrays and one JSON record: safetensors underneath, checksummed, written whole.
+
+Nothing in such a file can run. Reading a file's record needs none of its arrays.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from advae.errors import InputError, ModelFileError
+
+LARGEST_FILE = 4 * 2**30
+"""Bytes. A larger file is refused unread: no table model comes near it."""
+
+_KEY = "advae"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of ``path`` when the block ends well.
+
+    At every moment ``path`` is either the old file or the complete new one; after an exception
+    the temporary file is gone.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist or cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write(path: Path, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays and a JSON record as one file, the same bytes for the same content."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps({"record": record, "checksum": _checksum(record, arrays)}, sort_keys=True)
+    with replacing(path) as stream:
+        stream.write(to_bytes(arrays, metadata={_KEY: text}))
+
+
+def read_record(path: Path, kind: str) -> dict[str, Any]:
+    """Return the JSON record of a file without reading its arrays.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it should be, for messages: ``"model"``.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, too large, damaged, or not such a file.
+    """
+    record: dict[str, Any] = _envelope(path, kind)["record"]
+    return record
+
+
+def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the record and the arrays of a file, after checking its checksum.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, too large, damaged, altered, or not such a file.
+    """
+    envelope = _envelope(path, kind)
+    record = envelope["record"]
+    try:
+        with safe_open(path, framework="numpy") as content:
+            arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}; restore it or fit again") from None
+    if envelope.get("checksum") != _checksum(record, arrays):
+        raise ModelFileError(
+            f"{path} was altered or damaged after it was written: its checksum does not match; "
+            "restore it or fit again"
+        )
+    return record, arrays
+
+
+def _envelope(path: Path, kind: str) -> dict[str, Any]:
+    if not path.exists():
+        raise ModelFileError(f"{kind} file {path} does not exist; check the path")
+    if not path.is_file():
+        raise ModelFileError(f"{path} is not a file; give the path of an advae {kind} file")
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise ModelFileError(
+            f"{path} has {size} bytes, more than the {LARGEST_FILE} that an advae {kind} file "
+            "can have; check the path"
+        )
+    foreign = f"{path} is not an advae {kind} file; give a file that advae wrote"
+    try:
+        with safe_open(path, framework="numpy") as content:
+            metadata = content.metadata() or {}
+    except PermissionError:
+        raise ModelFileError(f"no permission to read {path}") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{foreign}, or it is cut short ({error})") from None
+    try:
+        envelope: dict[str, Any] = json.loads(metadata[_KEY])
+        if isinstance(envelope["record"], dict) and envelope["record"]["kind"] == kind:
+            return envelope
+    except (KeyError, TypeError, ValueError, RecursionError):
+        pass
+    raise ModelFileError(foreign)
+
+
+def _checksum(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

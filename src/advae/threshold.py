@@ -1,0 +1,114 @@
+"""Thresholds learned without labels, p-values, and control of the false discovery rate."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from scipy.stats import false_discovery_control
+
+from advae._types import HostVector
+from advae.errors import ConfigError
+
+
+def silverman_bandwidth(scores: HostVector) -> float:
+    """Return Silverman's bandwidth of a one-dimensional sample; equation (15).
+
+    It is (3 n / 4) ** (-1/5) times the sample standard deviation.
+    """
+    return float((0.75 * len(scores)) ** -0.2 * np.std(scores, ddof=1))
+
+
+def kde_threshold(scores: HostVector, alpha: float) -> float:
+    """Return the score that a Gaussian kernel density of ``scores`` exceeds with chance alpha.
+
+    Solves F(s) = 1 - alpha exactly, F being the distribution function of the density;
+    equations (13) to (16).
+
+    Parameters
+    ----------
+    scores
+        Scores of training rows, at least one, finite.
+    alpha
+        Share of rows above the threshold, in (0, 1).
+    """
+    scores = np.asarray(scores, np.float64)
+    bandwidth = silverman_bandwidth(scores) if len(scores) > 1 else 0.0
+    low, high = float(scores.min()), float(scores.max())
+    if bandwidth <= 1e-12 * max(abs(high), 1e-300):
+        return high  # one value: nothing to smooth
+    reach = 40.0 * bandwidth  # F is 0 and 1 to the last bit there
+
+    def excess(threshold: float) -> float:
+        return float(np.mean(ndtr((threshold - scores) / bandwidth))) - (1.0 - alpha)
+
+    return float(brentq(excess, low - reach, high + reach, xtol=1e-12 * high, rtol=1e-13))
+
+
+def conformal_rows_needed(alpha: float) -> int:
+    """Return the smallest number of calibration rows that gives a finite conformal threshold."""
+    return math.ceil(1 / Fraction(str(alpha))) - 1
+
+
+def conformal_threshold(calibration: HostVector, alpha: float) -> float:
+    """Return the split-conformal quantile of calibration scores.
+
+    A new normal row, exchangeable with the calibration rows, lies above it with chance at most
+    alpha, whatever the scores' distribution and number: it is the ceil((n + 1)(1 - alpha))-th
+    smallest of the n scores.
+
+    Parameters
+    ----------
+    calibration
+        Scores of normal rows that took no part in training.
+    alpha
+        Share of normal rows that may be flagged, in (0, 1).
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than 1 / alpha - 1 calibration rows.
+    """
+    rows = len(calibration)
+    # Exact: as floats, (49 + 1) * (1 - 0.42) is above 29.
+    rank = math.ceil((rows + 1) * (1 - Fraction(str(alpha))))
+    if rank > rows:
+        raise ConfigError(
+            f"alpha = {alpha} needs at least {conformal_rows_needed(alpha)} calibration rows, "
+            f"there are {rows}; raise alpha, give more rows, or use threshold 'kde'"
+        )
+    return float(np.partition(np.asarray(calibration, np.float64), rank - 1)[rank - 1])
+
+
+def p_values(reference: HostVector, scores: HostVector) -> Float[np.ndarray, "rows"]:
+    """Return for each score the share of normal rows expected to score at least as much.
+
+    (1 + number of reference scores at or above it) / (n + 1), in [1 / (n + 1), 1], float64.
+
+    Parameters
+    ----------
+    reference
+        Scores of normal rows; valid p-values need rows that took no part in training.
+    scores
+        Scores of new rows.
+    """
+    ordered = np.sort(reference)
+    at_or_above = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return (1.0 + at_or_above) / (len(ordered) + 1.0)
+
+
+def discoveries(p: Float[np.ndarray, "rows"], rate: float) -> Bool[np.ndarray, "rows"]:
+    """Return the rows that Benjamini and Hochberg's procedure selects.
+
+    Parameters
+    ----------
+    p
+        p-values of all rows of a file.
+    rate
+        Wanted false discovery rate: the expected share of normal rows among the selected.
+    """
+    if len(p) == 0:
+        return np.zeros(0, bool)
+    return np.asarray(false_discovery_control(p, method="bh") <= rate)
