@@ -200,6 +200,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "hidden": None,
         "latent": None,
         "latent_at_most_columns": False,
+        "lambda_": 0.03,
         "iterations": 20_000,
         "schedule": "constant",
         "points": 1000,
