@@ -1,0 +1,250 @@
+"""Read tables from files in batches of bounded memory, sample them, and write them.
+
+CSV and its relatives, Parquet, NDJSON and Arrow IPC, told apart by their extension. Whatever is
+wrong with a file ends in one `InputError` that names it.
+"""
+
+import glob
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
+from advae.delimited import read_dialect
+from advae.errors import InputError
+from advae.files import Data, expand_paths, file_format
+from advae.summary import Slots
+from advae.values import quoted_list
+from advae.writers import write_frames
+
+__all__ = ["Source", "open_source", "sample_rows", "write_frames"]
+
+READ_ERRORS = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    EOFError,
+    UnicodeDecodeError,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that together are one table.
+
+    Attributes
+    ----------
+    paths
+        The files, in the order of their rows.
+    format
+        "csv", "parquet", "ndjson" or "arrow".
+    schema
+        The name and type of each column, the same for all files.
+    """
+
+    paths: tuple[Path, ...]
+    format: str
+    schema: Mapping[str, pl.DataType]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column names, in the order of the first file."""
+        return tuple(self.schema)
+
+    def batches(
+        self, rows: int = 65_536, columns: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Read the table in order, with memory for a few batches at a time.
+
+        Parameters
+        ----------
+        rows
+            The most rows per batch; the last of each file may have fewer.
+        columns
+            The columns to read, in this order; all of them by default.
+
+        Raises
+        ------
+        InputError
+            For unknown columns, and for damage in a file, when it is reached.
+        """
+        wanted = list(self.columns if columns is None else columns)
+        unknown = [name for name in wanted if name not in self.schema]
+        if unknown:
+            raise InputError(
+                f"no column {quoted_list(unknown)} in {self.paths[0]}; it has "
+                f"{quoted_list(self.columns)}."
+            )
+        for path in self.paths:
+            yield from self._file_batches(path, rows, wanted)
+
+    def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Read the whole table; see `batches`."""
+        return pl.concat(self.batches(columns=columns))
+
+    def _file_batches(self, path: Path, rows: int, wanted: list[str]) -> Iterator[pl.DataFrame]:
+        with _failures_explained(path, self.format, self.schema):
+            # A short row of a CSV file shows in the last column only: Polars fills it with null.
+            last = read_dialect(path).names[-1:] if self.format == "csv" else ()
+            read = [*wanted, *(name for name in last if name not in wanted)]
+            lazy = _scan(path, self.format, self.schema).select(
+                pl.col(name).cast(self.schema[name]) for name in read
+            )
+            checked = not last
+            for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True, lazy=True):
+                if not checked and any(batch[name].null_count() for name in last):
+                    checked = True
+                    uneven = find_uneven_row(path, read_dialect(path))
+                    if uneven is not None:
+                        raise uneven
+                yield batch.select(wanted)
+
+
+def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) -> Source:
+    """Find the files of a table, and the types of its columns.
+
+    Parameters
+    ----------
+    data
+        A path, a pattern such as ``"day-*.csv"`` (its files in the order of their names), or a
+        list of either.
+    dtypes
+        Types of the columns in text files, for rows to be scored: see `TableEncoder.dtypes`. The
+        others are inferred from all of the file.
+
+    Returns
+    -------
+        The table, to be read in batches or at once.
+
+    Raises
+    ------
+    InputError
+        For files that are missing, unreadable, empty, damaged, of different formats or columns.
+    """
+    paths = expand_paths(data)
+    kinds = {file_format(path) for path in paths}
+    if len(kinds) > 1:
+        raise InputError(f"files of different formats: {quoted_list(paths)}. Convert some of them.")
+    kind = kinds.pop()
+    schemas = [_infer_schema(path, kind, dtypes or {}) for path in paths]
+    for path, found in zip(paths, schemas, strict=True):
+        lacking, added = set(schemas[0]) - set(found), set(found) - set(schemas[0])
+        if lacking or added:
+            raise InputError(
+                f"{path}: other columns than in {paths[0]}: "
+                + (f"lacks {quoted_list(sorted(lacking))}. " if lacking else "")
+                + (f"adds {quoted_list(sorted(added))}. " if added else "")
+                + "Give files with the same columns."
+            )
+    frames = [pl.DataFrame(schema=found).select(list(schemas[0])) for found in schemas]
+    try:
+        schema = dict(pl.concat(frames, how="vertical_relaxed").schema)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f"{quoted_list(paths, 3)}: a column changes its type between the files ({error}). "
+            "Give it one type in all of them."
+        ) from None
+    return Source(paths, kind, schema)
+
+
+def sample_rows(batches: Iterable[pl.DataFrame], size: int, seed: int) -> pl.DataFrame:
+    """Draw rows uniformly without replacement from a stream, holding no more than it returns.
+
+    Parameters
+    ----------
+    batches
+        The rows, cut anywhere: the sample does not depend on the cuts. At least one batch.
+    size
+        How many rows to draw.
+    seed
+        Equal seeds draw equal samples.
+
+    Returns
+    -------
+        ``size`` rows, or all of them in order where there are no more.
+    """
+    slots = Slots(size, seed)
+    kept: pl.DataFrame | None = None
+    for batch in batches:
+        filled, rows = slots.place(batch.height)
+        if kept is None:
+            kept = batch.clear()
+        if not len(filled):
+            continue
+        # Which row of "kept, then batch" each slot now holds; of two for one slot, the later.
+        source = np.arange(max(kept.height, int(filled.max()) + 1))
+        source[filled] = kept.height + rows
+        kept = pl.concat([kept, batch])[source]
+    if kept is None:
+        raise InputError("there are no rows to sample from")
+    return kept
+
+
+def _infer_schema(
+    path: Path, kind: str, dtypes: Mapping[str, pl.DataType]
+) -> dict[str, pl.DataType]:
+    """Return a file's columns, with the given types or ones that all its values suit."""
+    with _failures_explained(path, kind, dtypes):
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
+        if kind == "csv":
+            return _infer_csv_schema(path, dtypes)
+        if kind == "ndjson":
+            found = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
+            return {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
+        lazy = _scan(path, kind, {})
+        if not lazy.select(pl.len()).collect().item():
+            raise InputError(f"{path}: the file has columns but no rows. Give it rows.")
+        return dict(lazy.collect_schema())
+
+
+def _infer_csv_schema(path: Path, dtypes: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """Guess types from the first rows, and from all if a later value does not fit."""
+    dialect = read_dialect(path)
+    untyped = [name for name in dialect.names if name not in dtypes]
+    guess = dialect.scan(path, dtypes)
+    try:
+        guess.select(pl.col(untyped).null_count()).collect(engine="streaming")
+    except pl.exceptions.PolarsError:
+        guess = dialect.scan(path, dtypes, infer_rows=None)
+    return dict(guess.collect_schema())
+
+
+def _scan(path: Path, kind: str, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """Return a file's rows, lazily; text is read as the types in ``schema``."""
+    if kind == "csv":
+        return read_dialect(path).scan(path, schema)
+    if kind == "ndjson":
+        return pl.scan_ndjson(glob.escape(str(path)), schema=dict(schema))
+    if kind == "parquet":
+        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    return pl.scan_ipc(path, glob=False, hive_partitioning=False)
+
+
+@contextmanager
+def _failures_explained(path: Path, kind: str, dtypes: Mapping[str, pl.DataType]) -> Iterator[None]:
+    """Turn what reading a file can raise into one `InputError` that says what is wrong in it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+        raise _explain(path, kind, dtypes, error) from None
+    except READ_ERRORS as error:
+        raise _explain(path, kind, dtypes, error) from None
+
+
+def _explain(
+    path: Path, kind: str, dtypes: Mapping[str, pl.DataType], error: BaseException
+) -> InputError:
+    if kind == "csv":
+        return explain_delimited(path, dtypes, error)
+    if kind == "ndjson":
+        return explain_ndjson(path, dtypes, error)
+    reason = str(error).splitlines()[0]
+    return InputError(f"{path}: damaged, or no {kind} file ({reason}). Make or fetch it again.")

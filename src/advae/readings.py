@@ -1,0 +1,107 @@
+"""How a column's values are to be read: the part of its type that the model keeps."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from advae.errors import InputError
+from advae.values import (
+    FloatArray,
+    from_instants,
+    to_instants,
+    to_numbers,
+    to_texts,
+    to_truths,
+    wrong_type,
+)
+
+TIMES = ("date", "datetime", "time", "duration")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What kind of values a column holds.
+
+    Attributes
+    ----------
+    like
+        "number", "boolean", "text", or one of `TIMES`.
+    zone
+        For datetimes, the time zone of the clock; None for clock times as they are written.
+    """
+
+    like: str
+    zone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.like not in ("number", "boolean", "text", *TIMES):
+            raise InputError(f"{self.like!r} is no kind of value")
+        if self.zone is not None:
+            try:
+                pl.Series([0], dtype=pl.Datetime("us")).dt.replace_time_zone(self.zone)
+            except pl.exceptions.PolarsError:
+                raise InputError(f"the time zone {self.zone!r} is unknown here") from None
+
+    @classmethod
+    def of(cls, values: pl.Series) -> "Reading | None":
+        """Tell how to read a column from its type; None where the type is not known yet.
+
+        Raises
+        ------
+        InputError
+            For nested, binary and other types that no kind of column can hold.
+        """
+        dtype = values.dtype
+        if isinstance(dtype, pl.Datetime):
+            return cls("datetime", dtype.time_zone)
+        if dtype.is_numeric():
+            return cls("number")
+        if type(dtype) not in _LIKES:
+            raise wrong_type(values, "numbers, texts, booleans or times")
+        like = _LIKES[type(dtype)]
+        return None if like is None else cls(like)
+
+    def numbers(self, values: pl.Series, first_row: int) -> FloatArray:
+        """Read values [n] other than texts as float64 [n], NaN where missing.
+
+        Raises
+        ------
+        InputError
+            For a value that cannot be read so; row numbers start at ``first_row``.
+        """
+        if self.like == "number":
+            return to_numbers(values, first_row)
+        if self.like == "boolean":
+            return to_truths(values, first_row)
+        return to_instants(values, first_row, like=self.like, zone=self.zone)
+
+    def texts(self, values: pl.Series, first_row: int) -> pl.Series:
+        """Read values [n] as texts, null where missing; may raise `InputError`."""
+        if self.like == "number":  # through float64, so that it does not matter what held them
+            return to_texts(pl.Series(values.name, self.numbers(values, first_row)))
+        return to_texts(values)
+
+    def show(self, name: str, numbers: FloatArray) -> pl.Series:
+        """Undo `numbers` for finite numbers [n]."""
+        if self.like == "number":
+            return pl.Series(name, numbers)
+        if self.like == "boolean":
+            return pl.Series(name, numbers >= 0.5)
+        return from_instants(name, numbers, self.like, self.zone)
+
+    @property
+    def csv_dtype(self) -> pl.DataType:
+        """The type to read a text file's column as, so that a category "001" keeps its zeros."""
+        return pl.Float64() if self.like == "number" else pl.String()
+
+
+_LIKES: dict[type[pl.DataType], str | None] = {
+    pl.Boolean: "boolean",
+    pl.String: "text",
+    pl.Categorical: "text",
+    pl.Enum: "text",
+    pl.Date: "date",
+    pl.Time: "time",
+    pl.Duration: "duration",
+    pl.Null: None,
+}

@@ -1,0 +1,270 @@
+"""Tables of named columns of any type, as the float32 matrices the networks read, and back."""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from advae.categories import CategoryColumn, HashedColumn
+from advae.column_fit import ColumnFit
+from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.errors import InputError
+from advae.records import restore
+from advae.values import quoted, quoted_list
+
+KINDS: dict[str, type[Column]] = {
+    kind.kind: kind
+    for kind in (
+        NumberColumn,
+        BooleanColumn,
+        CategoryColumn,
+        HashedColumn,
+        TimeColumn,
+        ConstantColumn,
+    )
+}
+
+BLOCK_ROWS = 8192
+"""Rows encoded at a time: the block being filled, column by column, stays in the cache."""
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Encodes tables as numbers near [0, 1] by what a training table held, and decodes them.
+
+    The encoded columns that varied in training come first, `network_width` of them; those that
+    were fixed come last, and are 0 for a row like training's and 1 for one unlike all of it. So
+    the square of the fixed part always raises a row's score, and no network need learn it.
+
+    Attributes
+    ----------
+    features
+        One encoder per column of the user's table, in training order.
+    """
+
+    features: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.feature_names)) != len(self.features):
+            raise InputError("the stored state of the table has two columns of one name")
+        if self.network_width == 0:
+            raise InputError("no column varies in the training rows; there is nothing to learn")
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, *, hashed: Collection[str] = ()) -> "TableEncoder":
+        """Learn the columns of a table; see `fit_batches`."""
+        return cls.fit_batches([frame], hashed=hashed)
+
+    @classmethod
+    def fit_batches(
+        cls, batches: Iterable[pl.DataFrame], *, hashed: Collection[str] = ()
+    ) -> "TableEncoder":
+        """Learn the columns of a table in one pass and bounded memory.
+
+        Parameters
+        ----------
+        batches
+            The rows, cut anywhere, with the same columns in each batch.
+        hashed
+            Columns of texts or numbers to hash, for those with more categories than one-hot
+            coding can hold.
+
+        Raises
+        ------
+        InputError
+            For no columns, fewer than two rows, rows that are all identical, infinite numbers,
+            columns of a type that cannot be encoded or with too many categories.
+        """
+        fits: list[ColumnFit] = []
+        rows = 0
+        for batch in batches:
+            if not fits:
+                _check_names(hashed, batch.columns, "hashed column")
+                fits = [ColumnFit(name, hashed=name in hashed) for name in batch.columns]
+            _check_names([fit.name for fit in fits], batch.columns, "training column")
+            for fit in fits:
+                fit.update(batch[fit.name], rows)
+            rows += batch.height
+        if not fits:
+            raise InputError("the table has no columns. Give it at least one.")
+        if rows < 2:
+            raise InputError(
+                f"only {rows} sample{'' if rows else 's'} (n_samples = {rows}): "
+                "learning what is normal needs at least 2 rows."
+            )
+        crowded = [fit.name for fit in fits if fit.crowded]
+        if crowded:
+            raise InputError(
+                f"too many different texts in {quoted_list(crowded)}: more than 50 frequent "
+                "categories, or hardly any value twice. Leave such a column out (--ignore COLUMN) "
+                "if it only names the row, or hash its values (--hash COLUMN)."
+            )
+        columns = tuple(fit.build() for fit in fits)
+        if all(all(column.fixed) for column in columns):
+            raise InputError(
+                f"all {rows} rows are identical: no column varies, so there is nothing to learn. "
+                "Check the columns that were left out, or give other rows."
+            )
+        return cls(columns)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The user's column names, in training order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def width(self) -> int:
+        """The number of encoded columns."""
+        return sum(len(feature.fixed) for feature in self.features)
+
+    @cached_property
+    def network_width(self) -> int:
+        """The number of encoded columns that varied in training; they come first."""
+        return sum(not fixed for feature in self.features for fixed in feature.fixed)
+
+    @cached_property
+    def _places(self) -> tuple[tuple[int, ...], ...]:
+        """For each feature, where its encoded columns are."""
+        varied, fixed = iter(range(self.network_width)), iter(range(self.network_width, self.width))
+        return tuple(
+            tuple(next(fixed if was_fixed else varied) for was_fixed in feature.fixed)
+            for feature in self.features
+        )
+
+    @cached_property
+    def owner(self) -> NDArray[np.int32]:
+        """The position in `features` that each encoded column belongs to, int32 [width]."""
+        owner = np.empty(self.width, np.int32)
+        for number, places in enumerate(self._places):
+            owner[list(places)] = number
+        return owner
+
+    def group(self, contributions: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Add up encoded columns' contributions [n, width] by feature, [n, n_features]."""
+        return np.stack(
+            [contributions[:, list(places)].sum(axis=1) for places in self._places], axis=1
+        )
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """The types to read a text file's columns as, for rows to be scored."""
+        return {feature.name: feature.csv_dtype for feature in self.features}
+
+    def extra_columns(self, frame: pl.DataFrame) -> list[str]:
+        """Return the columns of ``frame`` that training did not have, which are not used."""
+        known = set(self.feature_names)
+        return [name for name in frame.columns if name not in known]
+
+    def transform(self, frame: pl.DataFrame, *, first_row: int = 0) -> NDArray[np.float32]:
+        """Encode the rows of a table.
+
+        Parameters
+        ----------
+        frame
+            The training columns [n rows] in any order; others are not used.
+        first_row
+            The number of the first row, for errors.
+
+        Returns
+        -------
+            float32 [n, width]. Within [0, 1] for rows in the training range, within ±1e9 always.
+
+        Raises
+        ------
+        InputError
+            For a missing column, or a value that cannot be read as training's could.
+        """
+        _check_names(self.feature_names, frame.columns, "column")
+        encoded = np.empty((frame.height, self.width), np.float32)
+        for start in range(0, frame.height, BLOCK_ROWS):
+            block = encoded[start : start + BLOCK_ROWS]
+            for feature, places in zip(self.features, self._places, strict=True):
+                values = frame[feature.name].slice(start, BLOCK_ROWS)
+                feature.encode(values, [block[:, place] for place in places], first_row + start)
+        return encoded
+
+    def decode(self, encoded: NDArray[np.float32]) -> pl.DataFrame:
+        """Turn encoded rows, usually expected ones, into the user's units.
+
+        Parameters
+        ----------
+        encoded
+            float [n, width].
+
+        Returns
+        -------
+            One column per feature [n]; null where a missing value is expected.
+        """
+        return pl.DataFrame(
+            [
+                feature.decode(encoded[:, list(places)])
+                for feature, places in zip(self.features, self._places, strict=True)
+            ]
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the columns that are treated in a way the user should know of."""
+        constant = [f for f in self.features if isinstance(f, ConstantColumn)]
+        empty = [f.name for f in constant if f.value is None]
+        single = [f.name for f in constant if f.value is not None]
+        hashed = [f.name for f in self.features if isinstance(f, HashedColumn)]
+        dated = [
+            f.name
+            for f in self.features
+            if isinstance(f, TimeColumn) and f.reading.like in ("date", "datetime")
+        ]
+        sentences = {
+            "One value in every training row; a row with another scores higher": single,
+            "Missing in every training row; a row with a value scores higher": empty,
+            "Hashed into 32 buckets; explanations name a bucket, not a value": hashed,
+            "Dated; a row before or after the training period scores higher": dated,
+        }
+        return tuple(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole state, to be stored as JSON."""
+        return {"features": [{"kind": f.kind, **asdict(f)} for f in self.features]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TableEncoder":
+        """Undo `to_json`, exactly.
+
+        Raises
+        ------
+        InputError
+            For a state that `to_json` cannot have written.
+        """
+        features = data.get("features") if set(data) == {"features"} else None
+        if not isinstance(features, list):
+            raise InputError(f"expected a list of features, found {data!r:.200}")
+        columns = []
+        for feature in features:
+            kind = feature.get("kind") if isinstance(feature, dict) else None
+            if not isinstance(kind, str) or kind not in KINDS:
+                raise InputError(
+                    f"{kind!r:.200} is no kind of column; known are {', '.join(KINDS)}"
+                )
+            state = {name: value for name, value in feature.items() if name != "kind"}
+            columns.append(restore(KINDS[kind], state))
+        return cls(tuple(columns))
+
+
+def _check_names(wanted: Iterable[str], found: Collection[str], role: str) -> None:
+    """Refuse a table without all the ``wanted`` columns."""
+    known = set(found)
+    missing = [name for name in wanted if name not in known]
+    if not missing:
+        return
+    close = [(name, difflib.get_close_matches(name, found, n=1)) for name in missing[:10]]
+    hints = [f"{quoted(near[0])} for {quoted(name)}" for name, near in close if near]
+    raise InputError(
+        f"missing {role}{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; the table has "
+        f"{quoted_list(found)}. "
+        + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
+    )

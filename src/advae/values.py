@@ -1,0 +1,247 @@
+"""The user's values as numbers, truth values, texts or instants, or one error that names the cell.
+
+Every function takes one column and gives NaN (or null, for texts) where a value is missing.
+Row numbers in errors start at 0 with the first data row, plus the given ``first_row``.
+"""
+
+from collections.abc import Collection
+from zlib import crc32
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from advae.errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+DAY = 86_400_000_000.0
+"""Microseconds in a day. Instants are held as microseconds, which float64 counts exactly for
+285 years around 1970 and to within one for far longer."""
+
+YEAR = 365.2425 * DAY
+HASH_BUCKETS = 32
+
+
+def quoted(value: object) -> str:
+    """Show a user's value on one line: escaped, and cut at 40 characters."""
+    text = str(value)
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def quoted_list(values: Collection[object], limit: int = 10) -> str:
+    """Show some of the user's values, at most ``limit`` of them."""
+    shown = ", ".join(quoted(value) for value in list(values)[:limit])
+    return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
+
+
+def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: str) -> InputError:
+    """Describe the first cell marked in ``bad``; ``wanted`` completes "... is not"."""
+    row = int(np.flatnonzero(bad)[0])
+    value = "a missing value" if values[row] is None else quoted(values[row])
+    return InputError(
+        f"column {quoted(values.name)}, row {first_row + row} (the first data row is row 0): "
+        f"{value} is not {wanted}. Correct the value, or remove the row."
+    )
+
+
+def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
+    """Read a column as float64 numbers; null and NaN are both missing and give NaN.
+
+    Parameters
+    ----------
+    values
+        Numbers of any type, booleans (0 and 1), or texts that spell numbers.
+    first_row
+        The row number of ``values[0]``, for errors.
+
+    Returns
+    -------
+        float64 [n], finite or NaN. May be a read-only view of ``values``.
+
+    Raises
+    ------
+    InputError
+        For an infinite value, a text that spells no number, or another type.
+    """
+    dtype = values.dtype
+    if dtype == pl.String:
+        trimmed = values.str.strip_chars()
+        numbers = trimmed.cast(pl.Float64, strict=False)
+        misread = (numbers.is_null() & values.is_not_null() & (trimmed != "")).to_numpy()
+        if misread.any():
+            raise bad_cell(values, misread, first_row, "a number, but training had numbers here")
+    elif dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
+        numbers = values.cast(pl.Float64)
+    else:
+        raise wrong_type(values, "numbers")
+    array: FloatArray = numbers.to_numpy()
+    if not np.isfinite(array).all():
+        infinite = np.isinf(array)
+        if infinite.any():
+            raise bad_cell(values, infinite, first_row, "a finite number")
+    return array
+
+
+def to_truths(
+    values: pl.Series,
+    first_row: int = 0,
+    *,
+    true: Collection[str] = ("true", "1"),
+    false: Collection[str] = ("false", "0"),
+    wanted: str = "true or false (or 1 or 0)",
+) -> FloatArray:
+    """Read a column as truth values: 1 for true, 0 for false, NaN where missing.
+
+    Parameters
+    ----------
+    values
+        Booleans, the numbers 0 and 1, or texts among ``true`` and ``false``.
+    first_row
+        The row number of ``values[0]``, for errors.
+    true, false
+        Accepted spellings in lower case; case and outer blanks in ``values`` do not count.
+    wanted
+        What the error says was expected.
+
+    Raises
+    ------
+    InputError
+        For any other value.
+    """
+    if values.dtype == pl.String:
+        words = values.str.strip_chars().str.to_lowercase()
+        known = words.is_in(list(true)).cast(pl.Float64)
+        truths = known.set(~words.is_in([*true, *false]) & (words != ""), 2.0)
+        array: FloatArray = truths.set(words == "", None).to_numpy()
+    elif values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
+        array = values.cast(pl.Float64).to_numpy()
+    else:
+        raise wrong_type(values, wanted)
+    bad = ~(np.isnan(array) | (array == 0) | (array == 1))
+    if bad.any():
+        raise bad_cell(values, bad, first_row, wanted)
+    return array
+
+
+def to_texts(values: pl.Series) -> pl.Series:
+    """Read a column of texts, categories, numbers, booleans or times as texts, null where missing.
+
+    Whole numbers are spelled without a point: tools that hold missing integers as floats turn the
+    category 1 into 1.0.
+
+    Raises
+    ------
+    InputError
+        For nested and binary values.
+    """
+    dtype = values.dtype
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        raise wrong_type(values, "texts")
+    if dtype.is_float():
+        return values.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    return values if dtype == pl.String else values.cast(pl.String)
+
+
+def to_buckets(texts: pl.Series) -> NDArray[np.int64]:
+    """Spread texts over `HASH_BUCKETS` buckets by their CRC-32, the same everywhere and for ever.
+
+    Returns
+    -------
+        int64 [n], 0 to `HASH_BUCKETS` - 1; -1 where missing.
+    """
+    distinct = texts.drop_nulls().unique()
+    buckets = [crc32(text.encode()) % HASH_BUCKETS for text in distinct]
+    known = pl.DataFrame({"text": distinct, "bucket": pl.Series(buckets, dtype=pl.Int64)})
+    found = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")
+    return found["bucket"].fill_null(-1).to_numpy()
+
+
+def to_instants(
+    values: pl.Series, first_row: int = 0, *, like: str, zone: str | None = None
+) -> FloatArray:
+    """Read a column of times as microseconds: since 1970, since midnight, or of duration.
+
+    Parameters
+    ----------
+    values
+        Times, or texts that spell them, except for durations.
+    first_row
+        The row number of ``values[0]``, for errors.
+    like
+        "date", "datetime", "time" or "duration"; the first two may stand for one another.
+    zone
+        Time zone of the clock that gives the microseconds; values without a zone are taken to be
+        in it. None reads the clock time as it is written.
+
+    Returns
+    -------
+        float64 [n], NaN where missing.
+
+    Raises
+    ------
+    InputError
+        For a text that spells no such time, or another type.
+    """
+    times = _parse_times(values, first_row, like) if values.dtype == pl.String else values
+    dtype = times.dtype
+    if like == "time" and dtype == pl.Time:
+        instants = times.cast(pl.Int64) / 1000
+    elif like == "duration" and isinstance(dtype, pl.Duration):
+        instants = times.dt.total_microseconds()
+    elif like in ("date", "datetime") and isinstance(dtype, (pl.Date, pl.Datetime)):
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+            local = times if zone is None else times.dt.convert_time_zone(zone)
+            times = local.dt.replace_time_zone(None)
+        instants = times.cast(pl.Datetime("us")).cast(pl.Int64)
+    elif dtype == pl.Null:
+        instants = times
+    else:
+        raise wrong_type(values, f"values of type {like}")
+    return instants.cast(pl.Float64).to_numpy()
+
+
+def _parse_times(texts: pl.Series, first_row: int, like: str) -> pl.Series:
+    trimmed = texts.str.strip_chars()
+    if like == "duration":
+        raise wrong_type(texts, "durations, which cannot be read from texts")
+    parse = trimmed.str.to_time if like == "time" else trimmed.str.to_datetime
+    try:
+        times = parse(strict=False)
+    except pl.exceptions.PolarsError:  # not one value spells a time
+        times = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
+    misread = (times.is_null() & texts.is_not_null() & (trimmed != "")).to_numpy()
+    if misread.any():
+        raise bad_cell(texts, misread, first_row, f"a {like}, such as {_EXAMPLES[like]}")
+    return times if times.is_not_null().any() else pl.Series(texts.name, times, dtype=pl.Null)
+
+
+_EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}
+
+
+def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) -> pl.Series:
+    """Undo `to_instants`: a column of times from finite microseconds [n], rounded as they need."""
+    if like == "time":
+        clipped = np.clip(np.rint(instants), 0, DAY - 1)
+        return pl.Series(name, clipped.astype(np.int64) * 1000).cast(pl.Time)
+    if like == "date":
+        instants = np.rint(instants / DAY) * DAY
+    whole = pl.Series(name, np.clip(np.rint(instants), *_CALENDAR).astype(np.int64))
+    if like == "duration":
+        return whole.cast(pl.Duration("us"))
+    if like == "date":
+        return whole.cast(pl.Datetime("us")).cast(pl.Date)
+    clock = whole.cast(pl.Datetime("us"))
+    # Where a clock is put back, an hour comes twice; where it is put forward, one is left out.
+    return clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+
+
+_CALENDAR = (-62_135_596_800_000_000, 253_402_214_400_000_000)  # the years 1 to 9999
+
+
+def wrong_type(values: pl.Series, wanted: str) -> InputError:
+    """Say that a column holds values of a type that cannot be read as ``wanted``."""
+    return InputError(
+        f"column {quoted(values.name)} holds values of type {values.dtype}; expected {wanted}. "
+        "Convert the column, or leave it out with --ignore when fitting."
+    )

@@ -1,0 +1,113 @@
+"""Write tables to files batch by batch: all of it, or nothing."""
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from advae.errors import InputError
+from advae.files import file_format
+
+
+def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
+    """Write a stream of frames as one table, holding few of them at a time.
+
+    The file appears under its name when it is complete and on the disk; an error or an interrupt
+    leaves nothing behind, and an older file of that name as it was.
+
+    Parameters
+    ----------
+    frames
+        The rows; the same columns in each frame, and at least one frame.
+    path
+        A file ending in .csv, .tsv, .txt, .parquet, .ndjson, .jsonl, .arrow, .ipc or .feather.
+        None writes CSV to standard output.
+
+    Returns
+    -------
+        The number of rows written.
+
+    Raises
+    ------
+    InputError
+        For an unknown extension, or a file that cannot be written.
+    """
+    counted = _Counted(frames)
+    if path is None:
+        for number, frame in enumerate(counted):
+            frame.write_csv(sys.stdout.buffer, include_header=number == 0)
+        sys.stdout.buffer.flush()
+        return counted.rows
+    _check_target(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        _sink(counted, path, unfinished)
+        unfinished.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from None
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: cannot be written: {str(error).splitlines()[0]}.") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return counted.rows
+
+
+class _Counted(Iterator[pl.DataFrame]):
+    """An iterator of frames that counts their rows as they pass."""
+
+    def __init__(self, frames: Iterable[pl.DataFrame]) -> None:
+        self.rows = 0
+        self._frames = iter(frames)
+
+    def __next__(self) -> pl.DataFrame:
+        frame = next(self._frames)
+        self.rows += frame.height
+        return frame
+
+
+def _check_target(path: Path) -> None:
+    file_format(path)
+    if path.suffix.lower() == ".gz":
+        raise InputError(f"{path}: cannot write compressed text. Leave out .gz, or use .parquet.")
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
+
+
+def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
+    """Write ``frames`` into ``target`` in the format that the name of ``path`` asks for."""
+    first = next(frames, None)
+    if first is None:
+        raise InputError(f"{path}: there is nothing to write, not even columns.")
+
+    def pull(*_: Any) -> Iterator[pl.DataFrame]:
+        # Polars asks for the columns, rows and filters it needs; a sink needs all.
+        yield from itertools.chain([first], frames)
+
+    lazy = register_io_source(pull, schema=first.schema)
+    kind = file_format(path)
+    if kind == "parquet":
+        lazy.sink_parquet(target, sync_on_close="all")
+    elif kind == "arrow":
+        lazy.sink_ipc(target, sync_on_close="all")
+    elif kind == "ndjson":
+        lazy.sink_ndjson(target, sync_on_close="all")
+    else:
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        lazy.sink_csv(target, separator=separator, sync_on_close="all")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable too, not the contents alone."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
