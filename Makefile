@@ -1,0 +1,45 @@
+# Every target works from a bare machine: python3 (3.11 to 3.13) and make are enough.
+# Each makes .venv when there is none; nothing is installed outside it.
+PYTHON ?= python3
+# What "make test" installs besides the library; the bench extra adds PyTorch and PyOD.
+EXTRAS ?= test
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint bench docs clean
+
+demo: .venv/.advae
+	$(BIN)/advae demo
+
+test: .venv/.extras-$(EXTRAS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/.extras-$(EXTRAS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.extras-bench
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.paper
+
+docs: .venv/.extras-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv build dist site demo results .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "advae needs Python 3.11 or newer; name one with make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/.advae: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable .
+	touch $@
+
+.venv/.extras-%: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[$*]'
+	touch $@

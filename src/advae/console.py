@@ -1,0 +1,174 @@
+"""What the command line shows people: progress, and short summaries that read well in plain text.
+
+Progress and remarks go to standard error, results to standard output.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from advae.detector import Detector
+    from advae.evaluation import Estimate
+    from advae.training import Snapshot
+
+
+def output() -> Console:
+    """Return the console of results."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def remarks() -> Console:
+    """Return the console of progress and remarks."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def remark(text: str) -> None:
+    """Say one sentence on standard error."""
+    remarks().print(f"[yellow]note[/] {escape(text)}")
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} it/s" if task.speed else "compiling", style="cyan")
+
+
+@contextmanager
+def training_progress(iterations: int, quiet: bool) -> Iterator["Callable[[Snapshot], None]"]:
+    """Show iterations, rate, time left and losses; without a terminal, a line every 10 %."""
+    console = remarks()
+    if quiet:
+        yield lambda _: None
+        return
+    if not console.is_terminal:
+        yield _plain_progress(console, iterations)
+        return
+    columns = (
+        TextColumn("training"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("[dim]{task.fields[losses]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("training", total=iterations, losses="")
+
+        def show(snapshot: "Snapshot") -> None:
+            progress.update(task, completed=snapshot.iteration, losses=_losses(snapshot.history))
+
+        yield show
+
+
+def _plain_progress(console: Console, iterations: int) -> "Callable[[Snapshot], None]":
+    shown = 0
+
+    def show(snapshot: "Snapshot") -> None:
+        nonlocal shown
+        tenth = 10 * snapshot.iteration // iterations
+        if tenth > shown:
+            shown = tenth
+            console.print(
+                f"training {snapshot.iteration}/{iterations}  {_losses(snapshot.history)}"
+            )
+
+    return show
+
+
+def _losses(history: Mapping[str, list[float]]) -> str:
+    short = {
+        "generator_reconstruction": "error",
+        "encoder_kld": "KLD",
+        "generator_margin_x": "margin x",
+        "encoder_margin_z_Tr": "margin z",
+    }
+    return "  ".join(
+        f"{label} {history[name][-1]:.3g}" for name, label in short.items() if name in history
+    )
+
+
+def show_fit(detector: "Detector", path: str) -> None:
+    """Print what was learned and what the threshold means."""
+    console, summary, threshold = output(), detector.summary, detector.threshold
+    held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
+    columns, numbers = len(detector.table.features), detector.table.network_width
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("model", f"[bold]{escape(path)}[/]")
+    facts.add_row("rows", f"{summary.rows:,} learned from{held_out}")
+    facts.add_row("columns", f"{columns}, encoded as {numbers} numbers")
+    facts.add_row(
+        "threshold",
+        f"[bold]{threshold.value:.6g}[/] ({threshold.method}): expect "
+        f"{10_000 * threshold.alpha:,.0f} alarms in 10,000 normal rows",
+    )
+    console.print(facts)
+    for note in summary.notes:
+        remark(note)
+
+
+def show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -> None:
+    """Print measures with their intervals."""
+    table = Table(title=f"{rows:,} rows, {anomalies:,} anomalies", title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, estimate in metrics.items():
+        table.add_row(
+            name.replace("_", " "),
+            f"{estimate.value:.3f}",
+            f"{estimate.low:.3f} to {estimate.high:.3f}",
+        )
+    output().print(table)
+
+
+def show_info(record: Mapping[str, Any]) -> None:
+    """Print what a model file says about itself."""
+    console, summary, threshold = output(), record["summary"], record["threshold"]
+    versions = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("format", f"{record['format_version']} ({versions})")
+    facts.add_row(
+        "rows", f"{summary['rows']:,} learned from, {summary['calibration_rows']:,} held out"
+    )
+    facts.add_row(
+        "threshold",
+        f"{threshold['value']:.6g} ({threshold['method']}, alpha {threshold['alpha']:g})",
+    )
+    if record["ignored"]:
+        facts.add_row("ignored", escape(", ".join(record["ignored"])))
+    console.print(facts)
+    settings = Table(title="settings", title_justify="left", show_header=False)
+    for name, value in record["config"].items():
+        settings.add_row(name, str(value))
+    console.print(settings)
+    columns = Table(title="columns", title_justify="left")
+    columns.add_column("name")
+    columns.add_column("kind")
+    for feature in record["table"]["features"]:
+        columns.add_row(escape(feature["name"]), feature["kind"])
+    console.print(columns)
+    terms = Table(title="training", title_justify="left")
+    terms.add_column("loss term, unweighted")
+    terms.add_column("first block", justify="right")
+    terms.add_column("last block", justify="right")
+    for name, values in summary["history"].items():
+        if name != "iteration":
+            terms.add_row(name, f"{values[0]:.4g}", f"{values[-1]:.4g}")
+    console.print(terms)
+    for note in summary["notes"]:
+        console.print(f"[yellow]note[/] {escape(note)}")
