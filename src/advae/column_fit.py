@@ -9,7 +9,7 @@ from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, S
 from advae.errors import InputError
 from advae.readings import TIMES, Reading
 from advae.summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.values import quoted
+from advae.values import quoted, quoted_list
 
 MAX_CATEGORIES = 50
 RARE_SHARE = 0.001
@@ -81,6 +81,22 @@ class ColumnFit:
         several = len(self._summary.counts) > 1
         return (
             self._summary.overflowed or len(frequent) > MAX_CATEGORIES or (several and not repeats)
+        )
+
+    def almost_numbers(self) -> str:
+        """Say which texts keep a `crowded` column from being numbers, if nearly all of it are."""
+        if not isinstance(self._summary, TextSummary):
+            return ""
+        texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
+        odd = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+        if 10 * len(odd) > len(texts):
+            return ""
+        cause = (
+            f"for texts such as {quoted_list(odd, 3)}" if len(odd) else "that blanks surround them"
+        )
+        return (
+            f" But {quoted(self.name)} holds numbers, except {cause}: "
+            f"{'leave those fields empty' if len(odd) else 'remove the blanks'} to have it read so."
         )
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:

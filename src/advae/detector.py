@@ -17,6 +17,7 @@ from advae.frames import as_frame
 from advae.networks import AdVAE
 from advae.table import TableEncoder
 from advae.threshold import p_values
+from advae.values import quoted, quoted_list
 
 BATCH_ROWS = 65_536
 """Rows held at a time while a longer table is scored."""
@@ -228,7 +229,7 @@ def _kept(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> lis
     for name in keep:
         if name not in frame.columns:
             raise InputError(
-                f"column {name!r}, to be kept, is not in the data; it has {frame.columns}"
+                f"no column {quoted(name)} in the data; it has {quoted_list(frame.columns)}"
             )
         if name in taken:
             raise InputError(

@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int
 
 from advae import checkpoint as checkpoints
 from advae import scoring, training
 from advae._types import HostMatrix
+from advae.calibration import learned_threshold, split_rows
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError
 from advae.frames import as_frame
 from advae.networks import Sizes
 from advae.table import TableEncoder
-from advae.threshold import conformal_threshold, kde_threshold
 from advae.training import Snapshot
 
 CHECKPOINT_SECONDS = 2.0
@@ -112,36 +111,6 @@ def fit_detector(
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return detector
-
-
-def split_rows(
-    rows: int, config: Config
-) -> tuple[Int[np.ndarray, "training"], Int[np.ndarray, "calibration"]]:
-    """Return the positions of the training and of the calibration rows, each ascending.
-
-    There are no calibration rows where the threshold does not use them, or where there would be
-    fewer than 5 / alpha: with so few the share of false alarms would be right on average, and far
-    off for most tables.
-    """
-    calibration = round(rows * config.calibration) if config.threshold == "conformal" else 0
-    if calibration * config.alpha < 5:
-        calibration = 0
-    shuffled = np.random.default_rng([config.seed, calibration]).permutation(rows)
-    return np.sort(shuffled[calibration:]), np.sort(shuffled[:calibration])
-
-
-def learned_threshold(detector: Detector, alpha: float) -> Threshold:
-    """Return the threshold that the detector's settings ask for, at ``alpha``.
-
-    Raises
-    ------
-    ConfigError
-        If there are too few calibration rows for ``alpha``.
-    """
-    calibration = detector.calibration_scores
-    if len(calibration):
-        return Threshold("conformal", alpha, conformal_threshold(calibration, alpha))
-    return Threshold("kde", alpha, kde_threshold(detector.training_scores, alpha))
 
 
 def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from advae.delimited import read_dialect
 from advae.errors import InputError
 from advae.files import Data, expand_paths, file_format
 from advae.summary import Slots
-from advae.values import quoted_list
+from advae.values import check_columns, quoted_list
 from advae.writers import write_frames
 
 __all__ = ["Source", "open_source", "sample_rows", "write_frames"]
@@ -73,12 +73,7 @@ class Source:
             For unknown columns, and for damage in a file, when it is reached.
         """
         wanted = list(self.columns if columns is None else columns)
-        unknown = [name for name in wanted if name not in self.schema]
-        if unknown:
-            raise InputError(
-                f"no column {quoted_list(unknown)} in {self.paths[0]}; it has "
-                f"{quoted_list(self.columns)}."
-            )
+        check_columns(wanted, self.columns, str(self.paths[0]))
         for path in self.paths:
             yield from self._file_batches(path, rows, wanted)
 

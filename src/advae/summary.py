@@ -180,9 +180,7 @@ class TextSummary:
             return
         tally = texts.drop_nulls().value_counts(name="number of rows")
         self.counts.update(dict(tally.iter_rows()))
-        if len(self.counts) > MAX_DISTINCT:
-            self.overflowed = True
-            self.counts.clear()
+        self.overflowed = len(self.counts) > MAX_DISTINCT
 
     @property
     def varies(self) -> bool:

@@ -1,6 +1,5 @@
 """Tables of named columns of any type, as the float32 matrices the networks read, and back."""
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from advae.column_fit import ColumnFit
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.errors import InputError
 from advae.records import restore
-from advae.values import quoted, quoted_list
+from advae.values import check_columns, quoted_list
 
 KINDS: dict[str, type[Column]] = {
     kind.kind: kind
@@ -84,9 +83,9 @@ class TableEncoder:
         rows = 0
         for batch in batches:
             if not fits:
-                _check_names(hashed, batch.columns, "hashed column")
+                check_columns(hashed, batch.columns, "the table")
                 fits = [ColumnFit(name, hashed=name in hashed) for name in batch.columns]
-            _check_names([fit.name for fit in fits], batch.columns, "training column")
+            check_columns([fit.name for fit in fits], batch.columns, "the table")
             for fit in fits:
                 fit.update(batch[fit.name], rows)
             rows += batch.height
@@ -97,12 +96,13 @@ class TableEncoder:
                 f"only {rows} sample{'' if rows else 's'} (n_samples = {rows}): "
                 "learning what is normal needs at least 2 rows."
             )
-        crowded = [fit.name for fit in fits if fit.crowded]
+        crowded = [fit for fit in fits if fit.crowded]
         if crowded:
             raise InputError(
-                f"too many different texts in {quoted_list(crowded)}: more than 50 frequent "
-                "categories, or hardly any value twice. Leave such a column out (--ignore COLUMN) "
-                "if it only names the row, or hash its values (--hash COLUMN)."
+                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
+                "than 50 frequent categories, or hardly any value twice. Leave such a column out "
+                "(--ignore COLUMN) if it only names the row, or hash its values (--hash COLUMN)."
+                + "".join(fit.almost_numbers() for fit in crowded)
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):
@@ -179,7 +179,7 @@ class TableEncoder:
         InputError
             For a missing column, or a value that cannot be read as training's could.
         """
-        _check_names(self.feature_names, frame.columns, "column")
+        check_columns(self.feature_names, frame.columns, "the table")
         encoded = np.empty((frame.height, self.width), np.float32)
         for start in range(0, frame.height, BLOCK_ROWS):
             block = encoded[start : start + BLOCK_ROWS]
@@ -253,18 +253,3 @@ class TableEncoder:
             state = {name: value for name, value in feature.items() if name != "kind"}
             columns.append(restore(KINDS[kind], state))
         return cls(tuple(columns))
-
-
-def _check_names(wanted: Iterable[str], found: Collection[str], role: str) -> None:
-    """Refuse a table without all the ``wanted`` columns."""
-    known = set(found)
-    missing = [name for name in wanted if name not in known]
-    if not missing:
-        return
-    close = [(name, difflib.get_close_matches(name, found, n=1)) for name in missing[:10]]
-    hints = [f"{quoted(near[0])} for {quoted(name)}" for name, near in close if near]
-    raise InputError(
-        f"missing {role}{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; the table has "
-        f"{quoted_list(found)}. "
-        + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
-    )

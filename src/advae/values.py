@@ -4,7 +4,8 @@ Every function takes one column and gives NaN (or null, for texts) where a value
 Row numbers in errors start at 0 with the first data row, plus the given ``first_row``.
 """
 
-from collections.abc import Collection
+import difflib
+from collections.abc import Collection, Iterable
 from zlib import crc32
 
 import numpy as np
@@ -33,6 +34,21 @@ def quoted_list(values: Collection[object], limit: int = 10) -> str:
     """Show some of the user's values, at most ``limit`` of them."""
     shown = ", ".join(quoted(value) for value in list(values)[:limit])
     return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
+
+
+def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
+    """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns."""
+    known = set(found)
+    missing = [name for name in wanted if name not in known]
+    if not missing:
+        return
+    near = {name: difflib.get_close_matches(name, found, n=1) for name in missing[:10]}
+    hints = [f"{quoted(close[0])} for {quoted(name)}" for name, close in near.items() if close]
+    raise InputError(
+        f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "
+        f"{quoted_list(found)}. "
+        + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
+    )
 
 
 def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: str) -> InputError:

@@ -1,0 +1,58 @@
+"""The command line: thin commands over the library, one module each.
+
+Exit codes: 0; 2 for anything wrong with input or use, with one message; 130 when interrupted.
+JAX and Polars are imported inside the commands, so that help appears at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from advae.cli.demo import demo
+from advae.cli.evaluate import evaluate
+from advae.cli.fit import fit
+from advae.cli.info import info
+from advae.cli.score import score
+from advae.errors import AdVAEError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Learn what normal rows of a table look like; find the rows that are not, and say why.",
+)
+for command in (fit, score, evaluate, info, demo):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; every foreseen error ends in one message and exit code 2."""
+    _use_compilation_cache()
+    try:
+        app()
+    except AdVAEError as error:
+        sys.exit(_fail(f"error: {error}", 2))
+    except KeyboardInterrupt as interrupt:
+        sys.exit(_fail(f"interrupted{interrupt}", 130))
+    except BrokenPipeError:
+        # The reader of our output has gone, as in "advae score ... | head".
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except MemoryError:
+        sys.exit(_fail("error: not enough memory; give fewer rows or a smaller model", 2))
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache folder, so that the next start is quick."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    # Read by JAX when it is imported, which is after this; a user's own setting stands.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(home) / "advae" / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

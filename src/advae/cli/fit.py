@@ -1,0 +1,104 @@
+"""advae fit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from advae import console
+from advae.cli.shared import Data, Label, Quiet, check_output
+from advae.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def fit(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="MODEL", help="Model to write.")
+    ],
+    label: Label = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column not to learn, such as an identifier."),
+    ] = None,
+    hash_: Annotated[
+        list[str] | None,
+        typer.Option("--hash", metavar="COL", help="Text column with many values, to hash."),
+    ] = None,
+    preset: Annotated[
+        Literal["default", "paper"], typer.Option(help="Settings to start from.")
+    ] = "default",
+    alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
+    iterations: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Training iterations; the preset's if not given."),
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(metavar="M", help="Networks of the ensemble.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted fit, to the same result.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn from the normal rows of DATA and write a model.
+
+    With --label only its normal rows are learned from; without, all rows are taken as normal.
+    """
+    from advae import artifact, interrupt
+    from advae.config import Config
+    from advae.fitting import fit_detector
+    from advae.readers import open_source
+
+    changes = {"iterations": iterations, "members": members}
+    config = Config.preset(
+        preset,
+        alpha=alpha,
+        seed=seed,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    check_output(output, data)
+    with interrupt.handled() as stop:
+        frame = open_source(data).read()
+        left_out = list(dict.fromkeys([*(ignore or []), *([label] if label else [])]))
+        if label is not None:
+            frame = _normal_rows(frame, label, data)
+        checkpoint = output.with_name(f"{output.name}.checkpoint")
+        with console.training_progress(config.iterations, quiet) as show:
+
+            def on_block(snapshot: Any) -> None:
+                show(snapshot)
+                stop.deferred = snapshot.iteration < config.iterations
+                if stop.requested:
+                    raise KeyboardInterrupt(
+                        f" at iteration {snapshot.iteration} of {config.iterations}; the state is "
+                        f"kept in {checkpoint}: run the same command with --resume to go on"
+                    )
+
+            detector = fit_detector(
+                frame,
+                config,
+                hashed=hash_ or (),
+                ignored=left_out,
+                checkpoint=checkpoint,
+                resume=resume,
+                on_block=on_block,
+            )
+        artifact.save(detector, output)
+        checkpoint.unlink(missing_ok=True)
+    if not quiet:
+        console.show_fit(detector, str(output))
+
+
+def _normal_rows(frame: "pl.DataFrame", label: str, data: str) -> "pl.DataFrame":
+    from advae.labels import parse_labels
+
+    if label not in frame.columns:
+        raise InputError(f"no label column {label!r} in {data}; it has {frame.columns}")
+    normal = frame.filter(~parse_labels(frame[label], where=data))
+    if not normal.height:
+        raise InputError(f"{data}: label column {label!r} marks no row as normal")
+    return normal

@@ -1,0 +1,61 @@
+"""Arguments, and the steps before the work, that several commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from advae import console
+from advae.errors import InputError
+
+if TYPE_CHECKING:
+    from advae.detector import Detector
+    from advae.readers import Source
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Table: .csv, .tsv, .parquet, .ndjson or .arrow; a quoted glob for several files.",
+    ),
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="COL", help="Label column: 0/1, true/false or normal/anomaly."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+
+
+def load_model(model: Path) -> "Detector":
+    """Read and check a model file."""
+    from advae import artifact
+
+    return artifact.load(model)
+
+
+def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
+    """Open DATA as rows to score, and say once which of its columns are not used."""
+    import polars as pl
+
+    from advae.readers import open_source
+
+    # Kept columns stay as they are written: "007" is not 7.
+    dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
+    source = open_source(data, dtypes=dtypes)
+    known = {*detector.table.feature_names, *detector.ignored, *keep}
+    extra = [name for name in source.columns if name not in known]
+    if extra:
+        console.remark(f"not used, since training did not have them: {', '.join(extra)}")
+    return source
+
+
+def check_output(output: Path, *inputs: str) -> None:
+    """Refuse an output that could not be written, before minutes are spent on it."""
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; give the path of a file")
+    if not output.parent.is_dir():
+        raise InputError(f"folder {output.parent} does not exist; create it first")
+    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
+        raise InputError(f"{output} is also an input; write to another file")
