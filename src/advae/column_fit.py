@@ -9,7 +9,7 @@ from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, S
 from advae.errors import InputError
 from advae.readings import TIMES, Reading
 from advae.summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.values import quoted, quoted_list
+from advae.values import quoted, quoted_list, to_instants
 
 MAX_CATEGORIES = 50
 RARE_SHARE = 0.001
@@ -83,21 +83,24 @@ class ColumnFit:
             self._summary.overflowed or len(frequent) > MAX_CATEGORIES or (several and not repeats)
         )
 
-    def almost_numbers(self) -> str:
-        """Say which texts keep a `crowded` column from being numbers, if nearly all of it are."""
+    def hint(self) -> str:
+        """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts."""
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
         odd = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
-        if 10 * len(odd) > len(texts):
+        if not len(odd):
+            return f" But {quoted(self.name)} holds numbers as texts, or with blanks: convert it."
+        if 10 * len(odd) <= len(texts):
+            return (
+                f" But {quoted(self.name)} holds numbers, except for texts such as "
+                f"{quoted_list(odd, 3)}: leave those fields empty to have it read so."
+            )
+        try:
+            to_instants(texts, like="datetime")
+        except InputError:
             return ""
-        cause = (
-            f"for texts such as {quoted_list(odd, 3)}" if len(odd) else "that blanks surround them"
-        )
-        return (
-            f" But {quoted(self.name)} holds numbers, except {cause}: "
-            f"{'leave those fields empty' if len(odd) else 'remove the blanks'} to have it read so."
-        )
+        return f" But {quoted(self.name)} holds dates as texts: convert it."
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:
         """Return the categories worth a column, the most frequent first."""

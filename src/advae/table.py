@@ -102,7 +102,7 @@ class TableEncoder:
                 f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
                 "than 50 frequent categories, or hardly any value twice. Leave such a column out "
                 "(--ignore COLUMN) if it only names the row, or hash its values (--hash COLUMN)."
-                + "".join(fit.almost_numbers() for fit in crowded)
+                + "".join(fit.hint() for fit in crowded)
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):

@@ -1,0 +1,56 @@
+"""Reading known labels."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from advae.errors import InputError
+from advae.labels import parse_labels
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, 1, 1],
+        [0.0, 1.0, 1.0],
+        [False, True, True],
+        ["0", "1", "1.0"],
+        ["false", "TRUE", " True "],
+        ["no", "Yes", "YES"],
+        ["Normal", "anomaly", "ANOMALOUS"],
+    ],
+)
+def test_every_accepted_form(values: list[Any]) -> None:
+    assert parse_labels(pl.Series("label", values), where="x").tolist() == [False, True, True]
+
+
+def test_categorical_labels() -> None:
+    values = pl.Series("label", ["normal", "anomaly"], dtype=pl.Categorical)
+    assert parse_labels(values, where="x").tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0, 1, 2], "'2'"),
+        ([0, 1, -1], "'-1'"),
+        ([0, 1, 0.5], "'0.5'"),
+        ([0, 1, None], "a missing value"),
+        ([0.0, 1.0, float("nan")], "'nan'"),
+        (["0", "1", ""], "''"),
+        (["0", "1", "outlier"], "'outlier'"),
+    ],
+)
+def test_anything_else_is_refused_with_its_place(values: list[Any], shown: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_labels(pl.Series("label", values, strict=False), where="truth.csv")
+    message = str(caught.value)
+    assert message.startswith("truth.csv: column 'label', row 2 ")
+    assert f"{shown} is not a label" in message
+    assert "normal for a normal row" in message
+
+
+def test_dates_are_no_labels() -> None:
+    with pytest.raises(InputError, match=r"truth\.csv: column 'label' holds values of type Date"):
+        parse_labels(pl.Series("label", ["2024-01-01"]).str.to_date(), where="truth.csv")

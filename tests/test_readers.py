@@ -1,0 +1,220 @@
+"""Files in, files out: what works, what is refused, and that nothing half-written stays."""
+
+import gzip
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hostile_files import HOSTILE_FILES, HostileFile, good_table
+from polars.testing import assert_frame_equal
+
+from advae.errors import InputError
+from advae.labels import parse_labels
+from advae.readers import open_source, sample_rows, write_frames
+from advae.table import TableEncoder
+
+EXTENSIONS = [".csv", ".tsv", ".txt", ".parquet", ".ndjson", ".jsonl", ".arrow", ".ipc", ".feather"]
+
+
+def run(operation: str, path: Path) -> None:
+    """Do with a file what the command does before its networks come in."""
+    encoder = TableEncoder.fit(good_table())
+    if operation == "fit":
+        TableEncoder.fit_batches(open_source(path).batches())
+    elif operation == "score":
+        for batch in open_source(path, dtypes=encoder.dtypes).batches():
+            encoder.transform(batch)
+    else:
+        labels = open_source(path, dtypes=encoder.dtypes).read(["label"])["label"]
+        parse_labels(labels, where=str(path))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE_FILES, ids=lambda hostile: hostile.name)
+def test_hostile_files_are_refused_with_one_message(tmp_path: Path, hostile: HostileFile) -> None:
+    with pytest.raises(InputError) as caught:
+        run(hostile.operation, hostile.write(tmp_path))
+    message = str(caught.value)
+    assert re.search(hostile.message, message)
+    assert "\n" not in message
+    assert caught.value.__cause__ is None
+
+
+def test_there_are_enough_hostile_files_of_different_names() -> None:
+    assert len({hostile.name for hostile in HOSTILE_FILES}) == len(HOSTILE_FILES) >= 30
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_unreadable_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    path.chmod(0)
+    with pytest.raises(InputError, match="Permission denied"):
+        open_source(path)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_every_format_survives_writing_and_reading(tmp_path: Path, extension: str) -> None:
+    table, path = good_table().drop("day"), tmp_path / f"a{extension}"
+    assert write_frames([table[:13], table[13:]], path) == table.height
+    source = open_source(path)
+    assert source.columns == tuple(table.columns)
+    assert_frame_equal(source.read(), table)
+    assert [batch.height for batch in source.batches(rows=25)] == [25, 25, 10]
+    assert_frame_equal(source.read(["shop", "amount"]), table.select("shop", "amount"))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.removesuffix("\n"),
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", ";").replace(".", ","),
+        lambda text: text.replace(",", "\t"),
+        lambda text: text.replace(",", "|"),
+        lambda text: re.sub("north", '"north"', text),
+    ],
+    ids=["bom", "crlf", "no-last-newline", "semicolon", "decimal-comma", "tab", "pipe", "quotes"],
+)
+def test_dialects_of_csv(tmp_path: Path, change: Callable[[str], str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(change(good_table().write_csv()), encoding="utf-8", newline="")
+    assert_frame_equal(open_source(path).read(), good_table())
+
+
+def test_compressed_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(good_table().write_csv().encode()))
+    assert_frame_equal(open_source(path).read(), good_table())
+
+
+NAMES = ["ü", 'quo"te', "<script>", "two\nlines", "a,b", " blank ", "💥"]
+
+
+@pytest.mark.parametrize("extension", [".csv", ".parquet", ".ndjson", ".arrow"])
+def test_odd_column_names(tmp_path: Path, extension: str) -> None:
+    table = pl.DataFrame({name: [1, 2] for name in NAMES})
+    path = tmp_path / f"odd [1] *{extension}"
+    write_frames([table], path)
+    assert_frame_equal(open_source(path).read(), table)
+
+
+def test_missing_words_and_late_types(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("n,f,t,d\n" + "1,NA,7,2024-01-31\n" * 5000 + "2.5,1,x,\n")
+    table = open_source(path).read()
+    assert table.dtypes == [pl.Float64, pl.Int64, pl.String, pl.Date]
+    assert table["f"].null_count() == 5000
+    assert table.row(-1) == (2.5, 1, "x", None)
+
+
+def test_given_types_keep_a_category_a_text(tmp_path: Path) -> None:
+    for name, text in (("a.csv", "c,n\n001,1\n002,2\n"), ("a.ndjson", '{"c": 1, "n": 2}\n')):
+        path = tmp_path / name
+        path.write_text(text)
+        table = open_source(path, dtypes={"c": pl.String(), "n": pl.Float64()}).read()
+        assert table.dtypes == [pl.String, pl.Float64]
+    assert open_source(tmp_path / "a.csv", dtypes={"c": pl.String()}).read()["c"][0] == "001"
+
+
+def test_patterns_and_lists_join_files_in_order(tmp_path: Path) -> None:
+    (tmp_path / "p2.csv").write_text("b,a\n1.5,2\n")
+    (tmp_path / "p1.csv").write_text("a,b\n1,2\n")
+    expected = pl.DataFrame({"a": [1, 2], "b": [2.0, 1.5]})
+    for data in (tmp_path / "p*.csv", [tmp_path / "p1.csv", str(tmp_path / "p2.csv")]):
+        assert_frame_equal(open_source(data).read(), expected)
+
+
+def test_files_of_different_formats_are_refused(tmp_path: Path) -> None:
+    good_table().write_csv(tmp_path / "a.csv")
+    good_table().write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="different formats"):
+        open_source(tmp_path / "a.*")
+
+
+def test_unknown_columns_are_named(tmp_path: Path) -> None:
+    good_table().write_csv(tmp_path / "a.csv")
+    with pytest.raises(InputError, match=r"missing column 'shp'.*'shop' for 'shp'"):
+        open_source(tmp_path / "a.csv").read(["shp"])
+
+
+def test_a_null_in_the_last_column_is_no_short_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('a,b\n1,\n"2,\n3",x\n')
+    assert open_source(path).read(["a"])["a"].to_list() == ["1", "2,\n3"]
+
+
+def failing(error: type[BaseException]) -> Iterator[pl.DataFrame]:
+    for _ in range(3):
+        yield good_table()
+    raise error("half-way")
+
+
+@pytest.mark.parametrize("extension", [".csv", ".parquet", ".ndjson", ".arrow"])
+@pytest.mark.parametrize("error", [InputError, ZeroDivisionError, KeyboardInterrupt])
+def test_a_failed_write_changes_nothing(
+    tmp_path: Path, extension: str, error: type[BaseException]
+) -> None:
+    path = tmp_path / f"a{extension}"
+    path.write_text("before")
+    with pytest.raises(error, match="half-way" if error is not KeyboardInterrupt else None):
+        write_frames(failing(error), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xlsx", "unknown file extension '.xlsx'. Known are .csv"),
+        ("a", "unknown file extension"),
+        ("a.csv.gz", "cannot write compressed text"),
+        ("nowhere/a.csv", "there is no folder"),
+        ("folder.csv", "this is a folder"),
+    ],
+)
+def test_targets_that_cannot_be_written(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match=message):
+        write_frames([good_table()], tmp_path / name)
+
+
+def test_nested_values_cannot_become_csv(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        write_frames([pl.DataFrame({"a": [[1]]})], tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_writing_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    table = good_table()
+    assert write_frames([table[:7], table[7:]], None) == table.height
+    assert capfdbinary.readouterr().out.decode() == table.write_csv()
+
+
+def test_a_sample_does_not_depend_on_the_batches() -> None:
+    table = pl.DataFrame({"row": range(1000)})
+    whole = sample_rows([table], 50, seed=1)
+    cut = sample_rows((table[start : start + 13] for start in range(0, 1000, 13)), 50, seed=1)
+    assert_frame_equal(whole, cut)
+    assert whole["row"].n_unique() == 50
+    assert not whole.equals(sample_rows([table], 50, seed=2))
+
+
+def test_a_sample_of_everything_keeps_the_order() -> None:
+    table = pl.DataFrame({"row": range(100)})
+    for size in (100, 1000):
+        assert_frame_equal(sample_rows([table[:33], table[33:]], size, seed=0), table)
+
+
+def test_a_sample_is_uniform() -> None:
+    table = pl.DataFrame({"row": range(20)})
+    drawn = [sample_rows([table[:9], table[9:]], 5, seed)["row"] for seed in range(2000)]
+    counts = np.bincount(pl.concat(drawn).to_numpy(), minlength=20)
+    # 2000 draws of 5 among 20: 500 for each row, give or take four standard deviations.
+    assert np.abs(counts - 500).max() < 4 * np.sqrt(2000 * 0.25 * 0.75)
