@@ -228,6 +228,12 @@ def test_rare_and_unseen_categories_share_a_column() -> None:
     assert encoder.network_width == 3
 
 
+def test_two_rows_of_true_and_false_are_enough() -> None:
+    table = pl.DataFrame({"x": [True, False]})
+    encoder = TableEncoder.fit(table)
+    assert_frame_equal(encoder.decode(encoder.transform(table)), table)
+
+
 def test_cycles_appear_where_they_help() -> None:
     def width(start: dt.datetime, step: dt.timedelta, steps: int) -> int:
         return TableEncoder.fit(

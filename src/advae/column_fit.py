@@ -74,7 +74,7 @@ class ColumnFit:
     @property
     def crowded(self) -> bool:
         """Whether the column has too many categories, or hardly any value twice."""
-        if not isinstance(self._summary, TextSummary):
+        if not isinstance(self._summary, TextSummary) or self._reading == Reading("boolean"):
             return False
         frequent, present = self._frequent(self._summary), self._summary.counts.total()
         repeats = sum(frequent.values()) >= present / 2
