@@ -14,8 +14,8 @@ from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
 from advae.networks import AdVAE, Sizes, initialise_members
+from advae.streams import stream
 from advae.table import TableEncoder
-from advae.training import stream
 
 FORMAT_VERSION = 1
 GOLDEN_ROWS = 4

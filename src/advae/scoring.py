@@ -13,7 +13,7 @@ from scipy.stats import qmc
 from advae._types import HostMatrix, HostVector, Matrix, Points
 from advae.config import VARIANTS, Config
 from advae.networks import AdVAE
-from advae.training import stream
+from advae.streams import stream
 
 BLOCK_ROWS = 1024
 """Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so

@@ -17,14 +17,7 @@ from advae.errors import TrainingError
 from advae.losses import Noise, Settings
 from advae.networks import Sizes, initialise_members
 from advae.steps import TrainState, fresh_state, term_names, train_step
-
-# Names of the random streams; a stream's key is the root key folded with its position.
-_STREAMS = ("initial weights", "batches", "training noise", "latent noise", "golden rows")
-
-
-def stream(seed: int, name: str) -> Key[Array, ""]:
-    """Return the key of one named random stream of a seed."""
-    return jr.fold_in(jr.key(seed), _STREAMS.index(name))
+from advae.streams import stream
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -40,8 +40,9 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
     counted = _Counted(frames)
     if path is None:
         for number, frame in enumerate(counted):
-            frame.write_csv(sys.stdout.buffer, include_header=number == 0)
-        sys.stdout.buffer.flush()
+            # As text through Python: Polars' own writing hides that a reader has gone away.
+            sys.stdout.write(frame.write_csv(include_header=number == 0))
+        sys.stdout.flush()
         return counted.rows
     _check_target(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")

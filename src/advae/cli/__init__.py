@@ -29,14 +29,15 @@ for command in (fit, score, evaluate, info, demo):
 
 
 def main() -> None:
-    """Run the command line; every foreseen error ends in one message and exit code 2."""
+    """Run the command line; every foreseen error ends in one message and exit code 2.
+
+    Typer itself ends with 2 after wrong use, and with 130 after KeyboardInterrupt.
+    """
     _use_compilation_cache()
     try:
         app()
     except AdVAEError as error:
         sys.exit(_fail(f"error: {error}", 2))
-    except KeyboardInterrupt as interrupt:
-        sys.exit(_fail(f"interrupted{interrupt}", 130))
     except BrokenPipeError:
         # The reader of our output has gone, as in "advae score ... | head".
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

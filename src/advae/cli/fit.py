@@ -73,10 +73,12 @@ def fit(
                 show(snapshot)
                 stop.deferred = snapshot.iteration < config.iterations
                 if stop.requested:
-                    raise KeyboardInterrupt(
-                        f" at iteration {snapshot.iteration} of {config.iterations}; the state is "
-                        f"kept in {checkpoint}: run the same command with --resume to go on"
+                    console.remark(
+                        f"interrupted at iteration {snapshot.iteration} of {config.iterations}; "
+                        f"the state is kept in {checkpoint}: run the same command with --resume "
+                        "to go on"
                     )
+                    raise KeyboardInterrupt
 
             detector = fit_detector(
                 frame,

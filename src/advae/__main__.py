@@ -1,0 +1,5 @@
+"""``python -m advae`` is the command ``advae``."""
+
+from advae.cli import main
+
+main()

@@ -1,0 +1,134 @@
+"""The installed program in processes of its own: pipes, signals, kill -9, and start-up time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hostile_files import good_table
+
+PROGRAM = [sys.executable, "-m", "advae"]
+ENOUGH = 120.0
+
+
+def advae(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=ENOUGH, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "good.csv"
+    good_table().write_csv(path)
+    return path
+
+
+def fit_arguments(data: Path, model: Path) -> list[object]:
+    # Several seconds of training in small steps, so that there is a middle to be killed in.
+    return ["fit", data, "-o", model, "--preset", "paper", "--iterations", 20_050]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    model = tmp_path_factory.mktemp("whole") / "m.advae"
+    done = advae(*fit_arguments(data, model))
+    assert done.returncode == 0, done.stderr
+    return model.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)],
+)
+def test_interrupted_fit_resumes_to_the_same_bytes(
+    sent: signal.Signals, code: int, data: Path, uninterrupted: bytes, tmp_path: Path
+) -> None:
+    model, checkpoint = tmp_path / "m.advae", tmp_path / "m.advae.checkpoint"
+    command = [*PROGRAM, *map(str, fit_arguments(data, model))]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + ENOUGH
+        while not checkpoint.exists():
+            assert process.poll() is None, "the fit ended before its first checkpoint"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=ENOUGH)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert not model.exists()
+    assert checkpoint.exists()
+    if sent != signal.SIGKILL:
+        assert "--resume" in err
+    resumed = advae(*fit_arguments(data, model), "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "training 2005/20050" not in resumed.stderr  # it went on, it did not start again
+    assert model.read_bytes() == uninterrupted
+    assert [path.name for path in tmp_path.iterdir()] == ["m.advae"]
+
+
+def test_resume_refuses_other_data(data: Path, tmp_path: Path) -> None:
+    model, checkpoint = tmp_path / "m.advae", tmp_path / "m.advae.checkpoint"
+    checkpoint.write_bytes(b"not a checkpoint")
+    result = advae(*fit_arguments(data, model), "--resume")
+    assert result.returncode == 2
+    assert "checkpoint" in result.stderr
+    assert not model.exists()
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(data: Path, tmp_path: Path) -> None:
+    models = [tmp_path / name for name in ("a", "b", "c")]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        done = advae("fit", data, "-o", model, "--iterations", 50, "--seed", seed, "--quiet")
+        assert done.returncode == 0, done.stderr
+    first, again, other = (model.read_bytes() for model in models)
+    assert first == again
+    assert first != other
+
+
+def test_a_closed_pipe_is_no_error(data: Path, tmp_path: Path) -> None:
+    model, many = tmp_path / "m.advae", tmp_path / "many.csv"
+    assert advae("fit", data, "-o", model, "--iterations", 20).returncode == 0
+    pl.concat([good_table()] * 2000).write_csv(many)
+    command = " ".join([*PROGRAM, "score", str(model), str(many)])
+    result = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -1"],
+        capture_output=True,
+        text=True,
+        timeout=ENOUGH,
+    )
+    assert result.stdout.startswith("row,anomaly_score")
+    assert result.stderr == ""
+
+
+def test_help_needs_no_numerical_library() -> None:
+    code = (
+        "import sys; sys.argv = ['advae', '--help']\n"
+        "from advae.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('jax', 'polars', 'sklearn', 'scipy') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.rstrip().endswith("[]"), result.stdout
+
+
+def test_demo(tmp_path: Path) -> None:
+    result = advae("demo", cwd=tmp_path, env={**os.environ, "COLUMNS": "100"})
+    assert result.returncode == 0, result.stderr
+    for name in ("normal.csv", "new.csv", "model.advae", "scores.csv"):
+        assert (tmp_path / "demo" / name).stat().st_size > 0
+    scores = pl.read_csv(tmp_path / "demo" / "scores.csv")
+    flagged = scores.group_by("malignant").agg(pl.col("is_anomaly").mean())
+    shares = dict(flagged.iter_rows())
+    assert shares[True] > 0.8
+    assert shares[False] < 0.2
+    for line in result.stdout.split("Try next:")[1].strip().splitlines():
+        tried = advae(*line.split()[1:], cwd=tmp_path)
+        assert tried.returncode == 0, tried.stderr
