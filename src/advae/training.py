@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from advae._types import HostMatrix, Matrix
 from advae.config import VARIANTS, Config, Variant
@@ -65,10 +65,18 @@ def _run_block(
 
 @partial(jax.jit, static_argnames=("members", "length", "rows"))
 def _draw_batches(
-    data: Matrix, key: Key[Array, ""], members: int, length: int, rows: int
+    data: Matrix,
+    member_rows: Int[Array, "members member_rows"] | None,
+    key: Key[Array, ""],
+    members: int,
+    length: int,
+    rows: int,
 ) -> Float[Array, "members length rows columns"]:
     # Apart from the training program, so that another number of rows recompiles only this.
-    return data[jr.randint(key, (members, length, rows), 0, data.shape[0])]
+    if member_rows is None:
+        return data[jr.randint(key, (members, length, rows), 0, data.shape[0])]
+    drawn = jr.randint(key, (members, length, rows), 0, member_rows.shape[1])
+    return data[jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)]
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ def fit(
     data: HostMatrix,
     config: Config,
     *,
+    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
     resume: Snapshot | None = None,
     on_block: Callable[[Snapshot], None] | None = None,
 ) -> Snapshot:
@@ -120,6 +129,9 @@ def fit(
         Encoded normal rows in [0, 1], shape (rows, columns), at least one row and column.
     config
         Settings; one seed gives bit-identical results on one machine.
+    member_rows
+        Positions of the rows that each member may see, shape (members, rows of each); all rows
+        when None.
     resume
         Where an interrupted training with the same data and settings stood.
     on_block
@@ -143,7 +155,12 @@ def fit(
     rows = jnp.asarray(data, jnp.float32)
     batch_key, noise_key = stream(config.seed, "batches"), stream(config.seed, "training noise")
     draw = partial(
-        _draw_batches, rows, members=config.members, length=length, rows=config.batch_size
+        _draw_batches,
+        rows,
+        None if member_rows is None else jnp.asarray(member_rows),
+        members=config.members,
+        length=length,
+        rows=config.batch_size,
     )
     if resume is None:
         resume = Snapshot(0, initial_state(sizes, config), {n: [] for n in ("iteration", *names)})
