@@ -48,8 +48,8 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
     contributions = explanation.contributions
     # Stable, so that ties have one order.
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :count]
-    observed = _texts(frame.select(list(names)))
-    expected = _texts(explanation.expected)
+    observed = shown_values(frame.select(list(names)))
+    expected = shown_values(explanation.expected)
     rows = np.arange(len(contributions))
     columns: dict[str, np.ndarray | pl.Series] = {}
     for rank in range(order.shape[1]):
@@ -61,7 +61,7 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
     return pl.DataFrame(columns)
 
 
-def _texts(frame: pl.DataFrame) -> np.ndarray:
-    """Return every value as people write it, shape (rows, columns), object."""
+def shown_values(frame: pl.DataFrame) -> np.ndarray:
+    """Return every value as people write it, null as None, shape (rows, columns), object."""
     shown = frame.with_columns(pl.selectors.float().round_sig_figs(6)).cast(pl.String)
     return np.stack([column.to_numpy() for column in shown], axis=1)

@@ -128,8 +128,8 @@ class TableEncoder:
         return sum(not fixed for feature in self.features for fixed in feature.fixed)
 
     @cached_property
-    def _places(self) -> tuple[tuple[int, ...], ...]:
-        """For each feature, where its encoded columns are."""
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """For each feature, where its encoded columns are, in the order that it writes them."""
         varied, fixed = iter(range(self.network_width)), iter(range(self.network_width, self.width))
         return tuple(
             tuple(next(fixed if was_fixed else varied) for was_fixed in feature.fixed)
@@ -140,14 +140,14 @@ class TableEncoder:
     def owner(self) -> NDArray[np.int32]:
         """The position in `features` that each encoded column belongs to, int32 [width]."""
         owner = np.empty(self.width, np.int32)
-        for number, places in enumerate(self._places):
+        for number, places in enumerate(self.places):
             owner[list(places)] = number
         return owner
 
     def group(self, contributions: NDArray[np.floating]) -> NDArray[np.floating]:
         """Add up encoded columns' contributions [n, width] by feature, [n, n_features]."""
         return np.stack(
-            [contributions[:, list(places)].sum(axis=1) for places in self._places], axis=1
+            [contributions[:, list(places)].sum(axis=1) for places in self.places], axis=1
         )
 
     @property
@@ -183,7 +183,7 @@ class TableEncoder:
         encoded = np.empty((frame.height, self.width), np.float32)
         for start in range(0, frame.height, BLOCK_ROWS):
             block = encoded[start : start + BLOCK_ROWS]
-            for feature, places in zip(self.features, self._places, strict=True):
+            for feature, places in zip(self.features, self.places, strict=True):
                 values = frame[feature.name].slice(start, BLOCK_ROWS)
                 feature.encode(values, [block[:, place] for place in places], first_row + start)
         return encoded
@@ -203,7 +203,7 @@ class TableEncoder:
         return pl.DataFrame(
             [
                 feature.decode(encoded[:, list(places)])
-                for feature, places in zip(self.features, self._places, strict=True)
+                for feature, places in zip(self.features, self.places, strict=True)
             ]
         )
 

@@ -21,6 +21,21 @@ def silverman_bandwidth(scores: HostVector) -> float:
     return float((0.75 * len(scores)) ** -0.2 * np.std(scores, ddof=1))
 
 
+def kde_cdf(scores: HostVector, bandwidth: float, threshold: float) -> float:
+    """Return F at one score, the distribution function of the Gaussian kernel density; (14).
+
+    Parameters
+    ----------
+    scores
+        Scores of training rows, at least one, finite, float64.
+    bandwidth
+        Standard deviation of the kernel, above 0.
+    threshold
+        Where F is wanted.
+    """
+    return float(np.mean(ndtr((threshold - scores) / bandwidth)))
+
+
 def kde_threshold(scores: HostVector, alpha: float) -> float:
     """Return the score that a Gaussian kernel density of ``scores`` exceeds with chance alpha.
 
@@ -42,7 +57,7 @@ def kde_threshold(scores: HostVector, alpha: float) -> float:
     reach = 40.0 * bandwidth  # F is 0 and 1 to the last bit there
 
     def excess(threshold: float) -> float:
-        return float(np.mean(ndtr((threshold - scores) / bandwidth))) - (1.0 - alpha)
+        return kde_cdf(scores, bandwidth, threshold) - (1.0 - alpha)
 
     return float(brentq(excess, low - reach, high + reach, xtol=1e-12 * high, rtol=1e-13))
 
