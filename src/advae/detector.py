@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -65,6 +65,18 @@ class TrainingSummary:
     history: dict[str, list[float]]
     notes: tuple[str, ...]
     versions: dict[str, str]
+
+
+class EncodedScores(NamedTuple):
+    """Scores of encoded rows, column by column.
+
+    ``score``: shape (rows,), at least 0. ``contributions``: what each encoded column adds, shape
+    (rows, width), float64. ``expected``: the mean reconstruction, shape (rows, width).
+    """
+
+    score: Float[np.ndarray, "rows"]
+    contributions: Float[np.ndarray, "rows width"]
+    expected: HostMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +143,7 @@ class Detector:
         """
         frame = as_frame(data)
         parts = [
-            self._score(self.table.transform(batch, first_row=first))[0]
+            self.score_encoded(self.table.transform(batch, first_row=first)).score
             for first, batch in _batches(frame)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
@@ -188,7 +200,7 @@ class Detector:
                 explanation = self._explain(encoded)
                 scores, reasons = explanation.score, top_reasons(explanation, frame, explain)
             else:
-                scores, reasons = self._score(encoded)[0], pl.DataFrame()
+                scores, reasons = self.score_encoded(encoded).score, pl.DataFrame()
             scored = pl.DataFrame(
                 {
                     "anomaly_score": scores,
@@ -201,10 +213,8 @@ class Detector:
             yield pl.DataFrame([rows, *kept, *scored, *reasons])
             first += frame.height
 
-    def _score(
-        self, encoded: HostMatrix
-    ) -> tuple[Float[np.ndarray, "rows"], Float[np.ndarray, "rows width"], HostMatrix]:
-        """Return the scores, what each encoded column adds, and the expected encoded rows."""
+    def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
+        """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
         varied = self.table.network_width
         scored = scoring.score_rows(self.model, self.latent_noise, encoded[:, :varied])
         # NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
@@ -213,10 +223,11 @@ class Detector:
         fixed = np.square(encoded[:, varied:], dtype=np.float64)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(encoded[:, varied:])], axis=1)
-        return scored.score.astype(np.float64) + fixed.sum(axis=1), contributions, expected
+        score = scored.score.astype(np.float64) + fixed.sum(axis=1)
+        return EncodedScores(score, contributions, expected)
 
     def _explain(self, encoded: HostMatrix) -> Explanation:
-        score, contributions, expected = self._score(encoded)
+        score, contributions, expected = self.score_encoded(encoded)
         return Explanation(score, self.table.group(contributions), self.table.decode(expected))
 
 

@@ -1,5 +1,7 @@
 """The anomaly score, equations (11) and (12), and what each column adds to it."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,8 +12,9 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from advae._types import HostMatrix, HostVector, Matrix, Points
+from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
 from advae.config import VARIANTS, Config
+from advae.gaussian import Gaussian
 from advae.networks import AdVAE
 from advae.streams import stream
 
@@ -107,11 +110,62 @@ def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostM
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    for first in range(0, rows, BLOCK_ROWS):
-        block = x[first : first + BLOCK_ROWS]
-        count = len(block)
-        padded = np.zeros((BLOCK_ROWS, columns), np.float32)
-        padded[:count] = block
-        for whole, part in zip(scored, _score_block(model, noise, padded), strict=True):
-            whole[first : first + count] = np.asarray(part)[:count]
+    _fill(scored, x, lambda block: _score_block(model, noise, block))
     return scored
+
+
+class Codes(NamedTuple):
+    """Gaussians in latent space, one for each row; both of shape (rows, latent)."""
+
+    mean: Float[np.ndarray, "rows latent"]
+    log_variance: Float[np.ndarray, "rows latent"]
+
+
+@jax.jit
+def _encode_block(model: AdVAE, x: Matrix) -> tuple[Latent, Latent]:
+    q = _first_member(model).encoder(jnp.clip(x, *INPUT_RANGE))
+    return q.mean, q.log_variance
+
+
+@jax.jit
+def _transform_block(model: AdVAE, code: Latent) -> tuple[Latent, Latent]:
+    q_T = _first_member(model).transformer(Gaussian(*jnp.split(code, 2, axis=-1)))
+    return q_T.mean, q_T.log_variance
+
+
+def encode_rows(model: AdVAE, x: HostMatrix) -> Codes:
+    """Return q = E(x) of the first member, for encoded rows of shape (rows, columns)."""
+    return _codes(model, x, partial(_encode_block, model))
+
+
+def transform_codes(model: AdVAE, codes: Codes) -> Codes:
+    """Return q_T = T(q) of the first member: the anomalies that training made of these rows."""
+    return _codes(model, np.concatenate(codes, axis=1), partial(_transform_block, model))
+
+
+def _first_member(model: AdVAE) -> AdVAE:
+    first: AdVAE = jax.tree.map(lambda leaf: leaf[0], model)
+    return first
+
+
+def _codes(
+    model: AdVAE, x: HostMatrix, function: Callable[[HostMatrix], tuple[Array, ...]]
+) -> Codes:
+    shape = (len(x), model.sizes.latent)
+    codes = Codes(np.empty(shape, np.float32), np.empty(shape, np.float32))
+    _fill(codes, x, function)
+    return codes
+
+
+def _fill(
+    wholes: tuple[np.ndarray, ...],
+    x: HostMatrix,
+    function: Callable[[HostMatrix], tuple[Array, ...]],
+) -> None:
+    """Write into ``wholes`` what ``function`` makes of the rows, one padded block at a time."""
+    for first in range(0, len(x), BLOCK_ROWS):
+        block = x[first : first + BLOCK_ROWS]
+        padded = np.zeros((BLOCK_ROWS, x.shape[1]), np.float32)
+        padded[: len(block)] = block
+        for whole, part in zip(wholes, function(padded), strict=True):
+            whole[first : first + len(block)] = np.asarray(part)[: len(block)]
