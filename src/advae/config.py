@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeGuard, get_args
 
 from advae.errors import ConfigError
 
@@ -81,11 +81,12 @@ class Config:
     members
         Networks of the ensemble; the score is the mean of the members' scores.
     threshold
-        ``"conformal"``: split-conformal quantile of calibration rows held out of training, KDE
-        where there are too few rows; ``"kde"``: quantile of a kernel density of the training
-        scores, equations (13) to (16).
+        ``"conformal"``: quantile of the scores of rows that the networks scoring them never saw,
+        KDE where there are too few rows (see ``calibration.plan_rows``); ``"kde"``: quantile of a
+        kernel density of the training scores, equations (13) to (16); or the score itself, at
+        least 0.
     calibration
-        Share of the normal rows held out for the conformal threshold, in (0, 1).
+        Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
     alpha
         Share of normal rows that may be flagged, in (0, 1).
     seed
@@ -107,7 +108,7 @@ class Config:
     points: int = 32
     sampling: Sampling = "sobol"
     members: int = 1
-    threshold: ThresholdMethod = "conformal"
+    threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
     alpha: float = 0.1
     seed: int = 0
@@ -115,6 +116,10 @@ class Config:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
+        if not _is_number(self.threshold) or self.threshold < 0:
+            methods = get_args(ThresholdMethod)
+            expected = f"one of {methods}, or a score, at least 0"
+            _check("threshold", self.threshold, self.threshold in methods, expected)
         for name, (low, high) in _COUNTS.items():
             value = getattr(self, name)
             if value is None and name in ("hidden", "latent"):
@@ -125,8 +130,7 @@ class Config:
             )
         for name in _NUMBERS:
             value = getattr(self, name)
-            is_number = isinstance(value, int | float) and math.isfinite(value)
-            _check(name, value, is_number and value >= 0, "a finite number, at least 0")
+            _check(name, value, _is_number(value) and value >= 0, "a finite number, at least 0")
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("alpha", "calibration"):
             value = getattr(self, name)
@@ -135,7 +139,7 @@ class Config:
 
     @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
-        """Return a preset with some settings changed.
+        """Return a preset with some settings changed; a change to None is none.
 
         Raises
         ------
@@ -144,7 +148,8 @@ class Config:
         """
         if name not in PRESETS:
             raise ConfigError(f"preset is {name!r}; expected one of {tuple(PRESETS)}")
-        return cls.from_json(PRESETS[name] | changes)
+        given = {setting: value for setting, value in changes.items() if value is not None}
+        return cls.from_json(PRESETS[name] | given)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON types."""
@@ -172,6 +177,10 @@ class Config:
         return hidden, min(latent, columns) if self.latent_at_most_columns else latent
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _check(name: str, value: object, valid: bool, expected: str) -> None:
     if not valid:
         raise ConfigError(f"{name} is {value!r}; expected {expected}")
@@ -181,7 +190,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "variant": get_args(VariantName),
     "schedule": get_args(Schedule),
     "sampling": get_args(Sampling),
-    "threshold": get_args(ThresholdMethod),
 }
 _COUNTS = {
     "hidden": (1, 65_536),
