@@ -45,6 +45,7 @@ def save(detector: Detector, path: str | Path) -> None:
         "config": detector.config.to_json(),
         "table": detector.table.to_json(),
         "threshold": asdict(detector.threshold),
+        "earlier_thresholds": [asdict(earlier) for earlier in detector.earlier_thresholds],
         "summary": asdict(detector.summary),
         "ignored": list(detector.ignored),
     }
@@ -136,4 +137,5 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
         threshold=Threshold(**record["threshold"]),
         summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
         ignored=tuple(record["ignored"]),
+        earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
     )

@@ -1,38 +1,180 @@
-"""Which rows a threshold is learned from, and the threshold that a detector's settings ask for."""
+"""Which rows a threshold is learned from, and the thresholds that a detector can have."""
 
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from operator import itemgetter
+from typing import NamedTuple
+
+import jax
 import numpy as np
-from jaxtyping import Int
+import polars as pl
+from jaxtyping import Float, Int
 
-from advae.config import Config
+from advae.config import Config, ThresholdMethod
 from advae.detector import Detector, Threshold
-from advae.threshold import conformal_threshold, kde_threshold
+from advae.evaluation import Estimate
+from advae.threshold import (
+    alarm_rate,
+    calibration_size,
+    conformal_rows_needed,
+    conformal_threshold,
+    kde_threshold,
+)
+
+ENOUGH_ALARMS = 5
+"""Wanted calibration rows above the threshold: with fewer, folds are better where they can be."""
+
+FEWEST_ALARMS = 2
+"""The same, below which the threshold would be too much a matter of chance to be worth the rows."""
+
+FEWEST_MEMBERS = 4
+"""Members from which on folds are used: with fewer, each would miss too many rows."""
+
+MOST_FOLDS = 10
 
 
-def split_rows(
-    rows: int, config: Config
-) -> tuple[Int[np.ndarray, "training"], Int[np.ndarray, "calibration"]]:
-    """Return the positions of the training and of the calibration rows, each ascending.
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which rows train the networks, and which calibrate the threshold.
 
-    There are no calibration rows where the threshold does not use them, or where there would be
-    fewer than 5 / alpha: with so few the share of false alarms would be right on average, and far
-    off for most tables.
+    Parameters
+    ----------
+    training
+        Positions of the rows that train, ascending.
+    calibration
+        Positions of the rows held out of all training, ascending; may be empty.
+    fold
+        For each training row the number of its fold, from 0; empty without folds. Member m never
+        sees the rows of fold m modulo the number of folds.
+    note
+        What the user should know about it; empty when there is nothing.
     """
-    calibration = round(rows * config.calibration) if config.threshold == "conformal" else 0
-    if calibration * config.alpha < 5:
-        calibration = 0
-    shuffled = np.random.default_rng([config.seed, calibration]).permutation(rows)
-    return np.sort(shuffled[calibration:]), np.sort(shuffled[:calibration])
+
+    training: Int[np.ndarray, "training"]
+    calibration: Int[np.ndarray, "calibration"]
+    fold: Int[np.ndarray, "training"]
+    note: str = ""
+
+    @property
+    def folds(self) -> int:
+        """The number of folds, 0 for none."""
+        return int(self.fold.max(initial=-1)) + 1
+
+    def member_rows(self, members: int) -> Int[np.ndarray, "members member_rows"] | None:
+        """Return the positions among the training rows that each member may see; None for all.
+
+        Folds differ by a row at most; the shorter lists repeat one of their rows.
+        """
+        if not self.folds:
+            return None
+        seen = [np.flatnonzero(self.fold != member % self.folds) for member in range(members)]
+        longest = max(len(rows) for rows in seen)
+        return np.stack([np.resize(rows, longest) for rows in seen])
 
 
-def learned_threshold(detector: Detector, alpha: float) -> Threshold:
-    """Return the threshold that the detector's settings ask for, at ``alpha``.
+def plan_rows(rows: int, config: Config) -> Plan:
+    """Decide how a threshold is to be calibrated with ``rows`` normal rows.
+
+    With enough rows, some are held out of all training: split-conformal calibration. With fewer,
+    each member of an ensemble misses one fold, and the members that never saw a row score it:
+    cross-conformal calibration, which wastes no row. Otherwise there is no calibration.
+    """
+    everything, nothing = np.arange(rows), np.empty(0, int)
+    if config.threshold == "kde":
+        return Plan(everything, nothing, nothing)
+    held_out = calibration_size(round(rows * config.calibration), config.alpha)
+    alarms = (held_out + 1) * Fraction(str(config.alpha))
+    in_folds = config.members >= FEWEST_MEMBERS and rows >= conformal_rows_needed(config.alpha)
+    shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
+    if alarms >= (ENOUGH_ALARMS if in_folds else FEWEST_ALARMS):
+        return Plan(np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out]), nothing)
+    if in_folds:
+        return Plan(everything, nothing, shuffled % min(config.members, MOST_FOLDS))
+    wanted = math.ceil(FEWEST_ALARMS / (config.alpha * config.calibration))
+    note = (
+        f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha:g}, "
+        f"which takes {wanted:,}, or {conformal_rows_needed(config.alpha):,} with at least "
+        f"{FEWEST_MEMBERS} members. The threshold and p-values rest on the training scores, and "
+        "may flag more normal rows than alpha."
+    )
+    return Plan(everything, nothing, nothing, note if config.threshold == "conformal" else "")
+
+
+def out_of_fold_scores(
+    detector: Detector, frame: pl.DataFrame, fold: Int[np.ndarray, "rows"]
+) -> Float[np.ndarray, "rows"]:
+    """Return the score of each training row by the members that never saw it, shape (rows,)."""
+    folds = int(fold.max()) + 1
+    scores = np.empty(len(fold))
+    for number in range(folds):
+        own = np.flatnonzero(fold == number)
+        strangers = jax.tree.map(itemgetter(slice(number, None, folds)), detector.model)
+        scores[own] = replace(detector, model=strangers).anomaly_score(frame[own])
+    return scores
+
+
+def learned_threshold(
+    detector: Detector, alpha: float, method: ThresholdMethod | None = None
+) -> Threshold:
+    """Return a threshold learned from the scores that a detector keeps.
+
+    Parameters
+    ----------
+    detector
+        A detector with its training scores, and calibration scores where it has any.
+    alpha
+        Share of normal rows that may be flagged, in (0, 1).
+    method
+        ``"conformal"`` needs calibration scores. None uses them where there are any, and KDE
+        otherwise.
 
     Raises
     ------
     ConfigError
-        If there are too few calibration rows for ``alpha``.
+        If there are too few calibration scores for ``alpha``.
     """
+    calibration, training = detector.calibration_scores, detector.training_scores
+    if method is None:
+        method = "conformal" if len(calibration) else "kde"
+    if method == "kde":
+        why = f"kernel density of {len(training):,} training rows"
+        return Threshold("kde", alpha, kde_threshold(training, alpha), why)
+    return Threshold(
+        "conformal", alpha, conformal_threshold(calibration, alpha), _calibration_rows(detector)
+    )
+
+
+def _calibration_rows(detector: Detector) -> str:
+    """Say which rows the calibration scores belong to."""
+    summary, rows = detector.summary, len(detector.calibration_scores)
+    fitted = summary.calibration_rows or (summary.rows if summary.folds else 0)
+    parts = []
+    if fitted and summary.folds:
+        parts.append(f"{fitted:,} training rows, by members that never saw them")
+    elif fitted:
+        parts.append(f"{fitted:,} rows held out of training")
+    if rows > fitted:
+        parts.append(f"{rows - fitted:,} reviewed normal rows")
+    return ", and ".join(parts)
+
+
+class Candidate(NamedTuple):
+    """A threshold, and the share of normal rows above it; None where no row can tell."""
+
+    threshold: Threshold
+    alarms: Estimate | None
+
+
+def candidates(detector: Detector, alpha: float) -> list[Candidate]:
+    """Return the threshold in use and the ones that could be, at ``alpha``, side by side."""
     calibration = detector.calibration_scores
-    if len(calibration):
-        return Threshold("conformal", alpha, conformal_threshold(calibration, alpha))
-    return Threshold("kde", alpha, kde_threshold(detector.training_scores, alpha))
+    found = [detector.threshold]
+    if len(calibration) >= conformal_rows_needed(alpha):
+        found.append(learned_threshold(detector, alpha, "conformal"))
+    found.append(learned_threshold(detector, alpha, "kde"))
+    distinct = {(each.method, each.value): each for each in reversed(found)}
+    return [
+        Candidate(each, alarm_rate(calibration, each.value) if len(calibration) else None)
+        for each in reversed(distinct.values())
+    ]

@@ -103,22 +103,43 @@ def _losses(history: Mapping[str, list[float]]) -> str:
 
 
 def show_fit(detector: "Detector", path: str) -> None:
-    """Print what was learned and what the threshold means."""
-    console, summary, threshold = output(), detector.summary, detector.threshold
+    """Print what was learned, and the thresholds side by side."""
+    console, summary = output(), detector.summary
     held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
     columns, numbers = len(detector.table.features), detector.table.network_width
     facts = Table.grid(padding=(0, 2))
     facts.add_row("model", f"[bold]{escape(path)}[/]")
     facts.add_row("rows", f"{summary.rows:,} learned from{held_out}")
     facts.add_row("columns", f"{columns}, encoded as {numbers} numbers")
-    facts.add_row(
-        "threshold",
-        f"[bold]{threshold.value:.6g}[/] ({threshold.method}): expect "
-        f"{10_000 * threshold.alpha:,.0f} alarms in 10,000 normal rows",
-    )
     console.print(facts)
+    show_thresholds(detector, detector.config.alpha)
     for note in summary.notes:
         remark(note)
+
+
+def show_thresholds(detector: "Detector", alpha: float) -> None:
+    """Print the threshold in use and the others possible at ``alpha``, with their alarms."""
+    from advae.calibration import candidates
+
+    table = Table()
+    table.add_column("threshold")
+    table.add_column("score", justify="right")
+    table.add_column("alarms in 10,000\nnormal rows", justify="right")
+    table.add_column("learned from")
+    for threshold, alarms in candidates(detector, alpha):
+        if alarms is not None:
+            low, high = 10_000 * alarms.low, 10_000 * alarms.high
+            expected = f"{10_000 * alarms.value:,.0f} ({low:,.0f} to {high:,.0f})"
+        elif threshold.alpha is not None:
+            expected = f"{10_000 * threshold.alpha:,.0f}, not measured"
+        else:
+            expected = "not measured"
+        used = threshold.value == detector.threshold.value
+        name, score = escape(threshold.method), f"{threshold.value:.6g}"
+        if used:
+            name, score = f"[bold]{name}, in use[/]", f"[bold]{score}[/]"
+        table.add_row(name, score, expected, threshold.why)
+    output().print(table)
 
 
 def show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -> None:
@@ -136,6 +157,11 @@ def show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -
     output().print(table)
 
 
+def _threshold_in_words(threshold: Mapping[str, Any]) -> str:
+    alpha = "" if threshold["alpha"] is None else f", alpha {threshold['alpha']:g}"
+    return f"{threshold['value']:.6g} ({threshold['method']}{alpha}): {escape(threshold['why'])}"
+
+
 def show_info(record: Mapping[str, Any]) -> None:
     """Print what a model file says about itself."""
     console, summary, threshold = output(), record["summary"], record["threshold"]
@@ -145,10 +171,9 @@ def show_info(record: Mapping[str, Any]) -> None:
     facts.add_row(
         "rows", f"{summary['rows']:,} learned from, {summary['calibration_rows']:,} held out"
     )
-    facts.add_row(
-        "threshold",
-        f"{threshold['value']:.6g} ({threshold['method']}, alpha {threshold['alpha']:g})",
-    )
+    facts.add_row("threshold", _threshold_in_words(threshold))
+    for earlier in reversed(record["earlier_thresholds"]):
+        facts.add_row("before", _threshold_in_words(earlier))
     if record["ignored"]:
         facts.add_row("ignored", escape(", ".join(record["ignored"])))
     console.print(facts)

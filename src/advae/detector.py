@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
@@ -30,16 +31,20 @@ class Threshold:
     Parameters
     ----------
     method
-        ``"conformal"`` or ``"kde"``.
+        ``"conformal"``: quantile of the scores of calibration rows; ``"kde"``: quantile of the
+        kernel density of the training scores; ``"given"``: chosen by a person.
     alpha
-        Share of normal rows that may be flagged, in (0, 1).
+        Share of normal rows that may be flagged, in (0, 1); None for a given threshold.
     value
-        The score; a row is an anomaly when its score is strictly above.
+        The score, at least 0; a row is an anomaly when its score is strictly above.
+    why
+        One sentence on what it was learned from.
     """
 
-    method: ThresholdMethod
-    alpha: float
+    method: ThresholdMethod | Literal["given"]
+    alpha: float | None
     value: float
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,9 @@ class TrainingSummary:
         Rows that trained the networks.
     calibration_rows
         Rows held out for the conformal threshold.
+    folds
+        Parts that the training rows were cut into, so that each row has members that never saw
+        it and calibrates the threshold; 0 without such cross-calibration.
     history
         ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
     notes
@@ -62,6 +70,7 @@ class TrainingSummary:
 
     rows: int
     calibration_rows: int
+    folds: int
     history: dict[str, list[float]]
     notes: tuple[str, ...]
     versions: dict[str, str]
@@ -100,13 +109,16 @@ class Detector:
     training_scores
         Scores of the training rows (a sample of them in a large table), ascending.
     calibration_scores
-        Scores of the calibration rows, ascending; empty without calibration.
+        Scores of normal rows by networks that never saw them, ascending; empty without
+        calibration.
     threshold
         The threshold in use.
     summary
         What is worth keeping of the training.
     ignored
         Columns of the training table that were neither learned nor lost.
+    earlier_thresholds
+        The thresholds that were in use before, the oldest first.
     """
 
     config: Config
@@ -118,6 +130,7 @@ class Detector:
     threshold: Threshold
     summary: TrainingSummary
     ignored: tuple[str, ...] = ()
+    earlier_thresholds: tuple[Threshold, ...] = ()
 
     @property
     def reference_scores(self) -> Float[np.ndarray, "reference_rows"]:
@@ -125,8 +138,16 @@ class Detector:
         return self.calibration_scores if len(self.calibration_scores) else self.training_scores
 
     def with_threshold(self, threshold: Threshold) -> "Detector":
-        """Return the same detector with another threshold."""
-        return replace(self, threshold=threshold)
+        """Return the same detector with another threshold, the present one kept as history."""
+        earlier = (*self.earlier_thresholds, self.threshold)
+        return replace(self, threshold=threshold, earlier_thresholds=earlier)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # NumPy leaves, because a pickle of JAX arrays depends on the version of JAX.
+        return self.__dict__ | {"model": jax.tree.map(np.asarray, self.model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"model": jax.tree.map(jax.numpy.asarray, state["model"])})
 
     def anomaly_score(self, data: Any) -> Float[np.ndarray, "rows"]:
         """Return the score of each row, float64, shape (rows,), at least 0; equation (12).

@@ -13,7 +13,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value with its 95 % bootstrap interval, all in [0, 1]."""
+    """A measured value with its 95 % interval, all in [0, 1]."""
 
     value: float
     low: float

@@ -15,7 +15,7 @@ import polars as pl
 from advae import checkpoint as checkpoints
 from advae import scoring, training
 from advae._types import HostMatrix
-from advae.calibration import learned_threshold, split_rows
+from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_rows
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError
@@ -75,20 +75,27 @@ def fit_detector(
     """
     config = Config() if config is None else config
     frame = _drop(as_frame(data), ignored)
-    training_rows, calibration_rows = split_rows(frame.height, config)
-    table = TableEncoder.fit(frame[training_rows], hashed=hashed)
-    encoded = table.transform(frame[training_rows])
+    plan = plan_rows(frame.height, config)
+    training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
+    table = TableEncoder.fit(training_frame, hashed=hashed)
+    encoded = table.transform(training_frame)
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
 
     start = None
     if checkpoint is not None:
         # The calibration rows stand in it too: they decide on the detector that comes out.
-        fingerprint = _fingerprint(config, table, encoded, frame[calibration_rows])
+        fingerprint = _fingerprint(config, table, encoded, calibration_frame)
         if resume and checkpoint.exists():
             start = checkpoints.load(checkpoint, config, sizes, fingerprint)
         on_block = _saving(checkpoint, fingerprint, on_block)
-    end = training.fit(varied, config, resume=start, on_block=on_block)
+    end = training.fit(
+        varied,
+        config,
+        member_rows=plan.member_rows(config.members),
+        resume=start,
+        on_block=on_block,
+    )
 
     detector = Detector(
         config=config,
@@ -97,17 +104,22 @@ def fit_detector(
         latent_noise=scoring.latent_noise(config, sizes.latent),
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
-        threshold=Threshold("kde", config.alpha, np.inf),
-        summary=_summary(config, table, end, len(training_rows), len(calibration_rows)),
+        threshold=Threshold("given", None, np.inf),
+        summary=_summary(table, end, plan),
         ignored=tuple(ignored),
     )
-    stride = -(-len(training_rows) // LARGEST_REFERENCE)
+    stride = -(-len(plan.training) // LARGEST_REFERENCE)
+    calibration_scores = (
+        out_of_fold_scores(detector, training_frame, plan.fold)
+        if plan.folds
+        else detector.anomaly_score(calibration_frame)
+    )
     detector = replace(
         detector,
-        training_scores=np.sort(detector.anomaly_score(frame[training_rows[::stride]])),
-        calibration_scores=np.sort(detector.anomaly_score(frame[calibration_rows])),
+        training_scores=np.sort(detector.anomaly_score(training_frame[::stride])),
+        calibration_scores=np.sort(calibration_scores),
     )
-    detector = detector.with_threshold(learned_threshold(detector, config.alpha))
+    detector = replace(detector, threshold=_threshold(detector, config))
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return detector
@@ -120,21 +132,19 @@ def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
     return frame.drop(ignored)
 
 
-def _summary(
-    config: Config, table: TableEncoder, end: Snapshot, rows: int, calibration_rows: int
-) -> TrainingSummary:
-    notes = list(table.notes)
-    if config.threshold == "conformal" and not calibration_rows:
-        notes.append(
-            f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha}: "
-            "the threshold is a quantile of the training scores, and may flag more normal rows "
-            "than alpha."
-        )
+def _threshold(detector: Detector, config: Config) -> Threshold:
+    if isinstance(config.threshold, str):
+        return learned_threshold(detector, config.alpha)
+    return Threshold("given", None, config.threshold, "given before training")
+
+
+def _summary(table: TableEncoder, end: Snapshot, plan: Plan) -> TrainingSummary:
     return TrainingSummary(
-        rows=rows,
-        calibration_rows=calibration_rows,
+        rows=len(plan.training),
+        calibration_rows=len(plan.calibration),
+        folds=plan.folds,
         history=end.history,
-        notes=tuple(notes),
+        notes=(*table.notes, *([plan.note] if plan.note else [])),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )
 

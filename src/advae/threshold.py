@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import brentq
 from scipy.special import ndtr
-from scipy.stats import false_discovery_control
+from scipy.stats import beta, false_discovery_control
 
 from advae._types import HostVector
 from advae.errors import ConfigError
+from advae.evaluation import Estimate
 
 
 def silverman_bandwidth(scores: HostVector) -> float:
@@ -67,6 +68,17 @@ def conformal_rows_needed(alpha: float) -> int:
     return math.ceil(1 / Fraction(str(alpha))) - 1
 
 
+def calibration_size(most: int, alpha: float) -> int:
+    """Return the best number of calibration rows up to ``most``; 0 if all are too few.
+
+    The chance of a false alarm is k / (n + 1) for a whole k, at most alpha. It is nearest to alpha
+    where n + 1 is just above a multiple of 1 / alpha: 199 rows serve alpha = 0.01, 290 flag 0.7 %.
+    """
+    share = Fraction(str(alpha))
+    alarms = math.floor((most + 1) * share)
+    return math.ceil(alarms / share) - 1 if alarms else 0
+
+
 def conformal_threshold(calibration: HostVector, alpha: float) -> float:
     """Return the split-conformal quantile of calibration scores.
 
@@ -95,6 +107,24 @@ def conformal_threshold(calibration: HostVector, alpha: float) -> float:
             f"there are {rows}; raise alpha, give more rows, or use threshold 'kde'"
         )
     return float(np.partition(np.asarray(calibration, np.float64), rank - 1)[rank - 1])
+
+
+def alarm_rate(calibration: HostVector, threshold: float) -> Estimate:
+    """Return what share of new normal rows lies above a threshold, with its 95 % interval.
+
+    Parameters
+    ----------
+    calibration
+        Scores of normal rows that took no part in training, at least one.
+    threshold
+        Chosen without looking at new rows. For one that these calibration rows chose, the value
+        is the chance that conformal prediction promises; the interval is that of Clopper and
+        Pearson, and holds the true share of this very threshold.
+    """
+    rows, above = len(calibration), int(np.sum(np.asarray(calibration) > threshold))
+    low = beta.ppf(0.025, above, rows - above + 1) if above else 0.0
+    high = beta.ppf(0.975, above + 1, rows - above) if above < rows else 1.0
+    return Estimate((above + 1) / (rows + 1), float(low), float(high))
 
 
 def p_values(reference: HostVector, scores: HostVector) -> Float[np.ndarray, "rows"]:
