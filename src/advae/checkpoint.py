@@ -58,7 +58,7 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
     expected = {"iteration", *term_names(VARIANTS[config.variant])}
     if history.keys() != expected:
         raise ModelFileError(f"checkpoint {path} has a foreign history; fit without --resume")
-    return Snapshot(record["iteration"], state, history)
+    return Snapshot(record["iteration"], (state,), history)
 
 
 def named_leaves(tree: object) -> dict[str, np.ndarray]:

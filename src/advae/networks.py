@@ -115,4 +115,6 @@ def initialise(sizes: Sizes, key: Key[Array, ""]) -> AdVAE:
 
 def initialise_members(sizes: Sizes, members: int, key: Key[Array, ""]) -> AdVAE:
     """Return ``members`` independently initialised networks, stacked on a leading axis."""
-    return jax.vmap(lambda member: initialise(sizes, member))(jr.split(key, members))
+    keys = jax.vmap(lambda member: jr.fold_in(key, member))(jnp.arange(members))
+    model: AdVAE = jax.vmap(lambda own: initialise(sizes, own))(keys)
+    return model

@@ -1,7 +1,8 @@
-"""Training: blocks of iterations compiled into one program, for all members at once."""
+"""Training: blocks of iterations compiled into one program, and the members of an ensemble."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +19,7 @@ from advae.losses import Noise, Settings
 from advae.networks import Sizes, initialise_members
 from advae.steps import TrainState, fresh_state, term_names, train_step
 from advae.streams import stream
+from advae.threads import available
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -87,16 +89,23 @@ class Snapshot:
     ----------
     iteration
         Iterations done so far.
-    state
-        Networks and optimisers. Its buffers are reused by the next block: read it at once.
+    parts
+        Networks and optimisers, in groups of members. Their buffers are reused by the next
+        block: read them at once.
     history
         ``"iteration"``, and for each loss term its unweighted mean over each block and the
         members.
     """
 
     iteration: int
-    state: TrainState
+    parts: tuple[TrainState, ...]
     history: dict[str, list[float]]
+
+    @property
+    def state(self) -> TrainState:
+        """Networks and optimisers of all members, stacked on a leading axis."""
+        state: TrainState = jax.tree.map(lambda *leaves: np.concatenate(leaves), *self.parts)
+        return state
 
 
 def block_length(sizes: Sizes, config: Config) -> int:
@@ -146,47 +155,96 @@ def fit(
     TrainingError
         If a loss stops being finite.
     """
-    variant = VARIANTS[config.variant]
+    names = term_names(VARIANTS[config.variant])
     sizes = Sizes(data.shape[1], *config.network_sizes(data.shape[1]))
-    settings = Settings(config.gamma, config.lambda_, config.margin_x, config.margin_z)
-    names = term_names(variant)
-    length = block_length(sizes, config)
-    rates = np.pad(learning_rates(config), (0, length))
-    rows = jnp.asarray(data, jnp.float32)
-    batch_key, noise_key = stream(config.seed, "batches"), stream(config.seed, "training noise")
-    draw = partial(
-        _draw_batches,
-        rows,
-        None if member_rows is None else jnp.asarray(member_rows),
-        members=config.members,
-        length=length,
-        rows=config.batch_size,
-    )
     if resume is None:
-        resume = Snapshot(0, initial_state(sizes, config), {n: [] for n in ("iteration", *names)})
-    done, state, history = resume.iteration, resume.state, resume.history
-    batches = draw(jr.fold_in(batch_key, done))
-    while done < config.iterations:
-        count = min(length, config.iterations - done)
-        state, sums = _run_block(
-            state,
-            batches,
-            jr.fold_in(noise_key, done),
-            settings,
-            rates[done : done + length],
-            count,
-            variant,
+        start: dict[str, list[float]] = {name: [] for name in ("iteration", *names)}
+        resume = Snapshot(0, (initial_state(sizes, config),), start)
+    done, history = resume.iteration, resume.history
+    groups = [
+        _Group(data, config, sizes, members, resume, member_rows)
+        for members in _member_groups(config.members)
+    ]
+    with ThreadPoolExecutor(min(available(), len(groups))) as pool:
+        # The first block of every group in this thread, so that it is compiled once.
+        run: Callable[..., Iterable[Float[np.ndarray, "terms members"]]] = map
+        while done < config.iterations:
+            count = min(block_length(sizes, config), config.iterations - done)
+            sums = np.concatenate(list(run(partial(_Group.advance, count=count), groups)), axis=1)
+            run, done = pool.map, done + count
+            means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
+            _check_finite(means, done)
+            history = {"iteration": [*history["iteration"], done]} | {
+                name: [*history[name], float(mean)] for name, mean in means.items()
+            }
+            if on_block is not None:
+                on_block(Snapshot(done, tuple(group.state for group in groups), history))
+    return Snapshot(done, tuple(group.state for group in groups), history)
+
+
+def _member_groups(members: int) -> list[range]:
+    """Return the members that train together in one program.
+
+    On a CPU each trains by itself, in a thread of its own: networks of this size keep one core
+    busy, and a batched matrix product is slower there than the single ones. Elsewhere all train
+    in one batched program.
+    """
+    if jax.default_backend() == "cpu":
+        return [range(member, member + 1) for member in range(members)]
+    return [range(members)]
+
+
+class _Group:
+    """Members that train together, and where they stand."""
+
+    def __init__(
+        self,
+        data: HostMatrix,
+        config: Config,
+        sizes: Sizes,
+        members: range,
+        start: Snapshot,
+        member_rows: Int[np.ndarray, "members member_rows"] | None,
+    ) -> None:
+        own = slice(members.start, members.stop)
+        # Cut by NumPy: JAX would compile a program for each leaf and member.
+        self.state: TrainState = jax.tree.map(
+            lambda leaf: jnp.asarray(np.asarray(leaf)[own]), start.state
         )
-        done += count
-        batches = draw(jr.fold_in(batch_key, done))  # queued before the wait for this block
-        means = dict(zip(names, np.asarray(sums).mean(axis=1) / count, strict=True))
-        _check_finite(means, done)
-        history = {"iteration": [*history["iteration"], done]} | {
-            name: [*history[name], float(mean)] for name, mean in means.items()
-        }
-        if on_block is not None:
-            on_block(Snapshot(done, state, history))
-    return Snapshot(done, state, history)
+        self._done = start.iteration
+        self._variant = VARIANTS[config.variant]
+        self._settings = Settings(config.gamma, config.lambda_, config.margin_x, config.margin_z)
+        self._rates = np.pad(learning_rates(config), (0, block_length(sizes, config)))
+        self._length = block_length(sizes, config)
+        self._batch_key, self._noise_key = (
+            jr.fold_in(stream(config.seed, name), members.start)
+            for name in ("batches", "training noise")
+        )
+        self._draw = partial(
+            _draw_batches,
+            jnp.asarray(data, jnp.float32),
+            None if member_rows is None else jnp.asarray(member_rows[own]),
+            members=len(members),
+            length=self._length,
+            rows=config.batch_size,
+        )
+        self._batches = self._draw(jr.fold_in(self._batch_key, self._done))
+
+    def advance(self, count: int) -> Float[np.ndarray, "terms members"]:
+        """Do the next ``count`` iterations, at most a block; return the sums of the terms."""
+        self.state, sums = _run_block(
+            self.state,
+            self._batches,
+            jr.fold_in(self._noise_key, self._done),
+            self._settings,
+            self._rates[self._done : self._done + self._length],
+            count,
+            self._variant,
+        )
+        self._done += count
+        # Queued before the wait for this block.
+        self._batches = self._draw(jr.fold_in(self._batch_key, self._done))
+        return np.asarray(sums)
 
 
 def _check_finite(means: dict[str, np.floating], iteration: int) -> None:
