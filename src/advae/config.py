@@ -65,6 +65,9 @@ class Config:
         m_x: wanted squared error between the two reconstructions, in encoded units.
     margin_z
         m_z: wanted KLD of what the encoder should reject, in nats.
+    relative_margin_x, relative_margin_z
+        What is added to m_x and m_z in every batch, in units of its mean reconstruction error
+        and of its mean KLD(q); 0 in the paper.
     iterations
         Training iterations, each one step 1 and one step 2.
     batch_size
@@ -101,6 +104,8 @@ class Config:
     gamma: float = 0.001
     margin_x: float = 2.0
     margin_z: float = 40.0
+    relative_margin_x: float = 0.0
+    relative_margin_z: float = 0.0
     iterations: int = 8_000
     batch_size: int = 128
     learning_rate: float = 0.001
@@ -200,7 +205,15 @@ _COUNTS = {
     "members": (1, 1024),
     "seed": (0, 2**63 - 1),
 }
-_NUMBERS = ("lambda_", "gamma", "margin_x", "margin_z", "learning_rate")
+_NUMBERS = (
+    "lambda_",
+    "gamma",
+    "margin_x",
+    "margin_z",
+    "relative_margin_x",
+    "relative_margin_z",
+    "learning_rate",
+)
 
 PRESETS: dict[Preset, dict[str, Any]] = {
     "default": {},

@@ -6,6 +6,7 @@ and tests see the terms themselves. A term that a variant leaves out is None, an
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from advae._types import Latent, Matrix, Scalar, Vector
@@ -43,12 +44,20 @@ class Settings(NamedTuple):
 
     They are data of the compiled training program, not part of it: another value costs no
     compilation.
+
+    NOTE[DIFF]: a margin can also grow with what the network does now. The paper's absolute margins
+    mean something else for 5 columns than for 64, and for a wide network than for a narrow one.
+    m_x = margin_x + relative_margin_x * mean of ||x - x_r||^2, and
+    m_z = margin_z + relative_margin_z * mean of KLD(q), both means over the batch and without
+    gradient. The paper has no relative part.
     """
 
     gamma: Scalar | float
     lambda_: Scalar | float
     margin_x: Scalar | float
     margin_z: Scalar | float
+    relative_margin_x: Scalar | float = 0.0
+    relative_margin_z: Scalar | float = 0.0
 
 
 class GeneratorTransformerTerms(NamedTuple):
@@ -124,11 +133,13 @@ def generator_transformer_terms(
     if made.x_Tr is None or seen is None:
         return GeneratorTransformerTerms(reconstruction, None, None, None, transformed)
     distance = squared_error(made.x_r, made.x_Tr)
+    error = jax.lax.stop_gradient(reconstruction)
+    margin_x = settings.margin_x + settings.relative_margin_x * error
     return GeneratorTransformerTerms(
         reconstruction=reconstruction,
         kld_r=jnp.mean(kld(seen.q_r)),
-        margin_x=jnp.mean(hinge(settings.margin_x - distance)),
-        margin_z=jnp.mean(hinge(settings.margin_z - kld(seen.q_Tr))),
+        margin_x=jnp.mean(hinge(margin_x - distance)),
+        margin_z=jnp.mean(hinge(_margin_z(jnp.mean(kld(q)), settings) - kld(seen.q_Tr))),
         kld_transformer=transformed,
     )
 
@@ -141,9 +152,14 @@ def encoder_terms(
     prior = jnp.mean(kld(q))
     if seen is None:
         return EncoderTerms(reconstruction, prior, None, None)
+    margin_z = _margin_z(prior, settings)
     return EncoderTerms(
         reconstruction=reconstruction,
         kld=prior,
-        margin_z_r=jnp.mean(hinge(settings.margin_z - kld(seen.q_r))),
-        margin_z_Tr=jnp.mean(hinge(settings.margin_z - kld(seen.q_Tr))),
+        margin_z_r=jnp.mean(hinge(margin_z - kld(seen.q_r))),
+        margin_z_Tr=jnp.mean(hinge(margin_z - kld(seen.q_Tr))),
     )
+
+
+def _margin_z(prior: Scalar, settings: Settings) -> Scalar:
+    return settings.margin_z + settings.relative_margin_z * jax.lax.stop_gradient(prior)

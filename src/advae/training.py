@@ -213,7 +213,7 @@ class _Group:
         )
         self._done = start.iteration
         self._variant = VARIANTS[config.variant]
-        self._settings = Settings(config.gamma, config.lambda_, config.margin_x, config.margin_z)
+        self._settings = Settings(*(getattr(config, name) for name in Settings._fields))
         self._rates = np.pad(learning_rates(config), (0, block_length(sizes, config)))
         self._length = block_length(sizes, config)
         self._batch_key, self._noise_key = (
