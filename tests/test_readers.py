@@ -14,8 +14,10 @@ from polars.testing import assert_frame_equal
 
 from advae.errors import InputError
 from advae.labels import parse_labels
-from advae.readers import open_source, sample_rows, write_frames
+from advae.readers import open_source
+from advae.sampling import sample_rows
 from advae.table import TableEncoder
+from advae.writers import write_frames
 
 EXTENSIONS = [".csv", ".tsv", ".txt", ".parquet", ".ndjson", ".jsonl", ".arrow", ".ipc", ".feather"]
 

@@ -1,9 +1,10 @@
 """From a table of normal rows to a detector."""
 
 import hashlib
+import itertools
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError
 from advae.frames import as_frame
 from advae.networks import Sizes
+from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.training import Snapshot
 
@@ -39,6 +41,7 @@ def fit_detector(
     *,
     hashed: Collection[str] = (),
     ignored: Collection[str] = (),
+    sample: int = 500_000,
     checkpoint: Path | None = None,
     resume: bool = False,
     on_block: OnBlock | None = None,
@@ -48,7 +51,8 @@ def fit_detector(
     Parameters
     ----------
     data
-        Normal rows, at least two different ones; see ``frames.as_frame``.
+        Normal rows, at least two different ones: a table, see ``frames.as_frame``, or an iterator
+        of Polars frames, for a table larger than memory.
     config
         Settings; the ``default`` preset when None. The same data and settings give the same
         detector, bit for bit, on one machine.
@@ -56,6 +60,10 @@ def fit_detector(
         Text columns with many values, to be hashed instead of refused.
     ignored
         Columns that are not to be learned.
+    sample
+        Most rows to train and calibrate with. A table with more is read once: the columns' ranges
+        and categories are those of all its rows, the networks and the threshold learn from a
+        uniform sample.
     checkpoint
         Where to keep the state of the training; removed at its end.
     resume
@@ -74,10 +82,15 @@ def fit_detector(
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
-    frame = _drop(as_frame(data), ignored)
+    batches = data if isinstance(data, Iterator) else iter([as_frame(data)])
+    frame, table, read = _gather(
+        (_drop(batch, ignored) for batch in batches), sample, config.seed, hashed
+    )
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
-    table = TableEncoder.fit(training_frame, hashed=hashed)
+    if table is None:
+        # Of the training rows alone: calibration rows must be as strange to it as new rows are.
+        table = TableEncoder.fit(training_frame, hashed=hashed)
     encoded = table.transform(training_frame)
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
@@ -105,7 +118,7 @@ def fit_detector(
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, plan),
+        summary=_summary(table, end, plan, read),
         ignored=tuple(ignored),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
@@ -125,6 +138,35 @@ def fit_detector(
     return detector
 
 
+def _gather(
+    batches: Iterator[pl.DataFrame], most: int, seed: int, hashed: Collection[str]
+) -> tuple[pl.DataFrame, TableEncoder | None, int]:
+    """Return the rows to learn from, the encoder if it had to see more, and the rows read."""
+    held: list[pl.DataFrame] = []
+    read = 0
+    for batch in batches:
+        held.append(batch)
+        read += batch.height
+        if read > most:
+            break
+    else:
+        if not held:
+            raise InputError("there is no table to learn from: the stream of frames is empty")
+        return pl.concat(held), None, read
+    rows = RowSample(most, seed)
+
+    def watched() -> Iterator[pl.DataFrame]:
+        nonlocal read
+        read = 0
+        for batch in itertools.chain(held, batches):
+            rows.add(batch)
+            read += batch.height
+            yield batch
+
+    table = TableEncoder.fit_batches(watched(), hashed=hashed)
+    return rows.frame(), table, read
+
+
 def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
     for name in ignored:
         if name not in frame.columns:
@@ -138,13 +180,15 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
     return Threshold("given", None, config.threshold, "given before training")
 
 
-def _summary(table: TableEncoder, end: Snapshot, plan: Plan) -> TrainingSummary:
+def _summary(table: TableEncoder, end: Snapshot, plan: Plan, read: int) -> TrainingSummary:
+    rows = len(plan.training) + len(plan.calibration)
+    sampled = f"A uniform sample of {rows:,} of {read:,} rows trained and calibrated the model."
     return TrainingSummary(
         rows=len(plan.training),
         calibration_rows=len(plan.calibration),
         folds=plan.folds,
         history=end.history,
-        notes=(*table.notes, *([plan.note] if plan.note else [])),
+        notes=tuple(filter(None, (*table.notes, sampled if read > rows else "", plan.note))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )
 

@@ -1,27 +1,22 @@
-"""Read tables from files in batches of bounded memory, sample them, and write them.
+"""Read tables from files in batches of bounded memory.
 
 CSV and its relatives, Parquet, NDJSON and Arrow IPC, told apart by their extension. Whatever is
 wrong with a file ends in one `InputError` that names it.
 """
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
 from advae.delimited import read_dialect
 from advae.errors import InputError
 from advae.files import Data, expand_paths, file_format
-from advae.summary import Slots
 from advae.values import check_columns, quoted_list
-from advae.writers import write_frames
-
-__all__ = ["Source", "open_source", "sample_rows", "write_frames"]
 
 READ_ERRORS = (
     pl.exceptions.PolarsError,
@@ -144,39 +139,6 @@ def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) 
             "Give it one type in all of them."
         ) from None
     return Source(paths, kind, schema)
-
-
-def sample_rows(batches: Iterable[pl.DataFrame], size: int, seed: int) -> pl.DataFrame:
-    """Draw rows uniformly without replacement from a stream, holding no more than it returns.
-
-    Parameters
-    ----------
-    batches
-        The rows, cut anywhere: the sample does not depend on the cuts. At least one batch.
-    size
-        How many rows to draw.
-    seed
-        Equal seeds draw equal samples.
-
-    Returns
-    -------
-        ``size`` rows, or all of them in order where there are no more.
-    """
-    slots = Slots(size, seed)
-    kept: pl.DataFrame | None = None
-    for batch in batches:
-        filled, rows = slots.place(batch.height)
-        if kept is None:
-            kept = batch.clear()
-        if not len(filled):
-            continue
-        # Which row of "kept, then batch" each slot now holds; of two for one slot, the later.
-        source = np.arange(max(kept.height, int(filled.max()) + 1))
-        source[filled] = kept.height + rows
-        kept = pl.concat([kept, batch])[source]
-    if kept is None:
-        raise InputError("there are no rows to sample from")
-    return kept
 
 
 def _infer_schema(

@@ -10,6 +10,8 @@ from advae.cli.shared import Data, Label, Quiet, check_output
 from advae.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
 
 
@@ -39,6 +41,9 @@ def fit(
         int | None, typer.Option(metavar="M", help="Networks of the ensemble.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
+    sample: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Most rows to train with; of more, a sample.")
+    ] = 500_000,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted fit, to the same result.")
     ] = False,
@@ -62,10 +67,10 @@ def fit(
     )
     check_output(output, data)
     with interrupt.handled() as stop:
-        frame = open_source(data).read()
+        batches = open_source(data).batches()
         left_out = list(dict.fromkeys([*(ignore or []), *([label] if label else [])]))
         if label is not None:
-            frame = _normal_rows(frame, label, data)
+            batches = _normal_rows(batches, label, data)
         checkpoint = output.with_name(f"{output.name}.checkpoint")
         with console.training_progress(config.iterations, quiet) as show:
 
@@ -81,10 +86,11 @@ def fit(
                     raise KeyboardInterrupt
 
             detector = fit_detector(
-                frame,
+                batches,
                 config,
                 hashed=hash_ or (),
                 ignored=left_out,
+                sample=sample,
                 checkpoint=checkpoint,
                 resume=resume,
                 on_block=on_block,
@@ -95,12 +101,17 @@ def fit(
         console.show_fit(detector, str(output))
 
 
-def _normal_rows(frame: "pl.DataFrame", label: str, data: str) -> "pl.DataFrame":
+def _normal_rows(
+    batches: "Iterator[pl.DataFrame]", label: str, data: str
+) -> "Iterator[pl.DataFrame]":
     from advae.labels import parse_labels
 
-    if label not in frame.columns:
-        raise InputError(f"no label column {label!r} in {data}; it has {frame.columns}")
-    normal = frame.filter(~parse_labels(frame[label], where=data))
-    if not normal.height:
+    found = False
+    for batch in batches:
+        if label not in batch.columns:
+            raise InputError(f"no label column {label!r} in {data}; it has {batch.columns}")
+        normal = batch.filter(~parse_labels(batch[label], where=data))
+        found = found or normal.height > 0
+        yield normal
+    if not found:
         raise InputError(f"{data}: label column {label!r} marks no row as normal")
-    return normal
