@@ -20,10 +20,12 @@ if TYPE_CHECKING:
         ModelFileError,
         TrainingError,
     )
+    from advae.estimator import AdVAEDetector
     from advae.explain import Explanation
     from advae.fitting import fit_detector
 
 __all__ = [
+    "AdVAEDetector",
     "AdVAEError",
     "Config",
     "ConfigError",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdVAEDetector": "estimator",
     "Config": "config",
     "Detector": "detector",
     "Explanation": "explain",

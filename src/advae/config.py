@@ -175,6 +175,20 @@ class Config:
             raise ConfigError(f"unknown setting {unknown[0]!r}; known are {sorted(known)}")
         return cls(**settings)
 
+    def nearest_preset(self) -> tuple[Preset, dict[str, Any]]:
+        """Return the preset with the fewest differences, and the changes that give these settings.
+
+        No change is None, so that ``Config.preset(name, **changes)`` undoes it.
+        """
+        settings = self.to_json()
+        found = []
+        for name in PRESETS:
+            base = self.preset(name).to_json()
+            changes = {key: value for key, value in settings.items() if value != base[key]}
+            if None not in changes.values():
+                found.append((name, changes))
+        return min(found, key=lambda preset: len(preset[1]))
+
     def network_sizes(self, columns: int) -> tuple[int, int]:
         """Return (hidden width, latent size) for rows of ``columns`` encoded columns."""
         hidden = self.hidden if self.hidden is not None else max(1, columns // 2)

@@ -1,0 +1,243 @@
+"""AdVAEDetector: the detector as a scikit-learn estimator."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from advae import artifact
+from advae.config import Config, Preset, Sampling, Schedule, ThresholdMethod, VariantName
+from advae.detector import Threshold
+from advae.errors import ConfigError
+from advae.fitting import fit_detector
+from advae.outlier_methods import OutlierMethods, positional_names, seed_of
+
+
+class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
+    """Self-adversarial variational autoencoder for rows that are not normal.
+
+    Fit it on normal rows. Signs are scikit-learn's:
+
+    =====================  ============================  ===================================
+    method                 normal rows                   anomalies
+    =====================  ============================  ===================================
+    ``predict``            +1                            -1
+    ``decision_function``  at least 0                    below 0
+    ``score_samples``      at least ``offset_``          below ``offset_``, at most 0
+    ``anomaly_score``      at most ``threshold_``        above ``threshold_``
+    =====================  ============================  ===================================
+
+    Tables are NumPy arrays, pandas or polars frames (anything that ``as_frame`` reads), with
+    numbers, texts, truth values and times, missing ones included. No scaling is needed.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        The settings that every parameter left at None takes its value from.
+    alpha : float in (0, 1), default=None
+        Share of normal rows that may be flagged; 0.1 in both presets.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        "auto" flags rows above the learned threshold. A number instead sets the threshold so that
+        this share of the rows given to ``fit`` is flagged, as ``IsolationForest`` does.
+    threshold : {"conformal", "kde"} or float, default=None
+        How the threshold is learned, or the score itself, at least 0; see ``Config``.
+    calibration : float in (0, 1), default=None
+        Most of the rows, as a share, to hold out of training for the conformal threshold.
+    members : int, default=None
+        Networks of the ensemble, at least 1.
+    iterations : int, default=None
+        Training iterations, at least 1.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
+    variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
+        Which networks discriminate.
+    hidden, latent : int, default=None
+        Hidden width and latent size, at least 1.
+    latent_at_most_columns : bool, default=None
+        Whether ``latent`` shrinks to the number of encoded columns.
+    lambda_, gamma : float, default=None
+        Weights of the KLD and of the discrimination terms, at least 0.
+    margin_x, margin_z : float, default=None
+        Margins in encoded units and in nats, at least 0.
+    batch_size : int, default=None
+        Rows of a batch.
+    learning_rate : float, default=None
+        Of Adam, above 0.
+    schedule : {"constant", "cosine"}, default=None
+        Course of the learning rate.
+    points : int, default=None
+        Latent noise vectors of the score.
+    sampling : {"sobol", "random"}, default=None
+        How those are drawn.
+
+    Attributes
+    ----------
+    detector_ : Detector
+        The fitted detector.
+    threshold_ : float
+        Anomaly score above which a row is flagged, at least 0.
+    offset_ : float
+        ``-threshold_``: ``decision_function = score_samples - offset_``.
+    history_ : dict of str to list of float
+        ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
+    n_features_in_ : int
+        Columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all of them are strings.
+
+    See Also
+    --------
+    advae.fit_detector : The same without scikit-learn, from files of any size.
+    sklearn.ensemble.IsolationForest : Isolation forest.
+
+    Notes
+    -----
+    A score depends on nothing but the row and the model, so it is the same whatever the other
+    rows, their order and the batch. Where rows are held out for the threshold,
+    ``detector_.summary`` says how many, and ``detector_.threshold.why`` which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advae import AdVAEDetector
+    >>> rows = np.random.default_rng(0).normal(size=(500, 3))
+    >>> detector = AdVAEDetector(iterations=300, random_state=0).fit(rows)
+    >>> detector.predict([[0.1, -0.2, 0.0], [9.0, 9.0, -9.0]])
+    array([ 1, -1])
+    """
+
+    def __init__(
+        self,
+        preset: Preset = "default",
+        *,
+        alpha: float | None = None,
+        contamination: float | Literal["auto"] = "auto",
+        threshold: ThresholdMethod | float | None = None,
+        calibration: float | None = None,
+        members: int | None = None,
+        iterations: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        variant: VariantName | None = None,
+        hidden: int | None = None,
+        latent: int | None = None,
+        latent_at_most_columns: bool | None = None,
+        lambda_: float | None = None,
+        gamma: float | None = None,
+        margin_x: float | None = None,
+        margin_z: float | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        schedule: Schedule | None = None,
+        points: int | None = None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.preset = preset
+        self.alpha = alpha
+        self.contamination = contamination
+        self.threshold = threshold
+        self.calibration = calibration
+        self.members = members
+        self.iterations = iterations
+        self.random_state = random_state
+        self.variant = variant
+        self.hidden = hidden
+        self.latent = latent
+        self.latent_at_most_columns = latent_at_most_columns
+        self.lambda_ = lambda_
+        self.gamma = gamma
+        self.margin_x = margin_x
+        self.margin_z = margin_z
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.points = points
+        self.sampling = sampling
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it
+        """Learn what normal rows look like.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Normal rows, at least two different ones.
+        y : Ignored
+            Present for scikit-learn's sake.
+
+        Returns
+        -------
+        self : AdVAEDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        InputError
+            A ValueError: the table cannot be used.
+        ConfigError
+            A ValueError: a parameter is out of its range.
+        TrainingError
+            Training diverged.
+        """
+        share = None if self.contamination == "auto" else self.contamination
+        if share is not None and not (isinstance(share, float) and 0 < share <= 0.5):
+            raise ConfigError(
+                f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
+            )
+        frame = self.to_frame(X, reset=True)
+        detector = fit_detector(frame, self._config())
+        if share is not None:
+            value = np.percentile(detector.anomaly_score(frame), 100 * (1 - share))
+            why = f"flags {share:.4g} of the {frame.height} rows of fit"
+            detector = replace(detector, threshold=Threshold("given", None, float(value), why))
+        self.detector_ = detector
+        return self
+
+    def _config(self) -> Config:
+        settings = self.get_params(deep=False)
+        for name in ("preset", "contamination", "random_state"):
+            del settings[name]
+        return Config.preset(self.preset, seed=seed_of(self.random_state), **settings)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to one model file, which the command line reads too.
+
+        Parameters
+        ----------
+        path : path
+            The file, conventionally with the extension ``.advae``.
+        """
+        check_is_fitted(self)
+        artifact.save(self.detector_, Path(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a model file, whoever wrote it.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        estimator : AdVAEDetector
+            Fitted, with the parameters that give the file's settings. The threshold is the
+            file's, whatever it was learned from.
+
+        Raises
+        ------
+        ModelFileError
+            The file is missing, damaged, of a later version or not a model.
+        """
+        detector = artifact.load(Path(path))
+        preset, changes = detector.config.nearest_preset()
+        estimator = cls(preset, random_state=changes.pop("seed", 0), **changes)
+        names = detector.table.feature_names
+        estimator.n_features_in_ = len(names)
+        if names != positional_names(len(names)):
+            estimator.feature_names_in_ = np.array(names, object)
+        estimator.detector_ = detector
+        return estimator

@@ -1,0 +1,221 @@
+"""What a fitted outlier estimator answers about rows, with scikit-learn's checks and signs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+from sklearn.base import OutlierMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from advae.detector import Detector
+from advae.errors import InputError
+from advae.explain import Explanation
+from advae.frames import as_frame
+
+Scores = Float[np.ndarray, "rows"]
+
+
+class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is untyped
+    """The methods of a scikit-learn outlier detector, for a class that sets ``detector_``.
+
+    Attributes
+    ----------
+    detector_ : Detector
+        The fitted detector; absent before ``fit``.
+    """
+
+    detector_: Detector
+
+    def score_samples(self, X: Any) -> Scores:
+        """Return ``-anomaly_score``: the lower, the more anomalous.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            At most 0, float64.
+        """
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> Scores:
+        """Return ``score_samples - offset_``: below 0 for anomalies.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            At most ``threshold_``, float64.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Int[np.ndarray, "rows"]:
+        """Return +1 for normal rows and -1 for anomalies.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            -1 where ``anomaly_score`` is above ``threshold_``, else +1.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def anomaly_score(self, X: Any) -> Scores:
+        """Return the anomaly score of each row: the higher, the more anomalous.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            At least 0, float64; equation (12) of the paper.
+        """
+        check_is_fitted(self)
+        return self.detector_.anomaly_score(self.to_frame(X))
+
+    def p_value(self, X: Any) -> Scores:
+        """Return for each row the share of normal rows expected to score at least as high.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples,)
+            In (0, 1]. Valid for new normal rows where the threshold was calibrated; too small
+            where ``detector_.calibration_scores`` is empty.
+        """
+        check_is_fitted(self)
+        return self.detector_.p_value(self.to_frame(X))
+
+    def explain(self, X: Any) -> Explanation:
+        """Return what each column adds to each row's score, and the value expected there.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        explanation : Explanation
+            Contributions of shape (n_samples, n_features), at least 0, that add up to
+            ``anomaly_score``, and the expected values in the columns' own units.
+        """
+        check_is_fitted(self)
+        return self.detector_.explain(self.to_frame(X))
+
+    @property
+    def threshold_(self) -> float:
+        """The anomaly score above which a row is flagged, at least 0."""
+        return self.detector_.threshold.value
+
+    @property
+    def offset_(self) -> float:
+        """What ``decision_function`` subtracts from ``score_samples``: ``-threshold_``."""
+        return -self.threshold_
+
+    @property
+    def history_(self) -> Mapping[str, list[float]]:
+        """The course of the training, block by block."""
+        return self.detector_.summary.history
+
+    def to_frame(self, X: Any, *, reset: bool = False) -> pl.DataFrame:
+        """Return a table as a frame, checked as scikit-learn wants it.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Array of two dimensions, or a frame.
+        reset : bool
+            Whether these are the training rows, whose columns are remembered, instead of rows
+            whose columns have to be the remembered ones.
+
+        Returns
+        -------
+        frame : polars.DataFrame of shape (n_samples, n_features)
+            With the columns named as in training.
+
+        Raises
+        ------
+        ValueError
+            The table has other columns, no rows, or infinite values.
+        """
+        if isinstance(X, pl.LazyFrame):
+            X = X.collect()
+        if hasattr(X, "columns"):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            frame = as_frame(X)
+        else:
+            array = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=None,
+                ensure_all_finite="allow-nan",
+                ensure_min_samples=2 if reset else 1,
+            )
+            columns = (_array_column(array[:, position]) for position in range(array.shape[1]))
+            frame = pl.DataFrame(dict(zip(positional_names(array.shape[1]), columns, strict=True)))
+        if reset:
+            return frame
+        # Names are scikit-learn's business, and checked: from here on, position decides.
+        return frame.rename(
+            dict(zip(frame.columns, self.detector_.table.feature_names, strict=True))
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # scikit-learn would take the parameter lambda_ for a fitted attribute.
+        return hasattr(self, "detector_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def positional_names(count: int) -> tuple[str, ...]:
+    """Return the names of columns that have none."""
+    return tuple(as_frame(np.empty((0, count))).columns)
+
+
+def _array_column(values: np.ndarray) -> pl.Series:
+    """Return one column of an array; an array of objects can hold texts, numbers and None."""
+    if values.dtype.kind not in "OUS":
+        return pl.Series(values)
+    present = [value for value in values.tolist() if value is not None and value == value]
+    if present and all(isinstance(value, str) for value in present):
+        known = [value if isinstance(value, str) else None for value in values.tolist()]
+        return pl.Series(known, dtype=pl.String)
+    try:
+        return pl.Series(values.astype(np.float64))
+    except ValueError as error:
+        raise InputError(
+            f"a column mixes texts and numbers ({error}); make its values all one or the other"
+        ) from None
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed that a ``random_state`` stands for: an int itself, else one drawn from it."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
