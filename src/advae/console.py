@@ -104,16 +104,13 @@ def _losses(history: Mapping[str, list[float]]) -> str:
 
 def show_fit(detector: "Detector", path: str) -> None:
     """Print what was learned, and the thresholds side by side."""
-    console, summary = output(), detector.summary
-    held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
-    columns, numbers = len(detector.table.features), detector.table.network_width
     facts = Table.grid(padding=(0, 2))
     facts.add_row("model", f"[bold]{escape(path)}[/]")
-    facts.add_row("rows", f"{summary.rows:,} learned from{held_out}")
-    facts.add_row("columns", f"{columns}, encoded as {numbers} numbers")
-    console.print(facts)
+    for name in ("rows", "columns"):
+        facts.add_row(name, detector.facts[name])
+    output().print(facts)
     show_thresholds(detector, detector.config.alpha)
-    for note in summary.notes:
+    for note in detector.summary.notes:
         remark(note)
 
 

@@ -137,6 +137,21 @@ class Detector:
         """The normal scores that p-values compare with: calibration rows where there are any."""
         return self.calibration_scores if len(self.calibration_scores) else self.training_scores
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the detector is, in words: name and value."""
+        summary, config, sizes = self.summary, self.config, self.model.sizes
+        held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
+        in_folds = f", in {summary.folds} folds" if summary.folds else ""
+        members = f", {config.members} members" if config.members > 1 else ""
+        return {
+            "rows": f"{summary.rows:,} learned from{held_out}{in_folds}",
+            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} numbers",
+            "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
+            "training": f"{config.iterations:,} iterations, seed {config.seed}",
+            "made with": ", ".join(f"{name} {number}" for name, number in summary.versions.items()),
+        }
+
     def with_threshold(self, threshold: Threshold) -> "Detector":
         """Return the same detector with another threshold, the present one kept as history."""
         earlier = (*self.earlier_thresholds, self.threshold)

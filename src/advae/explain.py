@@ -63,5 +63,6 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
 
 def shown_values(frame: pl.DataFrame) -> np.ndarray:
     """Return every value as people write it, null as None, shape (rows, columns), object."""
-    shown = frame.with_columns(pl.selectors.float().round_sig_figs(6)).cast(pl.String)
+    rounded = pl.selectors.float().round_sig_figs(6).cast(pl.String).str.strip_suffix(".0")
+    shown = frame.with_columns(rounded).cast(pl.String)
     return np.stack([column.to_numpy() for column in shown], axis=1)

@@ -1,0 +1,215 @@
+"""How the training values of a column were distributed, and where new values fall among them.
+
+Everything is read from the encoded columns, so that one place decides what a value means, and
+from the few numbers that the model keeps of each column: no training row is needed.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import chi2
+
+from advae.categories import RARE, CategoryColumn, HashedColumn
+from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.summary import QUANTILE_LEVELS
+
+BARS = 24
+"""Bars that a column of numbers is drawn with."""
+
+MARGIN = 0.06
+"""Space beside the drawn range, as a share of it, for values a little outside."""
+
+Part = Float[np.ndarray, "rows encoded"]
+"""The encoded columns of one feature."""
+
+
+class Distribution(ABC):
+    """A column's training values in groups, for drift, and in bars, for drawing.
+
+    Attributes
+    ----------
+    labels
+        What each group of present values is called.
+    training
+        Training rows in each group, and last those with a missing value.
+    bars
+        Share of the training rows with a value in each bar, in drawing order.
+    strange_expected
+        Share of strange values that further rows like training's would have.
+    """
+
+    labels: tuple[str, ...]
+    training: Float[np.ndarray, "groups"]
+    bars: Float[np.ndarray, "bars"]
+    strange_expected: float
+
+    @abstractmethod
+    def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
+        """Return the group of each row; the last one is that of missing values."""
+
+    @abstractmethod
+    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
+        """Return which rows hold a value unlike those that training knew."""
+
+    @abstractmethod
+    def places(self, part: Part) -> Float[np.ndarray, "rows"]:
+        """Return where values stand among the bars: inside [0, 1], beyond it, or NaN (missing)."""
+
+    def bar_counts(self, part: Part) -> Int[np.ndarray, "bars"]:
+        """Count the present values in each bar, those beyond in the outermost."""
+        places = self.places(part)
+        bar = np.floor(places[~np.isnan(places)] * len(self.bars))
+        return np.bincount(
+            np.clip(bar, 0, len(self.bars) - 1).astype(int), minlength=len(self.bars)
+        )
+
+
+class ScaledDistribution(Distribution):
+    """Numbers and instants, known by 21 quantiles: groups of equal share, bars of equal width."""
+
+    def __init__(self, column: NumberColumn | TimeColumn) -> None:
+        profile = column.profile
+        # In float32, as rows are encoded: a value equal to a quantile must compare equal.
+        scaled = column.scale.apply(np.array(profile.quantiles)).astype(np.float32)
+        # Of the quantiles that are equal, the highest: the share of rows at or below the value.
+        last = np.append(scaled[1:] > scaled[:-1], True)
+        self.quantiles, self.levels = scaled[last], QUANTILE_LEVELS[last]
+        filled = self.levels > 0
+        self._uppers = self.quantiles[filled]
+        shares = np.diff(self.levels[filled], prepend=0.0)
+        present = profile.rows - profile.missing
+        self.labels = tuple(f"up to {level:.0%}" for level in self.levels[filled])
+        self.training = np.append(shares * present, profile.missing)
+        # Of n + 1 rows like one another, the last is the least or the greatest with chance 2/(n+1).
+        self.strange_expected = 2.0 / (profile.rows + 1)
+        self._low, self._high = _drawn_range(scaled)
+        edges = np.linspace(self._low, self._high, BARS + 1)
+        self.bars = _spread(scaled.astype(np.float64), edges)
+
+    def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
+        """Return the group between two quantiles; values beyond count in the outermost."""
+        group = np.searchsorted(self._uppers[:-1], part[:, 0], side="left")
+        return np.where(part[:, -1] > 0.5, len(self.labels), group)
+
+    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
+        """Return which values lie outside the training range."""
+        return np.asarray((part[:, -1] <= 0.5) & ((part[:, 0] < 0) | (part[:, 0] > 1)))
+
+    def places(self, part: Part) -> Float[np.ndarray, "rows"]:
+        """Return where values stand in the drawn range."""
+        place = (part[:, 0].astype(np.float64) - self._low) / (self._high - self._low)
+        return np.where(part[:, -1] > 0.5, np.nan, place)
+
+    def share_below(self, value: float) -> float:
+        """Return the share of training rows with less than a scaled value, in [0, 1]."""
+        return float(np.interp(value, self.quantiles, self.levels, left=0.0, right=1.0))
+
+
+class GroupedDistribution(Distribution):
+    """Categories, buckets, truth values, and the value of a constant column: a bar for each."""
+
+    def __init__(self, column: Column) -> None:
+        profile = column.profile
+        self._column = column
+        counts: tuple[int, ...]
+        if isinstance(column, ConstantColumn):
+            self.labels = "training's value", "another value"
+            counts = profile.rows - profile.missing, 0
+        elif isinstance(column, CategoryColumn):
+            self.labels = *column.categories, RARE
+            counts = *profile.counts, column.rare
+        else:
+            self.labels = tuple(column.frequencies)
+            counts = profile.counts
+        self.training = np.array([*counts, profile.missing], np.float64)
+        self.bars = self.training[:-1] / max(self.training[:-1].sum(), 1.0)
+        known = column.rare if isinstance(column, CategoryColumn) else 0
+        self.strange_expected = (known + 1) / (profile.rows + 1)
+
+    def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
+        """Return the category, bucket or truth value."""
+        missing = part[:, -1] > 0.5
+        if isinstance(self._column, ConstantColumn):
+            # One encoded column where training had no missing value: another one is then "other".
+            other = part[:, 0] > 0.5
+            missing = missing & (part.shape[1] > 1)
+        elif isinstance(self._column, BooleanColumn):
+            other = part[:, 0] >= 0.5
+        else:
+            return np.asarray(part.argmax(axis=1))
+        return np.where(missing, len(self.labels), other.astype(int))
+
+    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
+        """Return which values are rare or unseen, or differ from the only one of training."""
+        if isinstance(self._column, ConstantColumn | CategoryColumn):
+            return np.asarray(self.groups(part) == len(self.labels) - 1)
+        fixed = np.array(self._column.fixed)
+        fixed[-1] = False
+        return np.asarray((part[:, fixed] > 0.5).any(axis=1))
+
+    def places(self, part: Part) -> Float[np.ndarray, "rows"]:
+        """Return the middle of the value's bar."""
+        groups = self.groups(part)
+        return np.where(
+            groups == len(self.labels), np.nan, (groups + 0.5) / max(len(self.labels), 1)
+        )
+
+
+def distribution(column: Column) -> Distribution:
+    """Return the distribution of a column's training values."""
+    if isinstance(column, NumberColumn | TimeColumn):
+        return ScaledDistribution(column)
+    if isinstance(column, CategoryColumn | HashedColumn | BooleanColumn | ConstantColumn):
+        return GroupedDistribution(column)
+    raise TypeError(f"no distribution for a column of kind {column.kind!r}")
+
+
+def _drawn_range(quantiles: Float[np.ndarray, "levels"]) -> tuple[float, float]:
+    """Return the range to draw: all of training's, unless a few values would squeeze the rest."""
+    low, high = float(quantiles[1]), float(quantiles[-2])
+    core = high - low
+    if core > 0:
+        low, high = max(0.0, low - 2 * core), min(1.0, high + 2 * core)
+    else:
+        low, high = 0.0, 1.0
+    return low - MARGIN * (high - low), high + MARGIN * (high - low)
+
+
+def _spread(
+    quantiles: Float[np.ndarray, "levels"], edges: Float[np.ndarray, "edges"]
+) -> Float[np.ndarray, "bars"]:
+    """Spread the share between each two quantiles evenly over the bars that it overlaps."""
+    shares = np.zeros(len(edges) - 1)
+    weights = np.diff(QUANTILE_LEVELS)
+    for low, high, weight in zip(quantiles[:-1], quantiles[1:], weights, strict=True):
+        if high > low:
+            overlap = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+            shares += weight * np.maximum(overlap, 0.0) / (high - low)
+        else:
+            bar = np.searchsorted(edges, low, side="right") - 1
+            shares[min(max(bar, 0), len(shares) - 1)] += weight
+    return shares
+
+
+def stability_index(
+    training: Float[np.ndarray, "groups"], new: Float[np.ndarray, "groups"]
+) -> tuple[float, float]:
+    """Return the population stability index, and what chance alone exceeds once in 100 columns.
+
+    The index is the sum over the groups of (new share - training share) times the logarithm of
+    their ratio; half a row is added to each group, so that empty ones stay finite. Where nothing
+    has drifted, it is distributed as chi-squared with one degree less than groups, times
+    (1 / training rows + 1 / new rows).
+
+    Parameters
+    ----------
+    training, new
+        Rows in each group.
+    """
+    used = (training > 0) | (new > 0)
+    old, now = training[used] + 0.5, new[used] + 0.5
+    before, after = old / old.sum(), now / now.sum()
+    index = float(np.sum((after - before) * np.log(after / before)))
+    rows = 1.0 / max(training.sum(), 1.0) + 1.0 / max(new.sum(), 1.0)
+    return index, float(chi2.ppf(0.99, max(int(used.sum()) - 1, 1)) * rows)

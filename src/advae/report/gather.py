@@ -1,0 +1,138 @@
+"""One pass over scored rows in bounded memory, keeping what a report needs of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool
+from numpy.typing import NDArray
+
+from advae.detector import Detector
+from advae.explain import shown_values
+from advae.labels import parse_labels
+from advae.report.columns import ColumnTally, Drivers
+from advae.report.latent import SHOWN
+from advae.report.sampling import Highest, Reservoir
+from advae.report.text import LONGEST, shorten
+from advae.values import check_columns
+
+SCORES = 500_000
+"""Scores kept for histograms, slider and curves: all of them up to this many rows."""
+
+BLOCK_ROWS = 16_384
+"""Rows encoded and scored at a time."""
+
+
+class Gathered:
+    """What is known of the rows seen so far.
+
+    Parameters
+    ----------
+    detector
+        Scores the rows.
+    keep
+        Columns to show beside the most anomalous rows.
+    label
+        Column of known labels; None without.
+    top
+        How many of the most anomalous rows to keep.
+    where
+        What the rows come from, to begin error messages with.
+    """
+
+    def __init__(
+        self, detector: Detector, keep: Sequence[str], label: str | None, top: int, where: str
+    ) -> None:
+        self.rows = 0
+        self.flagged = 0
+        self.scores = Reservoir(SCORES, seed=0)
+        self.highest = Highest(top)
+        self.normal, self.alarms = Reservoir(SHOWN, seed=1), Reservoir(SHOWN, seed=2)
+        self.tallies = [ColumnTally(column) for column in detector.table.features]
+        self.drivers = Drivers(len(self.tallies))
+        self.extra_columns: tuple[str, ...] = ()
+        self._detector, self._label, self._where = detector, label, where
+        self._keep = list(dict.fromkeys(keep))
+
+    def update(self, frame: pl.DataFrame) -> None:
+        """Take in the next rows.
+
+        Raises
+        ------
+        InputError
+            For a missing column, or a value or label that cannot be read.
+        """
+        named = [*self._keep, *([self._label] if self._label else [])]
+        check_columns(named, frame.columns, self._where)
+        used = {*named, *self._detector.ignored}
+        extra = self._detector.table.extra_columns(frame)
+        self.extra_columns = tuple(name for name in extra if name not in used)
+        for block in frame.iter_slices(BLOCK_ROWS):
+            self._update(block)
+
+    def _update(self, frame: pl.DataFrame) -> None:
+        detector, table = self._detector, self._detector.table
+        encoded = table.transform(frame, first_row=self.rows)
+        scored = detector.score_encoded(encoded)
+        scores, flagged = scored.score, scored.score > detector.threshold.value
+        labels = self._labels(frame)
+        self.scores.update({"score": scores} | labels)
+        self.drivers.update(table.group(scored.contributions), flagged)
+        for tally, places in zip(self.tallies, table.places, strict=True):
+            tally.update(encoded[:, list(places)], frame[tally.column.name])
+
+        rows = np.arange(self.rows, self.rows + frame.height)
+        seen = encoded[:, : table.network_width]
+        for sample, chosen in ((self.normal, ~flagged), (self.alarms, flagged)):
+            if chosen.any():
+                found = {"row": rows, "score": scores, "encoded": seen, **labels}
+                sample.update({name: values[chosen] for name, values in found.items()})
+        best = self.highest.candidates(scores)
+        if len(best):
+            taken: dict[str, NDArray[Any]] = {"row": rows, "encoded": encoded, **labels}
+            shown = self._shown(frame[best])
+            self.highest.update(
+                scores[best], {name: values[best] for name, values in taken.items()} | shown
+            )
+        self.rows += frame.height
+        self.flagged += int(flagged.sum())
+
+    def _labels(self, frame: pl.DataFrame) -> dict[str, Bool[np.ndarray, "rows"]]:
+        if self._label is None:
+            return {}
+        return {"anomalous": parse_labels(frame[self._label], where=self._where)}
+
+    def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
+        """Return the values of a few rows as texts of bounded length."""
+        frame = frame.with_columns(pl.selectors.string().str.head(LONGEST + 1))
+        observed = shown_values(frame.select(self._detector.table.feature_names))
+        for place, text in np.ndenumerate(observed):
+            if text is not None:
+                observed[place] = shorten(text)
+        kept = np.empty((frame.height, len(self._keep)), object)
+        for number, name in enumerate(self._keep):
+            kept[:, number] = [
+                "" if value is None else shorten(value) for value in frame[name].to_list()
+            ]
+        return {"observed": observed, "kept": kept}
+
+
+def gather(
+    detector: Detector,
+    batches: Iterable[pl.DataFrame],
+    *,
+    keep: Sequence[str],
+    label: str | None,
+    top: int,
+    where: str,
+) -> Gathered:
+    """Score a stream of frames and keep what a report needs; see `Gathered`."""
+    gathered = Gathered(detector, keep, label, top, where)
+    for frame in _non_empty(batches):
+        gathered.update(frame)
+    return gathered
+
+
+def _non_empty(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    return (frame for frame in batches if frame.height)

@@ -1,0 +1,105 @@
+"""What the reader should know before anything else, in plain sentences."""
+
+from collections.abc import Callable, Iterable
+
+from scipy.stats import binom
+
+from advae.detector import Detector
+from advae.report.columns import ColumnView
+from advae.report.curves import LabelView
+from advae.report.gather import Gathered
+from advae.report.scores import ScoreView
+from advae.report.text import count, listed, quote, share
+from advae.report.training import training_warnings
+
+FEW_LABELS = 20
+"""Anomalies below which measures say little."""
+
+NAMED = 3
+"""Columns that one sentence names."""
+
+UNLIKELY = 0.001
+"""Chance below which a count is not put down to chance."""
+
+
+def find_remarks(
+    detector: Detector,
+    gathered: Gathered,
+    columns: tuple[ColumnView, ...],
+    scores: ScoreView,
+    labels: LabelView | None,
+) -> tuple[str, ...]:
+    """Return the sentences, on the rows first, then on the columns, then on the model."""
+    return (
+        *_on_alarms(gathered, scores),
+        *_on_labels(labels),
+        *_on_columns(columns, gathered.rows),
+        *_on_extra_columns(gathered.extra_columns),
+        *training_warnings(detector),
+        *detector.summary.notes,
+    )
+
+
+def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
+    expected = scores.expected_alarms
+    if expected is None:
+        return
+    high = max(expected, scores.threshold.alarms.high if scores.threshold.alarms else 0.0)
+    if binom.sf(gathered.flagged - 1, gathered.rows, high) < UNLIKELY:
+        yield (
+            f"{share(gathered.flagged / gathered.rows)} of the rows are flagged, where "
+            f"{share(expected)} would be if all were normal. Either many rows are anomalous, or "
+            "the table has drifted away from training: the section on columns tells which."
+        )
+
+
+def _on_labels(labels: LabelView | None) -> Iterable[str]:
+    if labels is None:
+        return
+    if not labels.measures:
+        kind = "an anomaly" if labels.anomalies else "normal"
+        yield (
+            f"Every row is labelled {kind} in {quote(labels.column)}, so precision, recall and the "
+            "curves cannot be measured."
+        )
+    elif min(labels.anomalies, labels.normal) < FEW_LABELS:
+        found = count(labels.anomalies, "anomaly", "anomalies")
+        yield (
+            f"Only {found} and {count(labels.normal, 'normal row')} are labelled: read the "
+            "intervals, not the figures."
+        )
+
+
+def _on_columns(columns: tuple[ColumnView, ...], rows: int) -> Iterable[str]:
+    def unlikely(observed: float, expected: float) -> bool:
+        return bool(binom.sf(round(observed * rows) - 1, rows, expected) < UNLIKELY)
+
+    strange = [each for each in columns if unlikely(each.strange, each.strange_expected)]
+    ranged = [each for each in strange if each.kind in ("number", "time")]
+    yield from _sentence(ranged, "values outside the training range", lambda each: each.strange)
+    grouped = [each for each in strange if each.kind not in ("number", "time")]
+    what = "values that training never, or hardly ever, had"
+    yield from _sentence(grouped, what, lambda each: each.strange)
+    missing = [each for each in columns if unlikely(each.missing, each.missing_expected)]
+    what = "more missing values than in training"
+    yield from _sentence(missing, what, lambda each: each.missing)
+
+
+def _sentence(
+    columns: list[ColumnView], what: str, part: Callable[[ColumnView], float]
+) -> Iterable[str]:
+    """Say what is strange about some columns, the worst of them first."""
+    if not columns:
+        return
+    worst = sorted(columns, key=part, reverse=True)
+    shares = [f"{quote(each.name)} ({share(part(each))} of rows)" for each in worst[:NAMED]]
+    if len(worst) > NAMED:
+        shares.append(count(len(worst) - NAMED, "other"))
+    verb = "has" if len(worst) == 1 else "have"
+    named = ", ".join(shares[:-1]) + " and " + shares[-1] if len(shares) > 1 else shares[0]
+    yield f"{count(len(worst), 'column')} {verb} {what}: {named}."
+
+
+def _on_extra_columns(names: tuple[str, ...]) -> Iterable[str]:
+    if names:
+        yield f"Not used, since training did not have them: {listed(list(names), 5)}."

@@ -1,0 +1,228 @@
+"""The most anomalous rows: what was observed, what was expected, and how unusual that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from advae.categories import RARE
+from advae.columns import Column, TimeColumn
+from advae.detector import Detector
+from advae.explain import shown_values
+from advae.report.distributions import Distribution, Part, ScaledDistribution
+from advae.report.sampling import Highest
+from advae.report.text import share, shorten
+from advae.threshold import p_values
+
+CELLS = 60
+"""Columns shown of a row; in wider tables the others are summed up."""
+
+_CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One column of one row.
+
+    Attributes
+    ----------
+    column
+        Position of the column in the table.
+    observed, expected
+        Values in the user's own units; None where missing.
+    contribution
+        What the column adds to the row's score.
+    observed_at, expected_at
+        Where the two stand among the column's bars: [0, 1] inside, None where missing.
+    direction
+        ``"higher"``, ``"lower"``, ``"later"``, ``"earlier"``, ``"differs"``, ``"missing"``,
+        ``"present"`` or ``"same"``, seen from what was expected.
+    remark
+        How unusual the observed value was in training.
+    """
+
+    column: int
+    observed: str | None
+    expected: str | None
+    contribution: float
+    observed_at: float | None
+    expected_at: float | None
+    direction: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class RowView:
+    """One of the most anomalous rows.
+
+    Attributes
+    ----------
+    row
+        Position in the scored table, from 0.
+    score, p_value, flagged
+        As ``Detector.score_batches`` gives them.
+    anomalous
+        Its label; None without labels.
+    kept
+        Values of the columns that were asked for.
+    cells
+        Columns, those that contribute most first.
+    others
+        How many columns are not among the cells.
+    rest
+        What those add to the score. All contributions add up to the score.
+    """
+
+    row: int
+    score: float
+    p_value: float
+    flagged: bool
+    anomalous: bool | None
+    kept: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    others: int
+    rest: float
+
+
+def view_rows(
+    detector: Detector, top: Highest, distributions: Sequence[Distribution]
+) -> tuple[RowView, ...]:
+    """Explain the rows gathered in ``top``, the highest score first.
+
+    Parameters
+    ----------
+    detector
+        What scored them.
+    top
+        With ``row``, ``encoded``, ``observed`` and ``kept`` (texts), and perhaps ``anomalous``.
+    distributions
+        Of the detector's columns.
+    """
+    table, encoded = detector.table, top["encoded"]
+    scored = detector.score_encoded(encoded)
+    contributions = table.group(scored.contributions)
+    expected = shown_values(table.decode(scored.expected))
+    order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
+    explainers = [
+        _Explainer(number, column, distributions[number], list(table.places[number]))
+        for number, column in enumerate(table.features)
+    ]
+    cells = {
+        number: explainers[number].cells(
+            encoded, scored.expected, scored.contributions, top["observed"], expected
+        )
+        for number in np.unique(order).tolist()
+    }
+    chances = p_values(detector.reference_scores, top.scores)
+    views = []
+    for rank, score in enumerate(top.scores.tolist()):
+        chosen = order[rank]
+        views.append(
+            RowView(
+                row=int(top["row"][rank]),
+                score=score,
+                p_value=float(chances[rank]),
+                flagged=score > detector.threshold.value,
+                anomalous=bool(top["anomalous"][rank]) if "anomalous" in top else None,
+                kept=tuple(top["kept"][rank]),
+                cells=tuple(cells[number][rank] for number in chosen.tolist()),
+                others=contributions.shape[1] - len(chosen),
+                rest=float(np.delete(contributions[rank], chosen).sum()),
+            )
+        )
+    return tuple(views)
+
+
+@dataclass(frozen=True)
+class _Explainer:
+    """Makes the cells of one column."""
+
+    number: int
+    column: Column
+    distribution: Distribution
+    places: list[int]
+
+    def cells(
+        self,
+        encoded: Float[np.ndarray, "rows width"],
+        expected: Float[np.ndarray, "rows width"],
+        contributions: Float[np.ndarray, "rows width"],
+        observed_texts: np.ndarray,
+        expected_texts: np.ndarray,
+    ) -> list[Cell]:
+        seen, wanted = encoded[:, self.places], expected[:, self.places]
+        added = contributions[:, self.places]
+        places = self.distribution.places(seen), self.distribution.places(wanted)
+        groups = self.distribution.groups(seen), self.distribution.groups(wanted)
+        cells = []
+        for row in range(len(seen)):
+            texts = observed_texts[row, self.number], expected_texts[row, self.number]
+            observed, hoped = (None if text is None else shorten(text) for text in texts)
+            direction = self._direction(seen[row], wanted[row], observed, hoped)
+            if direction == "differs" and groups[0][row] == groups[1][row]:
+                direction = "same"
+            cells.append(
+                Cell(
+                    column=self.number,
+                    observed=observed,
+                    expected=hoped,
+                    contribution=float(added[row].sum()),
+                    observed_at=_place(places[0][row]),
+                    expected_at=_place(places[1][row]),
+                    direction=direction,
+                    remark=self._remark(seen[row], int(groups[0][row]), added[row]),
+                )
+            )
+        return cells
+
+    def _direction(
+        self, seen: Part, wanted: Part, observed: str | None, expected: str | None
+    ) -> str:
+        if observed is None:
+            return "same" if expected is None else "missing"
+        if expected is None:
+            return "present"
+        if not isinstance(self.distribution, ScaledDistribution):
+            return "differs"
+        if observed == expected:
+            return "same"
+        up, down = ("later", "earlier") if isinstance(self.column, TimeColumn) else _SIZES
+        return up if seen[0] > wanted[0] else down
+
+    def _remark(self, seen: Part, group: int, added: Part) -> str:
+        profile = self.column.profile
+        if group == len(self.distribution.labels):
+            if not profile.missing:
+                return "never missing in training"
+            return f"missing in {share(profile.missing / profile.rows)} of training rows"
+        if isinstance(self.column, TimeColumn) and self.column.cycles:
+            by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
+            if by_cycle.max() > added[0]:
+                return f"unusual {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]}"
+        if isinstance(self.distribution, ScaledDistribution):
+            return _rank(float(seen[0]), self.distribution)
+        if self.distribution.strange(seen[None])[0]:
+            known = self.distribution.labels[group] == RARE
+            return "rare or never seen in training" if known else "never seen in training"
+        return f"found in {share(float(self.distribution.bars[group]))} of training rows"
+
+
+_SIZES = "higher", "lower"
+
+
+def _rank(value: float, distribution: ScaledDistribution) -> str:
+    """Say where a scaled number stands among training's."""
+    if value < 0:
+        return "below every training row"
+    if value > 1:
+        return "above every training row"
+    if value in (0, 1):
+        return "the highest of training" if value else "the lowest of training"
+    below = distribution.share_below(value)
+    side, part = ("higher", below) if below >= 0.5 else ("lower", 1 - below)
+    return f"{side} than {min(max(round(100 * part), 1), 99)} % of training rows"
+
+
+def _place(place: float) -> float | None:
+    return None if np.isnan(place) else float(np.clip(place, -1.0, 2.0))

@@ -1,0 +1,177 @@
+"""Scores of training, calibration and new rows, and what any threshold would flag of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from advae.calibration import candidates
+from advae.detector import Detector
+from advae.evaluation import Estimate
+from advae.score_axis import ScoreAxis
+from advae.threshold import kde_cdf, silverman_bandwidth
+
+STEPS = 480
+"""Steps of the threshold's slider along the axis."""
+
+BINS = 80
+"""Bars of a histogram."""
+
+
+@dataclass(frozen=True)
+class ScoreGroup:
+    """The scores of one kind of rows.
+
+    Attributes
+    ----------
+    key
+        ``"training"``, ``"calibration"``, ``"new"``, or with labels ``"normal"`` and
+        ``"anomaly"`` in its place.
+    total
+        Rows of this kind.
+    shares
+        Share of them in each of `BINS` equal parts of the axis.
+    above
+        How many of them score above each of the ``STEPS + 1`` thresholds along the axis.
+    flagged
+        How many score above the threshold in use.
+    largest
+        The highest score.
+    """
+
+    key: str
+    total: int
+    shares: tuple[float, ...]
+    above: tuple[int, ...]
+    flagged: int
+    largest: float
+
+
+@dataclass(frozen=True)
+class ThresholdView:
+    """A threshold, in use or possible.
+
+    Attributes
+    ----------
+    method, alpha, value, why
+        As in ``Threshold``.
+    alarms
+        Share of normal rows expected above it; None where no row can tell.
+    used
+        Whether it is the one in use.
+    """
+
+    method: str
+    alpha: float | None
+    value: float
+    why: str
+    alarms: Estimate | None
+    used: bool
+
+
+@dataclass(frozen=True)
+class ScoreView:
+    """What the section on scores and threshold shows.
+
+    Attributes
+    ----------
+    axis
+        The axis that everything is drawn on.
+    groups
+        Kinds of rows, those of the model first.
+    density
+        The kernel density of the training scores, as a share for each of `BINS` parts of the
+        axis; empty where all training scores are equal.
+    thresholds
+        The threshold in use, then the other ones possible.
+    """
+
+    axis: ScoreAxis
+    groups: tuple[ScoreGroup, ...]
+    density: tuple[float, ...]
+    thresholds: tuple[ThresholdView, ...]
+
+    @property
+    def threshold(self) -> ThresholdView:
+        """The threshold in use."""
+        return self.thresholds[0]
+
+    @property
+    def expected_alarms(self) -> float | None:
+        """Share of normal rows that the threshold is expected to flag; None if unknown."""
+        alarms = self.threshold.alarms
+        return self.threshold.alpha if alarms is None else alarms.value
+
+
+def view_scores(
+    detector: Detector,
+    scores: Float[np.ndarray, "rows"],
+    anomalous: Bool[np.ndarray, "rows"] | None,
+    rows: int,
+) -> ScoreView:
+    """Compare the scores of new rows with those of training.
+
+    Parameters
+    ----------
+    detector
+        What scored them.
+    scores
+        A uniform sample of the new scores, at least one.
+    anomalous
+        Labels of the sample; None without labels.
+    rows
+        How many rows the sample stands for.
+    """
+    training, calibration = detector.training_scores, detector.calibration_scores
+    threshold = detector.threshold.value
+    parts = {"training": (training, detector.summary.rows)}
+    if len(calibration):
+        parts["calibration"] = (calibration, len(calibration))
+    if anomalous is None:
+        parts["new"] = (scores, rows)
+    else:
+        anomalies = round(rows * float(anomalous.mean()))
+        parts["normal"] = (scores[~anomalous], rows - anomalies)
+        parts["anomaly"] = (scores[anomalous], anomalies)
+    axis = ScoreAxis.around(threshold, [sample for sample, _ in parts.values()])
+    alpha = detector.config.alpha if detector.threshold.alpha is None else detector.threshold.alpha
+    return ScoreView(
+        axis=axis,
+        groups=tuple(
+            _group(key, axis, sample, total, threshold)
+            for key, (sample, total) in parts.items()
+            if len(sample)
+        ),
+        density=_density(axis, training),
+        thresholds=tuple(
+            ThresholdView(
+                each.method, each.alpha, each.value, each.why, alarms, each == detector.threshold
+            )
+            for each, alarms in candidates(detector, alpha)
+        ),
+    )
+
+
+def _group(
+    key: str, axis: ScoreAxis, sample: Float[np.ndarray, "rows"], total: int, threshold: float
+) -> ScoreGroup:
+    ordered = np.sort(sample)
+    thresholds = axis.at(np.linspace(0.0, 1.0, STEPS + 1))
+    above = len(ordered) - np.searchsorted(ordered, [*thresholds, threshold], side="right")
+    counts = np.rint(above * (total / len(ordered))).astype(int).tolist()
+    return ScoreGroup(
+        key=key,
+        total=total,
+        shares=tuple(axis.shares(sample, BINS).tolist()),
+        above=tuple(counts[:-1]),
+        flagged=counts[-1],
+        largest=float(ordered[-1]),
+    )
+
+
+def _density(axis: ScoreAxis, training: Float[np.ndarray, "rows"]) -> tuple[float, ...]:
+    bandwidth = silverman_bandwidth(training) if len(training) > 1 else 0.0
+    if bandwidth <= 1e-12 * float(np.max(training, initial=0.0)):
+        return ()
+    edges = axis.at(np.linspace(0.0, 1.0, BINS + 1)).tolist()
+    return tuple(np.diff([kde_cdf(training, bandwidth, edge) for edge in edges]).tolist())

@@ -1,0 +1,136 @@
+"""Everything that a report says, as plain data: a detector and a table of new rows, summed up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from advae.detector import Detector
+from advae.errors import InputError
+from advae.report.columns import ColumnView
+from advae.report.curves import LabelView, view_labels
+from advae.report.gather import gather
+from advae.report.latent import LatentView, view_latent
+from advae.report.remarks import find_remarks
+from advae.report.rows import RowView, view_rows
+from advae.report.scores import ScoreView, view_scores
+from advae.report.training import TermView, view_training
+
+TOP = 50
+"""Most anomalous rows that are explained."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows; every field is made of plain values.
+
+    Attributes
+    ----------
+    data, model
+        What the table and the model are called, usually file names.
+    made
+        When, in UTC.
+    rows, flagged
+        Rows of the table, and those above the threshold.
+    sampled
+        Scores that histograms, slider and curves rest on; fewer than ``rows`` in a long table.
+    facts
+        Facts on the model, name and value.
+    remarks
+        Sentences that the reader should know first.
+    scores, labels, top, columns, latent, training
+        The sections of the page; ``labels`` is None without labels.
+    kept
+        Names of the columns shown beside the most anomalous rows.
+    feature_names
+        The detector's columns, in the order that the cells of ``top`` refer to.
+    feature_bars
+        For each of these, the share of training rows in each bar of its drawing.
+    """
+
+    data: str
+    model: str
+    made: datetime
+    rows: int
+    flagged: int
+    sampled: int
+    facts: dict[str, str]
+    remarks: tuple[str, ...]
+    scores: ScoreView
+    labels: LabelView | None
+    top: tuple[RowView, ...]
+    columns: tuple[ColumnView, ...]
+    latent: LatentView
+    training: tuple[TermView, ...]
+    kept: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    feature_bars: tuple[tuple[float, ...], ...]
+
+
+def summarise(
+    detector: Detector,
+    batches: Iterable[pl.DataFrame],
+    *,
+    label: str | None = None,
+    keep: Sequence[str] = (),
+    top: int = TOP,
+    data: str = "the table",
+    model: str = "the model",
+    made: datetime | None = None,
+) -> Report:
+    """Score a stream of frames and sum up what there is to see, in one pass and bounded memory.
+
+    Parameters
+    ----------
+    detector
+        A fitted detector.
+    batches
+        Frames with the training columns, at least one row in total.
+    label
+        Column of known labels, see ``labels.parse_labels``.
+    keep
+        Columns to show beside the most anomalous rows.
+    top
+        How many of them to explain, at least 1.
+    data, model
+        What to call the table and the model.
+    made
+        When; now if None.
+
+    Raises
+    ------
+    InputError
+        For a table without rows, a missing column, or a value or label that cannot be read.
+    """
+    found = gather(detector, batches, keep=keep, label=label, top=top, where=data)
+    if not found.rows:
+        raise InputError(f"{data} has no rows, so there is nothing to report on")
+    distributions = [tally.distribution for tally in found.tallies]
+    scores = found.scores["score"]
+    anomalous = found.scores["anomalous"] if label is not None else None
+    columns = found.drivers.view(found.tallies)
+    labels = None
+    if label is not None and anomalous is not None:
+        labels = view_labels(label, scores, anomalous, detector.threshold.value, found.rows)
+    score_view = view_scores(detector, scores, anomalous, found.rows)
+    latent = view_latent(detector, found.normal, found.alarms)
+    return Report(
+        data=data,
+        model=model,
+        made=(made or datetime.now(UTC)).astimezone(UTC),
+        rows=found.rows,
+        flagged=found.flagged,
+        sampled=len(found.scores),
+        facts=detector.facts,
+        remarks=find_remarks(detector, found, columns, score_view, labels),
+        scores=score_view,
+        labels=labels,
+        top=view_rows(detector, found.highest, distributions),
+        columns=columns,
+        latent=latent,
+        training=view_training(detector),
+        kept=tuple(dict.fromkeys(keep)),
+        feature_names=detector.table.feature_names,
+        feature_bars=tuple(tuple(each.bars.tolist()) for each in distributions),
+    )

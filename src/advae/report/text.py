@@ -1,0 +1,61 @@
+"""Values, numbers and shares as a reader sees them, safe to show whatever the data hold."""
+
+import math
+import re
+
+LONGEST = 80
+"""Characters of a value that are shown."""
+
+# Control characters and those that reorder text: invisible, or able to disguise what is shown.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def shorten(value: object, limit: int = LONGEST) -> str:
+    """Show any value on one line, at most ``limit`` characters of it."""
+    text = value if isinstance(value, str) else str(value)
+    cut = text[: limit + 1]  # before anything else: a value can have any length
+    line = " ".join(_UNSEEN.sub("\ufffd", cut).split())
+    return line if len(text) <= limit else f"{line[: limit - 1]}…"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Show a number with some significant digits: 1,234,567; 0.208; 1.3e-07."""
+    if not math.isfinite(value):
+        return "\u2013"
+    if value != 0 and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.{digits - 2}e}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def share(value: float) -> str:
+    """Show a share as per cent, never rounding a few to none or nearly all to all."""
+    if 0 < value < 0.001:
+        return "< 0.1\u00a0%"
+    if 0.999 < value < 1:
+        return "> 99.9\u00a0%"
+    return f"{100 * value:.1f}\u00a0%"
+
+
+def count(value: float, noun: str = "", plural: str = "") -> str:
+    """Show a count with its noun: 1 row, 2,345 rows."""
+    if not noun:
+        return f"{value:,.0f}"
+    return f"{value:,.0f} {noun if value == 1 else plural or noun + 's'}"
+
+
+def quote(name: str) -> str:
+    """Show a name in quotation marks, cut where it is long."""
+    return f"“{shorten(name, 40)}”"
+
+
+def listed(names: list[str], limit: int = 3) -> str:
+    """Join names in quotation marks, some of them where there are many."""
+    shown = [quote(name) for name in names[:limit]]
+    more = len(names) - limit
+    if more > 0:
+        return f"{', '.join(shown)} and {count(more, 'other')}"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
