@@ -1,6 +1,7 @@
 """AdVAEDetector: the detector as a scikit-learn estimator."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -63,6 +64,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Weights of the KLD and of the discrimination terms, at least 0.
     margin_x, margin_z : float, default=None
         Margins in encoded units and in nats, at least 0.
+    relative_margin_x, relative_margin_z : float, default=None
+        What is added to them, in units of the batch's reconstruction error and KLD, at least 0.
     batch_size : int, default=None
         Rows of a batch.
     learning_rate : float, default=None
@@ -73,6 +76,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Latent noise vectors of the score.
     sampling : {"sobol", "random"}, default=None
         How those are drawn.
+    hashed : sequence of str, default=None
+        Columns with very many different texts, to be hashed instead of refused.
 
     Attributes
     ----------
@@ -129,11 +134,14 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         gamma: float | None = None,
         margin_x: float | None = None,
         margin_z: float | None = None,
+        relative_margin_x: float | None = None,
+        relative_margin_z: float | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
         schedule: Schedule | None = None,
         points: int | None = None,
         sampling: Sampling | None = None,
+        hashed: Sequence[str] | None = None,
     ) -> None:
         self.preset = preset
         self.alpha = alpha
@@ -151,11 +159,14 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.gamma = gamma
         self.margin_x = margin_x
         self.margin_z = margin_z
+        self.relative_margin_x = relative_margin_x
+        self.relative_margin_z = relative_margin_z
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.points = points
         self.sampling = sampling
+        self.hashed = hashed
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it
         """Learn what normal rows look like.
@@ -187,7 +198,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
                 f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
             )
         frame = self.to_frame(X, reset=True)
-        detector = fit_detector(frame, self._config())
+        detector = fit_detector(frame, self._config(), hashed=self.hashed or ())
         if share is not None:
             value = np.percentile(detector.anomaly_score(frame), 100 * (1 - share))
             why = f"flags {share:.4g} of the {frame.height} rows of fit"
@@ -197,7 +208,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
 
     def _config(self) -> Config:
         settings = self.get_params(deep=False)
-        for name in ("preset", "contamination", "random_state"):
+        for name in ("preset", "contamination", "random_state", "hashed"):
             del settings[name]
         return Config.preset(self.preset, seed=seed_of(self.random_state), **settings)
 
