@@ -209,7 +209,6 @@ def test_reasons_are_the_largest_contributions(detector, rows):
     assert reasons[f"reason_{ranks['site']}_expected"][0] == "north"
 
 
-@pytest.mark.xfail(strict=True, reason="reported: Polars cannot cast objects that start with None")
 def test_a_missing_value_can_be_a_reason(detector, rows):
     few = rows.head(3).with_columns(site=pl.lit(None, pl.String))
     scored = next(detector.score_batches([few], explain=6))
@@ -400,7 +399,6 @@ def test_streams_differ_by_name_and_seed():
     assert len(keys) == 15
 
 
-@pytest.mark.xfail(strict=True, reason="reported: JAX takes the last 32 bits of a seed")
 @pytest.mark.parametrize("seed", [2**32, 2**40, 2**63 - 2**32])
 def test_large_seeds_are_seeds_of_their_own(seed):
     keys = [jax.random.key_data(stream(s, "batches")).tolist() for s in (0, seed)]

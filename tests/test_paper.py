@@ -49,12 +49,7 @@ VARIANT_TERMS = {
     "VAE": ({"reconstruction"}, {"reconstruction", "kld"}),
     "AE": ({"reconstruction"}, {"reconstruction"}),
 }
-AE_HAS_A_KLD = pytest.mark.xfail(
-    strict=True, reason="reported: the AE variant still has the KLD term of step 2"
-)
-EACH_VARIANT = [
-    pytest.param(name, marks=[AE_HAS_A_KLD] if name == "AE" else []) for name in VARIANT_TERMS
-]
+EACH_VARIANT = list(VARIANT_TERMS)
 
 
 # --- the reference's weights as ours, and back ---
@@ -676,10 +671,7 @@ def test_sobol_points_need_a_thirtieth_of_the_draws(published):
         off = [score(points, sampling, seed) / exact - 1 for seed in range(8)]
         return np.sqrt(np.mean(np.square(off)))
 
-    # Over 24 seeds 32 points are as good as 1000 draws on cardio (0.0016 each), and a sixth worse
-    # on letter (0.0033, 0.0028): about the same, while 64 points are better on both.
     of_draws = error(1000, "random")
     assert of_draws < 0.005
-    assert error(32, "sobol") < 1.25 * of_draws
-    assert error(64, "sobol") < 0.75 * of_draws
+    assert error(32, "sobol") < 0.7 * of_draws
     assert error(32, "random") > 3 * of_draws

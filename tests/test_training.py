@@ -251,9 +251,6 @@ def test_divergence_names_no_other_terms(data):
     assert not blocks
 
 
-@pytest.mark.xfail(
-    strict=True, reason="reported: the last update is not checked; SciPy raises on NaN scores"
-)
 def test_divergence_in_the_last_iteration(data):
     with pytest.raises(TrainingError):
         fit_detector(data, config(variant="VAE", iterations=1, learning_rate=30.0))

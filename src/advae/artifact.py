@@ -13,16 +13,14 @@ from advae.checkpoint import named_leaves, replace_leaves
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
+from advae.modelinfo import FORMAT_VERSION, KIND, check_version
 from advae.networks import AdVAE, Sizes, initialise_members
 from advae.streams import stream
 from advae.table import TableEncoder
 
-FORMAT_VERSION = 1
 GOLDEN_ROWS = 4
 GOLDEN_TOLERANCE = 1e-4
 """Relative. Machines differ in the last bits of a float32 sum, by far less than this."""
-
-_KIND = "model"
 
 
 def save(detector: Detector, path: str | Path) -> None:
@@ -40,7 +38,7 @@ def save(detector: Detector, path: str | Path) -> None:
     key = stream(detector.config.seed, "golden rows")
     golden = np.asarray(jr.uniform(key, (GOLDEN_ROWS, sizes[-2])))
     record = {
-        "kind": _KIND,
+        "kind": KIND,
         "format_version": FORMAT_VERSION,
         "config": detector.config.to_json(),
         "table": detector.table.to_json(),
@@ -59,19 +57,6 @@ def save(detector: Detector, path: str | Path) -> None:
     tensorfile.write(Path(path), record, arrays)
 
 
-def read_info(path: str | Path) -> dict[str, Any]:
-    """Return what a model file says about itself, without running or loading anything.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged, of a later version, or not a model.
-    """
-    record = tensorfile.read_record(Path(path), _KIND)
-    _check_version(record, Path(path))
-    return record
-
-
 def load(path: str | Path) -> Detector:
     """Read a detector and check it: version, checksum, shapes, and scores of the golden rows.
 
@@ -82,12 +67,13 @@ def load(path: str | Path) -> Detector:
         score as it did where it was written.
     """
     path = Path(path)
-    record, arrays = tensorfile.read(path, _KIND)
-    _check_version(record, path)
+    record, arrays = tensorfile.read(path, KIND)
+    check_version(record, path)
     try:
         detector = _detector(record, arrays, path)
         golden, wanted = arrays["golden_rows"], arrays["golden_scores"]
         found = scoring.score_rows(detector.model, detector.latent_noise, golden).score
+        _check_parts(detector, found, wanted)
     except (AdVAEError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ModelFileError):
             raise
@@ -100,15 +86,16 @@ def load(path: str | Path) -> Detector:
     return detector
 
 
-def _check_version(record: dict[str, Any], path: Path) -> None:
-    found = record.get("format_version")
-    if not isinstance(found, int) or found < 1:
-        raise ModelFileError(f"{path} has no valid format version; restore it or fit again")
-    if found > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}; "
-            "upgrade advae"
-        )
+def _check_parts(detector: Detector, found: np.ndarray, wanted: np.ndarray) -> None:
+    """Refuse parts that are each well formed and cannot belong to a detector."""
+    value = detector.threshold.value
+    if not isinstance(value, int | float) or np.isnan(value):
+        raise ValueError(f"its threshold is {value!r}")
+    for scores in (detector.training_scores, detector.calibration_scores):
+        if scores.ndim != 1 or not np.all(np.isfinite(scores)) or np.any(np.diff(scores) < 0):
+            raise ValueError("its scores of normal rows are not an ascending list of numbers")
+    if not len(found) or found.shape != wanted.shape:
+        raise ValueError(f"it has {len(found)} golden rows and {len(wanted)} golden scores")
 
 
 def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> Detector:

@@ -79,8 +79,8 @@ class Config:
     points
         Latent noise vectors of the score, L.
     sampling
-        ``"sobol"``: scrambled Sobol points mapped to normal quantiles; ``"random"``:
-        pseudo-random draws, the paper's.
+        ``"sobol"``: scrambled Sobol points mapped to normal quantiles, with the mean and
+        covariance of the standard normal; ``"random"``: pseudo-random draws, the paper's.
     members
         Networks of the ensemble; the score is the mean of the members' scores.
     threshold
@@ -136,6 +136,8 @@ class Config:
         for name in _NUMBERS:
             value = getattr(self, name)
             _check(name, value, _is_number(value) and value >= 0, "a finite number, at least 0")
+        at_most = self.latent_at_most_columns
+        _check("latent_at_most_columns", at_most, isinstance(at_most, bool), "True or False")
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("alpha", "calibration"):
             value = getattr(self, name)
@@ -169,6 +171,8 @@ class Config:
         ConfigError
             For an unknown setting, or a value outside its range.
         """
+        if not isinstance(settings, dict):
+            raise ConfigError(f"the settings are {settings!r:.100}; expected names and values")
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(settings.keys() - known)
         if unknown:
@@ -197,7 +201,12 @@ class Config:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
 
 
 def _check(name: str, value: object, valid: bool, expected: str) -> None:

@@ -56,13 +56,16 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
         chosen, reason = order[:, rank], f"reason_{rank + 1}"
         columns[reason] = pl.Series(names[chosen], dtype=pl.String)
         columns[f"{reason}_contribution"] = contributions[rows, chosen]
-        columns[f"{reason}_observed"] = pl.Series(observed[rows, chosen], dtype=pl.String)
-        columns[f"{reason}_expected"] = pl.Series(expected[rows, chosen], dtype=pl.String)
+        columns[f"{reason}_observed"] = pl.Series(observed[rows, chosen].tolist(), dtype=pl.String)
+        columns[f"{reason}_expected"] = pl.Series(expected[rows, chosen].tolist(), dtype=pl.String)
     return pl.DataFrame(columns)
 
 
-def shown_values(frame: pl.DataFrame) -> np.ndarray:
-    """Return every value as people write it, null as None, shape (rows, columns), object."""
-    rounded = pl.selectors.float().round_sig_figs(6).cast(pl.String).str.strip_suffix(".0")
+def shown_values(frame: pl.DataFrame, digits: int = 6) -> np.ndarray:
+    """Return every value as people write it, null as None, shape (rows, columns), object.
+
+    Floating-point numbers are rounded to so many significant digits.
+    """
+    rounded = pl.selectors.float().round_sig_figs(digits).cast(pl.String).str.strip_suffix(".0")
     shown = frame.with_columns(rounded).cast(pl.String)
     return np.stack([column.to_numpy() for column in shown], axis=1)

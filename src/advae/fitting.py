@@ -19,7 +19,7 @@ from advae._types import HostMatrix
 from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_rows
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
-from advae.errors import InputError
+from advae.errors import InputError, TrainingError
 from advae.frames import as_frame
 from advae.networks import Sizes
 from advae.sampling import RowSample
@@ -122,6 +122,13 @@ def fit_detector(
         ignored=tuple(ignored),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
+    training_scores = detector.anomaly_score(training_frame[::stride])
+    if not np.isfinite(training_scores).all():
+        # The terms of the last block do not know of the last step.
+        raise TrainingError(
+            "training diverged: the scores of the training rows are not finite; lower "
+            "learning_rate, gamma or lambda_"
+        )
     calibration_scores = (
         out_of_fold_scores(detector, training_frame, plan.fold)
         if plan.folds
@@ -129,7 +136,7 @@ def fit_detector(
     )
     detector = replace(
         detector,
-        training_scores=np.sort(detector.anomaly_score(training_frame[::stride])),
+        training_scores=np.sort(training_scores),
         calibration_scores=np.sort(calibration_scores),
     )
     detector = replace(detector, threshold=_threshold(detector, config))

@@ -33,8 +33,7 @@ def as_frame(data: Any) -> pl.DataFrame:
                 f"the array has shape {data.shape}; expected two dimensions, (rows, columns): "
                 "reshape(-1, 1) makes a column, reshape(1, -1) a row"
             )
-        names = [f"column_{position}" for position in range(data.shape[1])]
-        return pl.DataFrame(np.ascontiguousarray(data), schema=names, orient="row")
+        return pl.DataFrame([_column(f"column_{i}", data[:, i]) for i in range(data.shape[1])])
     if type(data).__module__.split(".")[0] == "pandas":
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
@@ -62,15 +61,46 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 
 
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
-    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else "extension"
-    if kind in "biufmM":
-        return pl.Series(name, column.to_numpy())
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+        return _column(name, column.to_numpy())
     missing = column.isna().to_numpy()
-    values = [None if m else v for m, v in zip(missing, column.tolist(), strict=True)]
-    try:
-        return pl.Series(name, values)
-    except (pl.exceptions.PolarsError, TypeError) as error:
+    return _from_objects(name, [None if m else v for m, v in zip(missing, column, strict=True)])
+
+
+def _column(name: str, values: np.ndarray) -> pl.Series:
+    """Return one column of a NumPy array; values under a mask are missing."""
+    if isinstance(values, np.ma.MaskedArray):
+        hidden = pl.Series(np.ma.getmaskarray(values))
+        shown = _column(name, np.asarray(values.data))
+        return pl.select(pl.when(~hidden).then(shown).alias(name)).to_series()
+    kind = values.dtype.kind
+    if kind == "O":
+        return _from_objects(name, values.tolist())
+    if kind in "mM" and np.datetime_data(values.dtype)[0] not in ("D", "ms", "us", "ns"):
+        values = values.astype(f"{kind}8[us]")  # a unit that Polars has
+    if kind not in "biufmMUST":
         raise InputError(
-            f"column {name!r} mixes types ({error}); convert it to one, for instance with "
-            "astype(str)"
-        ) from None
+            f"column {name!r} has NumPy type {values.dtype}; expected numbers, true/false, text or "
+            "times"
+        )
+    return pl.Series(name, np.ascontiguousarray(values))
+
+
+def _from_objects(name: str, values: list[Any]) -> pl.Series:
+    present = [v for v in values if v is not None]
+    if any(isinstance(v, float) for v in present) and all(_is_number(v) for v in present):
+        values = [None if v is None else float(v) for v in values]
+    try:
+        column = pl.Series(name, values)
+    except (pl.exceptions.PolarsError, TypeError, OverflowError):
+        column = pl.Series(name, values, dtype=pl.Object)
+    if column.dtype == pl.Object:
+        found = ", ".join(sorted({type(v).__name__ for v in present}))
+        raise InputError(
+            f"column {name!r} mixes {found}; convert it to one type, for instance with astype(str)"
+        )
+    return column
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -79,7 +79,7 @@ class EncoderTerms(NamedTuple):
     """The terms of step 2, L_E, equation (10)."""
 
     reconstruction: Scalar
-    kld: Scalar
+    kld: Scalar | None
     margin_z_r: Scalar | None
     margin_z_Tr: Scalar | None
 

@@ -56,12 +56,34 @@ def latent_noise(config: Config, latent: int) -> Float[np.ndarray, "points laten
     if config.sampling == "random":
         return np.asarray(jr.normal(key, (config.points, latent)))
     generator = np.random.default_rng(np.asarray(jr.key_data(key)))
+    # With enough of them, half the points and their mirror images: odd errors cancel.
+    mirrored = config.points % 2 == 0 and config.points >= 2 * latent
+    wanted = config.points // 2 if mirrored else config.points
     # Drawn to the next power of two, where Sobol points are balanced, and cut.
-    power = max(0, (config.points - 1).bit_length())
-    points = qmc.Sobol(latent, scramble=True, rng=generator).random_base2(power)
+    power = (wanted - 1).bit_length()
+    shares = qmc.Sobol(latent, scramble=True, rng=generator).random_base2(power)[:wanted]
     # The scrambling can round to 0, whose quantile is minus infinity.
     tiny = np.finfo(np.float64).eps
-    return ndtri(np.clip(points[: config.points], tiny, 1.0 - tiny)).astype(np.float32)
+    points = ndtri(np.clip(shares, tiny, 1.0 - tiny))
+    return _matched(np.concatenate([points, -points]) if mirrored else points).astype(np.float32)
+
+
+def _matched(
+    points: Float[np.ndarray, "points latent"],
+) -> Float[np.ndarray, "points latent"]:
+    """Return the points moved and stretched to the mean and covariance of a standard normal.
+
+    A mean over them is then exact for quadratic functions of the noise. With no more points than
+    latents only the variances can be matched.
+    """
+    points = points - points.mean(axis=0)
+    covariance = points.T @ points / len(points)
+    variances, axes = np.linalg.eigh(covariance)
+    if variances[0] > 1e-6:
+        matched: Float[np.ndarray, "points latent"] = points @ (axes / np.sqrt(variances)) @ axes.T
+    else:
+        matched = points / np.sqrt(np.maximum(np.diagonal(covariance), 1e-6))
+    return matched
 
 
 @jax.jit

@@ -146,6 +146,8 @@ def encoder_step(
             # Algorithm 1 detaches the reconstructions before they are encoded again.
             seen = re_encode(encoder, *jax.lax.stop_gradient((made.x_r, made.x_Tr)))
         terms = encoder_terms(x, q, made, seen, settings)
+        if not variant.stochastic:
+            terms = terms._replace(kld=None)  # a plain autoencoder has no prior
         return terms.total(settings), terms
 
     (direct, through_q), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
@@ -175,7 +177,9 @@ def term_names(variant: Variant) -> tuple[str, ...]:
         step_1 += ["generator_kld_r", "generator_margin_x", "generator_margin_z"]
     if variant.transforms:
         step_1 += ["transformer_kld"]
-    step_2 = ["encoder_reconstruction", "encoder_kld"]
+    step_2 = ["encoder_reconstruction"]
+    if variant.stochastic:
+        step_2 += ["encoder_kld"]
     if variant.encoder_discriminates:
         step_2 += ["encoder_margin_z_r", "encoder_margin_z_Tr"]
     return (*step_1, *step_2)

@@ -9,4 +9,6 @@ _STREAMS = ("initial weights", "batches", "training noise", "latent noise", "gol
 
 def stream(seed: int, name: str) -> Key[Array, ""]:
     """Return the key of one named random stream of a seed."""
-    return jr.fold_in(jr.key(seed), _STREAMS.index(name))
+    # JAX would take the last 32 bits of a longer seed for the whole.
+    key = jr.fold_in(jr.key(seed & 0xFFFFFFFF), seed >> 32)
+    return jr.fold_in(key, _STREAMS.index(name))

@@ -111,11 +111,15 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _envelope(path: Path, kind: str) -> dict[str, Any]:
-    if not path.exists():
-        raise ModelFileError(f"{kind} file {path} does not exist; check the path")
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise ModelFileError(f"{kind} file {path} does not exist; check the path") from None
+    except OSError as error:
+        raise ModelFileError(f"cannot read {kind} file {path}: {error.strerror}") from None
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file; give the path of an advae {kind} file")
-    size = path.stat().st_size
+    size = status.st_size
     if size > LARGEST_FILE:
         raise ModelFileError(
             f"{path} has {size} bytes, more than the {LARGEST_FILE} that an advae {kind} file "

@@ -8,7 +8,7 @@ from advae.cli.shared import Json, Model
 
 def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
-    from advae.artifact import read_info
+    from advae.modelinfo import read_info
 
     record = read_info(model)
     if as_json:

@@ -1,0 +1,35 @@
+"""What a model file says about itself, read without JAX or any of its arrays."""
+
+from pathlib import Path
+from typing import Any
+
+from advae import tensorfile
+from advae.errors import ModelFileError
+
+FORMAT_VERSION = 1
+KIND = "model"
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """Return what a model file says about itself, without running or loading anything.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, of a later version, or not a model.
+    """
+    record = tensorfile.read_record(Path(path), KIND)
+    check_version(record, Path(path))
+    return record
+
+
+def check_version(record: dict[str, Any], path: Path) -> None:
+    """Refuse a record of a version that this advae does not read."""
+    found = record.get("format_version")
+    if not isinstance(found, int) or found < 1:
+        raise ModelFileError(f"{path} has no valid format version; restore it or fit again")
+    if found > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}; "
+            "upgrade advae"
+        )
