@@ -1,0 +1,150 @@
+"""AdVAE: the detector as a PyOD one; needs the extra ``pyod``."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from advae.config import Config, Preset
+from advae.errors import InputError, MissingExtraError
+from advae.fitting import fit_detector
+from advae.outlier_methods import seed_of
+
+try:
+    from pyod.models.base import BaseDetector
+except ImportError:
+    raise MissingExtraError("advae.pyod needs PyOD: pip install 'advae[pyod]'") from None
+
+
+class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
+    """Self-adversarial variational autoencoder, with PyOD's signs: the higher, the more abnormal.
+
+    ========================================  =====================  =====================
+    method or attribute                       normal rows            anomalies
+    ========================================  =====================  =====================
+    ``predict``, ``labels_``                  0                      1
+    ``decision_function``,                    at most                above
+    ``decision_scores_``                      ``threshold_``         ``threshold_``
+    ========================================  =====================  =====================
+
+    The threshold is PyOD's, the ``contamination`` quantile of the training scores, so no rows are
+    held out of training. For a threshold with a promise about new rows, and for columns of texts
+    and times, take ``advae.AdVAEDetector``.
+
+    Parameters
+    ----------
+    contamination : float in (0, 0.5], default=0.1
+        Share of the training rows to be flagged.
+    preset : {"default", "paper"}, default="default"
+        The settings to start from.
+    members, iterations : int, default=None
+        Networks of the ensemble and training iterations; the preset's when None.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
+    settings : dict, default=None
+        Any other settings of ``Config``, by name, such as ``{"lambda_": 0.03}``.
+
+    Attributes
+    ----------
+    decision_scores_ : ndarray of shape (n_samples,)
+        Anomaly scores of the training rows, at least 0, float64.
+    threshold_ : float
+        The score above which a row is an outlier.
+    labels_ : ndarray of shape (n_samples,)
+        1 for the training rows above ``threshold_``, 0 for the others.
+    detector_ : Detector
+        The fitted detector, which also explains its scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advae.pyod import AdVAE
+    >>> rows = np.random.default_rng(0).normal(size=(500, 3))
+    >>> detector = AdVAE(iterations=300, random_state=0).fit(rows)
+    >>> detector.predict(np.array([[0.1, -0.2, 0.0], [9.0, 9.0, -9.0]]))
+    array([0, 1])
+    """
+
+    def __init__(
+        self,
+        contamination: float = 0.1,
+        *,
+        preset: Preset = "default",
+        members: int | None = None,
+        iterations: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(contamination=contamination)
+        self.preset = preset
+        self.members = members
+        self.iterations = iterations
+        self.random_state = random_state
+        self.settings = settings
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn what most rows look like.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Numbers; NaN is a missing value. At least two different rows.
+        y : Ignored
+            Present for PyOD's sake, which warns about it.
+
+        Returns
+        -------
+        self : AdVAE
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            The rows or a parameter cannot be used.
+        TrainingError
+            Training diverged.
+        """
+        rows = _numbers(X)
+        self._set_n_classes(y)
+        config = Config.preset(
+            self.preset,
+            seed=seed_of(self.random_state),
+            members=self.members,
+            iterations=self.iterations,
+            **({"threshold": "kde"} | dict(self.settings or {})),
+        )
+        self.detector_ = fit_detector(rows, config)
+        self.decision_scores_ = self.detector_.anomaly_score(rows)
+        self._process_decision_scores()
+        return self
+
+    def decision_function(self, X: Any) -> Float[np.ndarray, "rows"]:
+        """Return the anomaly score of each row: the higher, the more abnormal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows with the columns of ``fit``.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            At least 0, float64.
+
+        Raises
+        ------
+        InputError
+            The rows have another number of columns.
+        """
+        check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
+        rows, columns = _numbers(X), len(self.detector_.table.features)
+        if rows.shape[1] != columns:
+            raise InputError(f"the rows have {rows.shape[1]} columns; training had {columns}")
+        return self.detector_.anomaly_score(rows)
+
+
+def _numbers(X: Any) -> Float[np.ndarray, "rows columns"]:
+    rows: np.ndarray = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+    return rows
