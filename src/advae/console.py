@@ -22,9 +22,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from advae.terminal_chart import score_histogram
+
 if TYPE_CHECKING:
     from advae.detector import Detector
     from advae.evaluation import Estimate
+    from advae.report.brief import Brief
+    from advae.report.summary import Report
     from advae.training import Snapshot
 
 
@@ -108,10 +112,42 @@ def show_fit(detector: "Detector", path: str) -> None:
     facts.add_row("model", f"[bold]{escape(path)}[/]")
     for name in ("rows", "columns"):
         facts.add_row(name, detector.facts[name])
-    output().print(facts)
+    console = output()
+    console.print(facts)
+    groups = {
+        "training rows": detector.training_scores,
+        "calibration rows": detector.calibration_scores,
+    }
+    console.print("\n", score_histogram(console, groups, detector.threshold.value), "\n", sep="")
     show_thresholds(detector, detector.config.alpha)
     for note in detector.summary.notes:
         remark(note)
+
+
+def show_scores(brief: "Brief", threshold: float) -> None:
+    """Print what a scored table looks like in brief, on standard error: the rows are the output."""
+    console = remarks()
+    chart = score_histogram(console, {f"{brief.rows:,} rows": brief.scores}, threshold)
+    console.print(chart, "\n", sep="")
+    share = f"{brief.flagged / max(brief.rows, 1):.1%}"
+    console.print(f"[bold]{brief.flagged:,}[/] of {brief.rows:,} rows flagged ({share})")
+    table = Table(title="highest scores", title_justify="left")
+    for name in brief.headings:
+        table.add_column(escape(name), justify="right" if name in ("score", "p-value") else "left")
+    for row in brief.highest:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def show_report(report: "Report", path: str) -> None:
+    """Print where a report is, and what it says first."""
+    console = output()
+    share = f"{report.flagged / report.rows:.1%}"
+    console.print(
+        f"[bold]{escape(path)}[/]: {report.flagged:,} of {report.rows:,} rows flagged ({share})"
+    )
+    for sentence in report.remarks:
+        remark(sentence)
 
 
 def show_thresholds(detector: "Detector", alpha: float) -> None:

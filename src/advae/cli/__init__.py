@@ -14,6 +14,7 @@ from advae.cli.demo import demo
 from advae.cli.evaluate import evaluate
 from advae.cli.fit import fit
 from advae.cli.info import info
+from advae.cli.report import report
 from advae.cli.score import score
 from advae.errors import AdVAEError
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Learn what normal rows of a table look like; find the rows that are not, and say why.",
 )
-for command in (fit, score, evaluate, info, demo):
+for command in (fit, score, report, evaluate, info, demo):
     app.command()(command)
 
 

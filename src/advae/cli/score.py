@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from advae.cli.shared import Data, Model, check_output, load_model, open_rows
+from advae import console
+from advae.cli.shared import Data, Model, Quiet, check_output, load_model, open_rows
 
 
 def score(
@@ -26,13 +27,21 @@ def score(
     explain: Annotated[
         int, typer.Option(metavar="K", min=0, help="Name the K columns that contributed most.")
     ] = 0,
+    quiet: Quiet = False,
 ) -> None:
-    """Score the rows of DATA, flag those above the threshold, and say why."""
+    """Score the rows of DATA, flag those above the threshold, and say why.
+
+    A short version goes to standard error: a histogram, the threshold, the highest scores.
+    """
     from advae import writers
+    from advae.report.brief import Brief
 
     if output is not None:
         check_output(output, data, str(model))
     detector = load_model(model)
     source = open_rows(detector, data, keep or [])
     frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain)
-    writers.write_frames(frames, output)
+    brief = Brief(keep or [])
+    writers.write_frames(brief.watch(frames), output)
+    if not quiet:
+        console.show_scores(brief, detector.threshold.value)

@@ -18,6 +18,9 @@ from advae.threshold import p_values
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
 
+EXPECTED_DIGITS = 4
+"""Significant digits of an expected number: it is an estimate."""
+
 _CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
 
 
@@ -102,7 +105,7 @@ def view_rows(
     table, encoded = detector.table, top["encoded"]
     scored = detector.score_encoded(encoded)
     contributions = table.group(scored.contributions)
-    expected = shown_values(table.decode(scored.expected))
+    expected = shown_values(table.decode(scored.expected), EXPECTED_DIGITS)
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
     explainers = [
         _Explainer(number, column, distributions[number], list(table.places[number]))
@@ -219,9 +222,8 @@ def _rank(value: float, distribution: ScaledDistribution) -> str:
         return "above every training row"
     if value in (0, 1):
         return "the highest of training" if value else "the lowest of training"
-    below = distribution.share_below(value)
-    side, part = ("higher", below) if below >= 0.5 else ("lower", 1 - below)
-    return f"{side} than {min(max(round(100 * part), 1), 99)} % of training rows"
+    below = min(max(round(100 * distribution.share_below(value)), 1), 99)
+    return f"higher than {below}\u00a0% of training rows"
 
 
 def _place(place: float) -> float | None:

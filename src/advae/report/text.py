@@ -21,14 +21,16 @@ def shorten(value: object, limit: int = LONGEST) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Show a number with some significant digits: 1,234,567; 0.208; 1.3e-07."""
+    """Show a number with some significant digits: 1,234,567; 0.2080; 1.30e-07."""
     if not math.isfinite(value):
         return "\u2013"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e9:
         return f"{value:.{digits - 2}e}"
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def share(value: float) -> str:

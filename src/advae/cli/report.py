@@ -1,0 +1,44 @@
+"""advae report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advae import console
+from advae.cli.shared import Data, Label, Model, Quiet, check_output, load_model, open_rows
+
+
+def report(
+    model: Model,
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="HTML", help="Page to write.")
+    ] = Path("report.html"),
+    label: Label = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page on the rows of DATA: what is normal, which rows stand out, and why.
+
+    One HTML file that opens anywhere, without network. With --label it also measures the model.
+    """
+    from advae.report import write_report
+
+    check_output(output, data, str(model))
+    detector = load_model(model)
+    source = open_rows(detector, data, [*(keep or []), *([label] if label else [])])
+    written = write_report(
+        detector,
+        source.batches(),
+        output,
+        label=label,
+        keep=keep or [],
+        data=Path(data).name,
+        model=model.name,
+    )
+    if not quiet:
+        console.show_report(written, str(output))

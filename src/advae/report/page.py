@@ -1,0 +1,194 @@
+"""From a report's plain data to one HTML page that needs nothing else."""
+
+import base64
+import hashlib
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from advae.report import charts, text
+from advae.report.latent import PointGroup
+from advae.report.rows import Cell
+from advae.report.scores import STEPS
+from advae.report.summary import Report
+
+MOST_COLUMNS = 250
+"""Columns listed; in wider tables those that matter least are left out."""
+
+FIRST_CELLS = 10
+"""Columns of an opened row that are shown at once; a button shows the others."""
+
+GROUP_NAMES = {
+    "training": "Training rows",
+    "calibration": "Calibration rows",
+    "new": "New rows",
+    "normal": "New rows labelled normal",
+    "anomaly": "New rows labelled anomalous",
+}
+POINT_NAMES = {
+    "synthetic": "synthetic anomalies",
+    "normal": "not flagged",
+    "flagged": "flagged",
+    "missed": "labelled anomalous, not flagged",
+}
+LEVELS = {
+    "none": "steady",
+    "chance": "may be chance",
+    "shifted": "shifted",
+    "strong": "strongly shifted",
+}
+DIRECTIONS = {
+    "higher": "higher than expected",
+    "lower": "lower than expected",
+    "later": "later than expected",
+    "earlier": "earlier than expected",
+    "differs": "another value than expected",
+    "missing": "missing, a value was expected",
+    "present": "present, none was expected",
+    "same": "as expected",
+}
+ARROWS = {"higher": "↑", "lower": "↓", "later": "→", "earlier": "←", "same": "="}
+
+# In JSON these characters occur inside strings only, where an escape means the same.
+_RISKY = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+
+
+def render_page(report: Report) -> str:
+    """Return the page: no address in it is ever fetched, and nothing in the data can run.
+
+    Its content security policy allows this very script and style sheet and nothing else; values
+    are escaped, shortened, and isolated from the direction of the text around them.
+    """
+    script, style = _asset("report.js"), _asset("report.css")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            policy=policy,
+            script=Markup(script),  # ours, from the package
+            style=Markup(style),
+            payload=embedded_json(_payload(report)),
+            columns=report.columns[:MOST_COLUMNS],
+            highest_share=max((column.alarm_share for column in report.columns), default=0.0),
+        )
+    )
+
+
+def embedded_json(value: Any) -> Markup:
+    """Return JSON that can stand inside a script element, whatever texts it holds."""
+    plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(plain.translate(_RISKY))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("advae.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        short=lambda value: Markup("<bdi>{}</bdi>").format(text.shorten(value)),
+        plain=text.shorten,
+        number=text.number,
+        share=text.share,
+        formula=_formula,
+        sentence=lambda value: f"{value[:1].upper()}{value[1:]}",
+    )
+    environment.globals.update(
+        charts=charts,
+        count=text.count,
+        group_names=GROUP_NAMES,
+        point_names=POINT_NAMES,
+        levels=LEVELS,
+        directions=DIRECTIONS,
+        arrows=ARROWS,
+    )
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("advae.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _digest(source: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
+
+
+def _formula(source: str) -> Markup:
+    """Set the subscripts of a formula: x_r becomes x with a small r below."""
+    return Markup(re.sub(r"_(\w+)", r"<sub>\1</sub>", str(escape(source))))
+
+
+def _payload(report: Report) -> dict[str, Any]:
+    """Return what the script needs: thresholds, row details, and the points of the latent space."""
+    scores = report.scores
+    return {
+        "axis": {"low": scores.axis.low, "high": scores.axis.high, "steps": STEPS},
+        "threshold": scores.threshold.value,
+        "groups": [
+            {"key": g.key, "total": g.total, "above": g.above, "flagged": g.flagged}
+            for g in scores.groups
+        ],
+        "columns": [
+            {"name": text.shorten(name), "bars": _heights(bars)}
+            for name, bars in zip(report.feature_names, report.feature_bars, strict=True)
+        ],
+        "directions": DIRECTIONS,
+        "first": FIRST_CELLS,
+        "rows": [
+            {
+                "cells": [_cell(cell) for cell in row.cells],
+                "others": row.others,
+                "rest": _significant(row.rest),
+                "score": _significant(row.score),
+            }
+            for row in report.top
+        ],
+        "latent": [_points(group) for group in report.latent.groups],
+    }
+
+
+def _heights(shares: tuple[float, ...]) -> list[int]:
+    top = max(shares, default=0.0)
+    return [round(100 * share / top) if top else 0 for share in shares]
+
+
+def _cell(cell: Cell) -> list[Any]:
+    return [
+        cell.column,
+        cell.observed,
+        cell.expected,
+        _significant(cell.contribution),
+        None if cell.observed_at is None else round(cell.observed_at, 3),
+        None if cell.expected_at is None else round(cell.expected_at, 3),
+        cell.direction,
+        cell.remark,
+    ]
+
+
+def _points(group: PointGroup) -> dict[str, Any]:
+    return {
+        "key": group.key,
+        "x": group.x,
+        "y": group.y,
+        "rows": group.rows,
+        "scores": [_significant(score) for score in group.scores],
+    }
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.5g}")

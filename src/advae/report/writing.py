@@ -1,0 +1,55 @@
+"""A report on a table, written to a file."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from advae import tensorfile
+from advae.detector import Detector
+from advae.report.page import render_page
+from advae.report.summary import Report, summarise
+
+
+def write_report(
+    detector: Detector,
+    batches: Iterable[pl.DataFrame],
+    path: str | Path,
+    *,
+    label: str | None = None,
+    keep: Sequence[str] = (),
+    data: str = "the table",
+    model: str = "the model",
+) -> Report:
+    """Score a table and write a page on it: one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    detector
+        A fitted detector.
+    batches
+        The table as frames with the training columns: ``[frame]``, or a stream.
+    path
+        Where to write. The file appears when it is complete; an error leaves an older one as is.
+    label
+        Column of known labels, to measure the model against.
+    keep
+        Columns to show beside the most anomalous rows.
+    data, model
+        What to call the table and the model on the page.
+
+    Returns
+    -------
+    What the page shows, as plain data.
+
+    Raises
+    ------
+    InputError
+        For a table without rows, a missing column, a value or label that cannot be read, or a
+        file that cannot be written.
+    """
+    report = summarise(detector, batches, label=label, keep=keep, data=data, model=model)
+    page = render_page(report).encode()
+    with tensorfile.replacing(Path(path)) as stream:
+        stream.write(page)
+    return report
