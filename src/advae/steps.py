@@ -20,6 +20,7 @@ from advae.losses import (
     Settings,
     encoder_terms,
     generator_transformer_terms,
+    kept_mean,
     re_encode,
     reconstruct,
 )
@@ -108,7 +109,8 @@ def generator_transformer_step(
         seen = None
         if variant.generator_discriminates and made.x_Tr is not None:
             seen = re_encode(encoder, made.x_r, made.x_Tr)
-        terms = generator_transformer_terms(x, q, made, seen, settings)
+        mean = kept_mean(x, made, settings) if variant.trims else jnp.mean
+        terms = generator_transformer_terms(x, q, made, seen, settings, mean)
         return terms.total(settings), terms
 
     nets = (state.model.generator, state.model.transformer)
@@ -145,7 +147,8 @@ def encoder_step(
         if made.x_Tr is not None:
             # Algorithm 1 detaches the reconstructions before they are encoded again.
             seen = re_encode(encoder, *jax.lax.stop_gradient((made.x_r, made.x_Tr)))
-        terms = encoder_terms(x, q, made, seen, settings)
+        mean = kept_mean(x, made, settings) if variant.trims else jnp.mean
+        terms = encoder_terms(x, q, made, seen, settings, mean)
         if not variant.stochastic:
             terms = terms._replace(kld=None)  # a plain autoencoder has no prior
         return terms.total(settings), terms
