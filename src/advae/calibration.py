@@ -9,7 +9,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.stats import binomtest
 
 from advae.config import Config, ThresholdMethod
 from advae.detector import Detector, Threshold
@@ -157,6 +158,78 @@ def _calibration_rows(detector: Detector) -> str:
     if rows > fitted:
         parts.append(f"{rows - fitted:,} reviewed normal rows")
     return ", and ".join(parts)
+
+
+class Review(NamedTuple):
+    """How a threshold does on reviewed rows; precision and recall in [0, 1], NaN where undefined.
+
+    ``flagged_normal`` and ``flagged_anomalies`` count the rows strictly above it.
+    """
+
+    flagged_normal: int
+    flagged_anomalies: int
+    precision: float
+    recall: float
+
+
+def review(
+    scores: Float[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"], threshold: float
+) -> Review:
+    """Return how a threshold does on rows whose labels are known."""
+    flagged = scores > threshold
+    hits, alarms = int(np.sum(flagged & anomalous)), int(np.sum(flagged & ~anomalous))
+    return Review(
+        alarms,
+        hits,
+        hits / (hits + alarms) if flagged.any() else math.nan,
+        hits / int(anomalous.sum()) if anomalous.any() else math.nan,
+    )
+
+
+def with_reviewed(detector: Detector, scores: Float[np.ndarray, "rows"]) -> Detector:
+    """Return a detector whose calibration scores include those of reviewed normal rows.
+
+    Parameters
+    ----------
+    detector
+        Any detector; one without calibration rows gets its first ones.
+    scores
+        Its scores of normal rows that took no part in its training. The promise on false alarms
+        needs rows picked whatever their score; rows reviewed because they were flagged raise the
+        threshold.
+    """
+    joined = np.sort(np.concatenate([detector.calibration_scores, scores]))
+    return replace(detector, calibration_scores=joined)
+
+
+def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list[str]:
+    """Return what is strange about reviewed normal rows that are to join the calibration.
+
+    Parameters
+    ----------
+    detector
+        The detector before they join.
+    scores
+        Its scores of them.
+    """
+    doubts = []
+    known = np.concatenate([detector.training_scores, detector.calibration_scores])
+    repeated = int(np.isin(scores, known).sum())
+    if 2 * repeated >= len(scores) > 0:
+        doubts.append(
+            f"{repeated:,} of the {len(scores):,} reviewed normal rows score exactly like rows of "
+            "the training table or of an earlier review: joined again, they falsify the threshold"
+        )
+    above = int(np.sum(scores > detector.threshold.value))
+    if detector.threshold.alpha is not None and len(scores):
+        share = min(1.0, 2 * detector.threshold.alpha)
+        if binomtest(above, len(scores), share, alternative="greater").pvalue < 0.001:
+            doubts.append(
+                f"{above:,} of the {len(scores):,} reviewed normal rows lie above the threshold "
+                "before: if they were reviewed because they were flagged, the new threshold is "
+                "too high; review rows picked at random"
+            )
+    return doubts
 
 
 class Candidate(NamedTuple):

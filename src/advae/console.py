@@ -3,6 +3,7 @@
 Progress and remarks go to standard error, results to standard output.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from rich.text import Text
 from advae.terminal_chart import score_histogram
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Bool, Float
+
     from advae.detector import Detector
     from advae.evaluation import Estimate
     from advae.report.brief import Brief
@@ -172,6 +176,32 @@ def show_thresholds(detector: "Detector", alpha: float) -> None:
         if used:
             name, score = f"[bold]{name}, in use[/]", f"[bold]{score}[/]"
         table.add_row(name, score, expected, threshold.why)
+    output().print(table)
+
+
+def show_review(
+    scores: "Float[np.ndarray, 'rows']",
+    anomalous: "Bool[np.ndarray, 'rows']",
+    detector: "Detector",
+) -> None:
+    """Print how the threshold before and the one in use do on reviewed rows."""
+    from advae.calibration import review
+
+    normal, anomalies = int((~anomalous).sum()), int(anomalous.sum())
+    table = Table(
+        title=f"{normal:,} reviewed normal rows, which joined the calibration, and {anomalies:,} "
+        "anomalies, which did not",
+        title_justify="left",
+    )
+    table.add_column("threshold")
+    for heading in ("score", "normal rows flagged", "anomalies flagged", "precision", "recall"):
+        table.add_column(heading, justify="right")
+    before = detector.earlier_thresholds[-1]
+    for name, threshold in (("before", before), ("in use", detector.threshold)):
+        found = review(scores, anomalous, threshold.value)
+        shares = ("-" if math.isnan(x) else f"{x:.3f}" for x in (found.precision, found.recall))
+        counts = (f"{found.flagged_normal:,}", f"{found.flagged_anomalies:,}")
+        table.add_row(name, f"{threshold.value:.6g}", *counts, *shares)
     output().print(table)
 
 

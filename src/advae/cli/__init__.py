@@ -16,6 +16,7 @@ from advae.cli.fit import fit
 from advae.cli.info import info
 from advae.cli.report import report
 from advae.cli.score import score
+from advae.cli.threshold import threshold
 from advae.errors import AdVAEError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Learn what normal rows of a table look like; find the rows that are not, and say why.",
 )
-for command in (fit, score, report, evaluate, info, demo):
+for command in (fit, score, report, evaluate, threshold, info, demo):
     app.command()(command)
 
 

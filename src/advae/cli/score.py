@@ -27,6 +27,13 @@ def score(
     explain: Annotated[
         int, typer.Option(metavar="K", min=0, help="Name the K columns that contributed most.")
     ] = 0,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Add is_discovery: at most this share of the rows so marked is normal.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Score the rows of DATA, flag those above the threshold, and say why.
@@ -34,14 +41,21 @@ def score(
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
     from advae import writers
+    from advae.discovery import DiscoveryMarker
     from advae.report.brief import Brief
 
     if output is not None:
         check_output(output, data, str(model))
+    marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
     source = open_rows(detector, data, keep or [])
     frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain)
+    if marker is not None:
+        frames = marker.mark(frames, None if output is None else output.parent)
     brief = Brief(keep or [])
     writers.write_frames(brief.watch(frames), output)
     if not quiet:
         console.show_scores(brief, detector.threshold.value)
+    if marker is not None:
+        for doubt in marker.doubts(detector):
+            console.remark(doubt)

@@ -1,7 +1,7 @@
 """Arguments, and the steps before the work, that several commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -9,6 +9,9 @@ from advae import console
 from advae.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Bool, Float
+
     from advae.detector import Detector
     from advae.readers import Source
 
@@ -49,6 +52,27 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     if extra:
         console.remark(f"not used, since training did not have them: {', '.join(extra)}")
     return source
+
+
+class Labelled(NamedTuple):
+    """The scores of rows, shape (rows,), and whether each is an anomaly by its label."""
+
+    scores: "Float[np.ndarray, 'rows']"
+    anomalous: "Bool[np.ndarray, 'rows']"
+
+
+def score_labelled(detector: "Detector", data: str, label: str) -> Labelled:
+    """Score DATA, and read the labels of its rows."""
+    import numpy as np
+
+    from advae.labels import parse_labels
+
+    source = open_rows(detector, data, [label])
+    parts = [
+        (batch["anomaly_score"].to_numpy(), parse_labels(batch[label], where=data))
+        for batch in detector.score_batches(source.batches(), keep=[label])
+    ]
+    return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def check_output(output: Path, *inputs: str) -> None:
