@@ -2,45 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from command_line import Run
 from hostile_files import HOSTILE_FILES, HostileFile, good_table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import advae
-from advae.cli import main
 from advae.evaluation import evaluate
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call the command line as the shell would."""
-
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr("sys.argv", ["advae", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        captured = capfdbinary.readouterr()
-        return Result(int(code or 0), captured.out.decode(), captured.err.decode())
-
-    return call
 
 
 @pytest.fixture(scope="module")
