@@ -1,0 +1,171 @@
+"""Speed beside other software on this machine: ``python -m benchmarks.speed``.
+
+The sides of a comparison are measured in turn within one run, each in a process of its own, on one
+core and on all cores; each side is represented by its faster thread count.
+"""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks import contestants as work
+from benchmarks.cold_start import cold_rows
+from benchmarks.machine import installed, machine_facts
+from benchmarks.rows import Effort, Row, compare, measure, speed_table
+from benchmarks.timing import Side, Task, load_average
+
+POINTS = ((32, "sobol"), (1000, "random"))
+MEMBERS = 8
+
+
+def why_no_compiled_peer(effort: Effort) -> str | None:
+    """Return the reason why torch.compile is not measured, or None."""
+    if effort.quick:
+        return "quick"
+    compilers = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    if not any(name and shutil.which(name) for name in compilers):
+        return "there is no C++ compiler"
+    return None
+
+
+def training_rows(name: str, shape: work.Shape, effort: Effort) -> tuple[list[Row], dict[str, int]]:
+    """Compare training; also return the best thread count of everyone in ``cold``'s words."""
+    tasks = {
+        "ours": Task("ours", work.ours_training, (shape,)),
+        "matrix": Task("large float32 products", work.matrix_products, unit=work.MATRIX**3),
+    }
+    if installed("torch"):
+        tasks["torch"] = Task("eager torch", work.torch_training, (shape,))
+        if why_no_compiled_peer(effort) is None:
+            tasks["torch-compiled"] = Task("torch.compile", work.torch_training, (shape, True))
+    winners = measure(tasks, effort)
+    ours = winners["ours"]
+    rows = [
+        compare(f"training, {name}", "iterations/s", ours, winners[peer])
+        for peer in ("torch", "torch-compiled")
+        if peer in winners
+    ]
+    rows.append(floor_row(name, shape, ours, winners["matrix"]))
+    counts = {who: len(side.cores) for who, side in winners.items() if who != "matrix"}
+    return rows, counts
+
+
+def floor_row(name: str, shape: work.Shape, ours: Side, products: Side) -> Row:
+    """Compare training with its arithmetic at the speed of large matrix products."""
+    needed = work.multiply_adds(*shape, work.BATCH)
+    floor = Side(Task("arithmetic floor", products.task.build), products.cores)
+    floor.rates = [rate / needed for rate in products.rates]
+    note = f"{needed / 1e6:.1f} M multiply-adds each; {products.median / 1e9:.1f} G/s measured"
+    return compare(f"training, {name}", "iterations/s", ours, floor, note)
+
+
+def member_row(name: str, shape: work.Shape, effort: Effort) -> Row:
+    """Compare an ensemble with one member, in iterations of one member."""
+    winners = measure(
+        {
+            "all": Task(
+                f"{MEMBERS} members", work.ours_training, (shape, "adVAE", MEMBERS), MEMBERS
+            ),
+            "one": Task("1 member", work.ours_training, (shape,)),
+        },
+        effort,
+    )
+    cost = MEMBERS * winners["one"].median / winners["all"].median
+    return compare(
+        f"ensemble, {name}",
+        "member iterations/s",
+        winners["all"],
+        winners["one"],
+        f"{MEMBERS} members take {cost:.1f} times as long as one",
+    )
+
+
+def scoring_rows(effort: Effort) -> list[Row]:
+    """Compare scoring with 32 points to the paper's 1000, to torch, and to an isolation forest."""
+    shape, unit = work.PAPER_LETTER, work.SCORED_ROWS
+    (few, sobol), (many, random) = POINTS
+    tasks = {
+        "few": Task(f"ours, {few} points", work.ours_scoring, (shape, sobol, few), unit),
+        "many": Task(f"ours, {many} points", work.ours_scoring, (shape, random, many), unit),
+        "forest": Task("isolation forest, 100 trees", work.forest_scoring, (shape[0],), unit),
+    }
+    if installed("torch"):
+        tasks["torch"] = Task(f"torch, {few} points", work.torch_scoring, (shape, few), unit)
+    winners = measure(tasks, effort)
+    return [
+        compare("scoring, letter", "rows/s", winners["few"], side)
+        for who, side in winners.items()
+        if who != "few"
+    ]
+
+
+def pyod_row(effort: Effort) -> Row:
+    """Compare our VAE with PyOD's, in gradient steps of all weights."""
+    shape, steps = work.PAPER_LETTER, work.EPOCH_STEPS
+    winners = measure(
+        {
+            "ours": Task("ours, VAE", work.ours_training, (shape, "VAE")),
+            "pyod": Task("PyOD VAE", work.pyod_training, (shape,), steps),
+        },
+        effort,
+    )
+    ours, pyod = winners["ours"], winners["pyod"]
+    epochs = [1e3 * steps / side.median for side in (ours, pyod)]
+    note = f"an epoch of {steps} steps: {epochs[0]:.2f} ms and {epochs[1]:.2f} ms"
+    return compare("training a plain VAE, letter", "steps/s", ours, pyod, note)
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="One short round, without torch.compile.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of every comparison.")] = 5,
+    out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/speed.json"),
+) -> None:
+    """Measure, print one table of ratios, and keep the figures."""
+    console = Console()
+    effort = Effort(1 if quick else repeats, 0.2 if quick else 1.0, quick)
+    facts = machine_facts()
+    for name, fact in facts.items():
+        console.print(f"{name}: {fact}")
+    started = time.perf_counter()
+    skipped = []
+    rows, threads = training_rows("letter (d=32, h=16, k=11)", work.PAPER_LETTER, effort)
+    rows += training_rows("wide (d=32, h=256, k=22)", work.WIDE, effort)[0]
+    rows += cold_rows(threads, effort)
+    rows += [
+        member_row(n, s, effort) for n, s in (("letter", work.PAPER_LETTER), ("wide", work.WIDE))
+    ]
+    rows += scoring_rows(effort)
+    if not installed("torch"):
+        skipped.append("torch and PyOD: PyTorch is not installed (the bench extra)")
+    else:
+        reason = why_no_compiled_peer(effort)
+        if reason is not None:
+            skipped.append(f"torch.compile: {reason}")
+        absent = [name for name in ("pyod", "tqdm") if not installed(name)]
+        if absent:
+            skipped.append(f"PyOD's VAE: {' and '.join(absent)} not installed (the bench extra)")
+        else:
+            rows.append(pyod_row(effort))
+    facts["load average after"] = f"{load_average():.2f}"
+    console.print(speed_table(rows))
+    for line in skipped:
+        console.print(f"skipped: {line}")
+    console.print(
+        f"Medians of {effort.repeats} rounds; {time.perf_counter() - started:.0f} s; load average "
+        f"{facts['load average before']} before, {facts['load average after']} after (the "
+        "measurement itself counts, other work blurs it)"
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    result = {"machine": facts, "quick": quick, "repeats": effort.repeats, "skipped": skipped}
+    out.write_text(json.dumps(result | {"rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
