@@ -13,6 +13,7 @@ from advae.config import Config
 from advae.errors import InputError
 from advae.fitting import fit_detector
 from advae.readers import open_source
+from advae.report import write_report
 from advae.writers import write_frames
 
 TRAINING_ROWS = 257
@@ -61,6 +62,15 @@ def run(folder: Path) -> None:
     source = open_source(files["new.csv"], dtypes=detector.table.dtypes)
     scored = pl.concat(detector.score_batches(source.batches(), keep=kept, explain=1))
     write_frames([scored], files["scores.csv"])
+    write_report(
+        detector,
+        source.batches(),
+        folder / "report.html",
+        label="malignant",
+        keep=["case"],
+        data="new.csv",
+        model="model.advae",
+    )
     console.show_fit(detector, str(files["model.advae"]))
     _show(scored, folder)
 
@@ -93,6 +103,7 @@ def _show(scored: pl.DataFrame, folder: Path) -> None:
     out.print("\n", table, sep="")
     shown = escape(str(folder))
     out.print(
+        f"\n[bold]Open {shown}/report.html[/] in a browser to see all of it.\n"
         f"\nTry next:\n"
         f"  advae score {shown}/model.advae {shown}/new.csv --keep case --explain 3\n"
         f"  advae evaluate {shown}/model.advae {shown}/new.csv --label malignant\n"

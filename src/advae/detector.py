@@ -16,6 +16,7 @@ from advae.errors import InputError
 from advae.explain import Explanation, top_reasons
 from advae.frames import as_frame
 from advae.networks import AdVAE
+from advae.notebook import card
 from advae.table import TableEncoder
 from advae.threshold import p_values
 from advae.values import quoted, quoted_list
@@ -156,6 +157,15 @@ class Detector:
         """Return the same detector with another threshold, the present one kept as history."""
         earlier = (*self.earlier_thresholds, self.threshold)
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
+
+    def _repr_html_(self) -> str:
+        threshold = f"{self.threshold.value:.4g} ({self.threshold.method}): {self.threshold.why}"
+        groups = {
+            "training rows": self.training_scores,
+            "calibration rows": self.calibration_scores,
+        }
+        facts = self.facts | {"threshold": threshold}
+        return card("advae Detector", facts, groups, self.threshold.value, self.summary.notes)
 
     def __getstate__(self) -> dict[str, Any]:
         # NumPy leaves, because a pickle of JAX arrays depends on the version of JAX.

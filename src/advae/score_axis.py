@@ -10,6 +10,8 @@ from jaxtyping import Float
 DECADES = 4
 """Scores further from the threshold than this many powers of ten stand at the end of the axis."""
 
+_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+
 
 @dataclass(frozen=True)
 class ScoreAxis:
@@ -58,9 +60,9 @@ class ScoreAxis:
         return np.asarray(np.bincount(part, minlength=bins) / max(len(scores), 1))
 
     def ticks(self, most: int = 7) -> list[float]:
-        """Return round scores inside the axis, at most ``most``: 1, 2, 5 or powers of ten."""
+        """Return round scores inside the axis, at most ``most``: 1, 2, 5, or powers of ten."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-        for steps in ((1, 2, 5), (1, 3), (1,)):
+        for steps in _STEPS:
             found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
             inside = [score for score in found if self.low <= score <= self.high]
             if len(inside) <= most:

@@ -47,7 +47,7 @@ def score_histogram(
     }
     fine = console.encoding.lower().startswith("utf")
     table = Table.grid(padding=(0, 2))
-    table.add_row(Text("score", style="dim"), *(Text(name, style="dim") for name in groups))
+    table.add_row(Text("up to", style="dim"), *(Text(name, style="dim") for name in groups))
     for line in range(LINES):
         if line == below:
             rule = ("─" if fine else "-") * WIDTH

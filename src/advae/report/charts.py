@@ -1,19 +1,23 @@
 """The geometry of the page's charts: numbers in, SVG path data and tick positions out.
 
-Paths live in a box 1000 wide and 100 (bars) or 1000 (curves) high, which the page stretches to
-the space there is; strokes do not scale. Positions of ticks and marks are shares of the width.
+Paths live in the box of ``advae.svg``, which the page stretches to the space there is; strokes do
+not scale. Positions of ticks and marks are shares of the width.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from advae.report.text import count, number
 from advae.score_axis import ScoreAxis
+from advae.svg import BAR_HEIGHT, HEIGHT, WIDTH, bars, polyline, rounded
 
-WIDTH, BAR_HEIGHT, HEIGHT = 1000, 100, 1000
+__all__ = [
+    "BAR_HEIGHT", "HEIGHT", "WIDTH", "Lines", "Tick", "band", "bars", "curve", "dots", "lines",
+    "score_ticks", "smooth",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,19 +28,6 @@ class Tick:
     label: str
 
 
-def bars(shares: Sequence[float], highest: float | None = None) -> str:
-    """Return the outline of touching bars, down to the baseline; the tallest fills the box."""
-    top = max(shares, default=0.0) if highest is None else highest
-    if top <= 0:
-        return ""
-    step = WIDTH / len(shares)
-    path = [f"M0 {BAR_HEIGHT}"]
-    for position, share in enumerate(shares):
-        height = _round(BAR_HEIGHT * (1 - min(share / top, 1.0)))
-        path.append(f"V{height}H{_round((position + 1) * step)}")
-    return "".join([*path, f"V{BAR_HEIGHT}Z"])
-
-
 def smooth(shares: Sequence[float], highest: float) -> str:
     """Return a line through the middles of bars that ``bars`` would draw."""
     step = WIDTH / len(shares)
@@ -45,11 +36,6 @@ def smooth(shares: Sequence[float], highest: float) -> str:
         for position, share in enumerate(shares)
     ]
     return polyline(points)
-
-
-def polyline(points: Iterable[tuple[float, float]]) -> str:
-    """Return a line through points of the box."""
-    return "M" + "L".join(f"{_round(x)} {_round(y)}" for x, y in points)
 
 
 def curve(x: Sequence[float], y: Sequence[float]) -> str:
@@ -67,7 +53,7 @@ def band(x: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str
 def dots(x: Sequence[float], y: Sequence[float]) -> str:
     """Return dots in the unit square: lines of no length, which a round pen makes dots."""
     return "".join(
-        f"M{_round(WIDTH * a)} {_round(HEIGHT * (1 - b))}h0" for a, b in zip(x, y, strict=True)
+        f"M{rounded(WIDTH * a)} {rounded(HEIGHT * (1 - b))}h0" for a, b in zip(x, y, strict=True)
     )
 
 
@@ -121,7 +107,3 @@ def lines(x: Sequence[float], *ys: Sequence[float]) -> Lines:
         y_ticks=(Tick(0.0, number(low, 3)), Tick(1.0, number(high, 3))),
         logarithmic=logarithmic,
     )
-
-
-def _round(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

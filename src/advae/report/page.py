@@ -110,6 +110,7 @@ def _environment() -> Environment:
     environment.globals.update(
         charts=charts,
         count=text.count,
+        listed=text.listed,
         group_names=GROUP_NAMES,
         point_names=POINT_NAMES,
         levels=LEVELS,

@@ -9,7 +9,7 @@ from advae.report.columns import ColumnView
 from advae.report.curves import LabelView
 from advae.report.gather import Gathered
 from advae.report.scores import ScoreView
-from advae.report.text import count, listed, quote, share
+from advae.report.text import count, quote, share
 from advae.report.training import training_warnings
 
 FEW_LABELS = 20
@@ -34,7 +34,6 @@ def find_remarks(
         *_on_alarms(gathered, scores),
         *_on_labels(labels),
         *_on_columns(columns, gathered.rows),
-        *_on_extra_columns(gathered.extra_columns),
         *training_warnings(detector),
         *detector.summary.notes,
     )
@@ -98,8 +97,3 @@ def _sentence(
     verb = "has" if len(worst) == 1 else "have"
     named = ", ".join(shares[:-1]) + " and " + shares[-1] if len(shares) > 1 else shares[0]
     yield f"{count(len(worst), 'column')} {verb} {what}: {named}."
-
-
-def _on_extra_columns(names: tuple[str, ...]) -> Iterable[str]:
-    if names:
-        yield f"Not used, since training did not have them: {listed(list(names), 5)}."

@@ -162,6 +162,8 @@ class _Explainer:
         for row in range(len(seen)):
             texts = observed_texts[row, self.number], expected_texts[row, self.number]
             observed, hoped = (None if text is None else shorten(text) for text in texts)
+            if hoped is not None and isinstance(self.column, TimeColumn):
+                hoped = hoped.split(".")[0]  # whole seconds: it is an estimate
             direction = self._direction(seen[row], wanted[row], observed, hoped)
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"

@@ -41,6 +41,8 @@ class Report:
         Sentences that the reader should know first.
     scores, labels, top, columns, latent, training
         The sections of the page; ``labels`` is None without labels.
+    unused
+        Columns of the table that training did not have.
     kept
         Names of the columns shown beside the most anomalous rows.
     feature_names
@@ -63,6 +65,7 @@ class Report:
     columns: tuple[ColumnView, ...]
     latent: LatentView
     training: tuple[TermView, ...]
+    unused: tuple[str, ...]
     kept: tuple[str, ...]
     feature_names: tuple[str, ...]
     feature_bars: tuple[tuple[float, ...], ...]
@@ -130,6 +133,7 @@ def summarise(
         columns=columns,
         latent=latent,
         training=view_training(detector),
+        unused=found.extra_columns,
         kept=tuple(dict.fromkeys(keep)),
         feature_names=detector.table.feature_names,
         feature_bars=tuple(tuple(each.bars.tolist()) for each in distributions),

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 LONGEST = 80
 """Characters of a value that are shown."""
@@ -54,7 +55,7 @@ def quote(name: str) -> str:
     return f"“{shorten(name, 40)}”"
 
 
-def listed(names: list[str], limit: int = 3) -> str:
+def listed(names: Sequence[str], limit: int = 3) -> str:
     """Join names in quotation marks, some of them where there are many."""
     shown = [quote(name) for name in names[:limit]]
     more = len(names) - limit
