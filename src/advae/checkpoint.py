@@ -10,6 +10,7 @@ from jaxtyping import Array
 from advae import tensorfile
 from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError
+from advae.held_out import HELD_OUT
 from advae.networks import Sizes
 from advae.steps import TrainState, term_names
 from advae.training import Snapshot, initial_state
@@ -56,7 +57,7 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
     state: TrainState = replace_leaves(template, arrays, path)
     history = record["history"]
     expected = {"iteration", *term_names(VARIANTS[config.variant])}
-    if history.keys() != expected:
+    if history.keys() - {HELD_OUT} != expected:
         raise ModelFileError(f"checkpoint {path} has a foreign history; fit without --resume")
     return Snapshot(record["iteration"], (state,), history)
 

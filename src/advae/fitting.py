@@ -105,6 +105,7 @@ def fit_detector(
     end = training.fit(
         varied,
         config,
+        held_out=table.transform(calibration_frame)[:, : table.network_width],
         member_rows=plan.member_rows(config.members),
         resume=start,
         on_block=on_block,

@@ -4,7 +4,14 @@ import jax.random as jr
 from jaxtyping import Array, Key
 
 # A stream's key is the seed's key folded with the stream's position.
-_STREAMS = ("initial weights", "batches", "training noise", "latent noise", "golden rows")
+_STREAMS = (
+    "initial weights",
+    "batches",
+    "training noise",
+    "latent noise",
+    "golden rows",
+    "held-out noise",
+)
 
 
 def stream(seed: int, name: str) -> Key[Array, ""]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from advae._types import HostMatrix, Matrix
 from advae.config import Config, Variant
 from advae.errors import TrainingError
+from advae.held_out import HELD_OUT, HeldOut
 from advae.losses import Noise, Settings
 from advae.networks import Sizes, initialise_members
 from advae.steps import TrainState, fresh_state, term_names, train_step
@@ -96,7 +97,7 @@ class Snapshot:
         block: read them at once.
     history
         ``"iteration"``, and for each loss term its unweighted mean over each block and the
-        members.
+        members; `HELD_OUT` where rows were held out.
     """
 
     iteration: int
@@ -137,6 +138,7 @@ def fit(
     data: HostMatrix,
     config: Config,
     *,
+    held_out: HostMatrix | None = None,
     member_rows: Int[np.ndarray, "members member_rows"] | None = None,
     resume: Snapshot | None = None,
     on_block: Callable[[Snapshot], None] | None = None,
@@ -149,6 +151,9 @@ def fit(
         Encoded normal rows in [0, 1], shape (rows, columns), at least one row and column.
     config
         Settings; one seed gives bit-identical results on one machine.
+    held_out
+        Encoded normal rows that take no part, shape (held out rows, columns); their
+        reconstruction error joins the history. None, or no row, for none.
     member_rows
         Positions of the rows that each member may see, shape (members, rows of each); all rows
         when None.
@@ -168,8 +173,13 @@ def fit(
     """
     names = term_names(config.parts)
     sizes = Sizes(data.shape[1], *config.network_sizes(data.shape[1]))
+    watched = None
+    if held_out is not None and len(held_out):
+        watched = HeldOut(held_out, config, sizes.latent)
     if resume is None:
         start: dict[str, list[float]] = {name: [] for name in ("iteration", *names)}
+        if watched is not None:
+            start[HELD_OUT] = []
         resume = Snapshot(0, (initial_state(sizes, config),), start)
     done, history = resume.iteration, resume.history
     groups = [
@@ -185,6 +195,8 @@ def fit(
             run, done = pool.map, done + count
             means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
             _check_finite(means, done)
+            if watched is not None:
+                means[HELD_OUT] = watched.error(group.state.model for group in groups)
             history = {"iteration": [*history["iteration"], done]} | {
                 name: [*history[name], float(mean)] for name, mean in means.items()
             }

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from advae.detector import Detector
+from advae.held_out import HELD_OUT
 
 COLLAPSED = 0.05
 """Nats of KLD(q) below which the latent variables tell nothing of the rows."""
 
 OVERFITTED = 1.1
 """Last held-out error over the least one, from which on training went on for too long."""
-
-HELD_OUT = "held_out_reconstruction"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""The reconstruction error of rows that take no part in training."""
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+
+from advae._types import HostMatrix, Latent, Matrix, Scalar, Vector
+from advae.config import Config
+from advae.losses import Noise, reconstruct, squared_error
+from advae.networks import AdVAE
+from advae.streams import stream
+
+HELD_OUT = "held_out_reconstruction"
+"""Its name in a training's history."""
+
+ROWS = 256
+"""Most rows measured."""
+
+
+class HeldOut:
+    """Rows to see by when the networks begin to learn the others by heart.
+
+    The same rows and noise serve after every block, so that the curve is smooth, and in one
+    shape, so that all tables of one width share the compiled program.
+
+    Parameters
+    ----------
+    data
+        Encoded rows, shape (rows, columns), at least one; a sample of more than `ROWS`.
+    config
+        Settings of the training.
+    latent
+        Latent size.
+    """
+
+    def __init__(self, data: HostMatrix, config: Config, latent: int) -> None:
+        rows = data[:: -(-len(data) // ROWS)]
+        self._rows = np.zeros((ROWS, data.shape[1]), np.float32)
+        # One value far outside the training range would hide everything else.
+        self._rows[: len(rows)] = np.clip(rows, -1.0, 2.0)
+        self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
+        key = stream(config.seed, "held-out noise")
+        shape = (ROWS, latent)
+        self._noise = jr.normal(key, shape) if config.parts.stochastic else jnp.zeros(shape)
+
+    def error(self, models: Iterable[AdVAE]) -> float:
+        """Return ||x - x_r||^2, mean over the rows and the members of all ``models``."""
+        errors = [_errors(model, self._rows, self._weights, self._noise) for model in models]
+        return float(np.concatenate(errors).mean())
+
+
+@jax.jit
+def _errors(model: AdVAE, x: Matrix, weights: Vector, noise: Latent) -> Float[Array, "members"]:
+    def error(member: AdVAE) -> Scalar:
+        made = reconstruct(member.generator, None, member.encoder(x), Noise(noise, noise))
+        return jnp.sum(weights * squared_error(x, made.x_r))
+
+    errors: Float[Array, "members"] = jax.vmap(error)(model)
+    return errors
