@@ -79,7 +79,9 @@ def plan_rows(rows: int, config: Config) -> Plan:
 
     With enough rows, some are held out of all training: split-conformal calibration. With fewer,
     each member of an ensemble misses one fold, and the members that never saw a row score it:
-    cross-conformal calibration, which wastes no row. Otherwise there is no calibration.
+    cross-conformal calibration, which wastes no row. Its promise is not exact: new rows are scored
+    by all members, whose mean varies less than the score of one, so where members disagree fewer
+    rows are flagged than promised. Otherwise there is no calibration.
     """
     everything, nothing = np.arange(rows), np.empty(0, int)
     if config.threshold == "kde":
@@ -133,8 +135,9 @@ def learned_threshold(
     Raises
     ------
     ConfigError
-        If there are too few calibration scores for ``alpha``.
+        If there are too few calibration scores for ``alpha``, or it is no share.
     """
+    replace(detector.config, alpha=alpha)  # checks it
     calibration, training = detector.calibration_scores, detector.training_scores
     if method is None:
         method = "conformal" if len(calibration) else "kde"

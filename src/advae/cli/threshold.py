@@ -50,7 +50,7 @@ def threshold(
     if output is not None:
         check_output(output, str(model), *([] if reviewed is None else [reviewed]))
     detector = load_model(model)
-    share = alpha or detector.threshold.alpha or detector.config.alpha
+    share = detector.threshold.alpha or detector.config.alpha if alpha is None else alpha
     if (alpha, reviewed, method, value) == (None, None, None, None):
         console.show_thresholds(detector, share)
         return

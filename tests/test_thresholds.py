@@ -1,0 +1,475 @@
+"""Calibration, thresholds, their promise on new rows, discoveries, and re-tuning a saved model."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+import advae
+from advae import Config, Detector, Threshold, training
+from advae.calibration import (
+    Plan,
+    candidates,
+    learned_threshold,
+    out_of_fold_scores,
+    plan_rows,
+    review,
+    review_doubts,
+    with_reviewed,
+)
+from advae.detector import Detector as DetectorClass
+from advae.discovery import DiscoveryMarker
+from advae.errors import ConfigError, InputError
+from advae.threshold import (
+    alarm_rate,
+    calibration_size,
+    conformal_rows_needed,
+    conformal_threshold,
+    discoveries,
+    p_values,
+)
+
+# One shape of networks, batches and rows for all tests, so that little is compiled.
+SMALL = Config(iterations=60, hidden=8, batch_size=16, points=4)
+
+
+def small(**changes: object) -> Config:
+    return Config.from_json(SMALL.to_json() | changes)
+
+
+def clouds(rows: int, seed: int = 0) -> np.ndarray:
+    """Return rows around two centres."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 3)) + 4 * rng.integers(0, 2, (rows, 1))
+
+
+@pytest.fixture(scope="module")
+def held_out() -> Detector:
+    """Return a detector whose threshold comes from rows held out of training."""
+    return advae.fit_detector(clouds(2000), SMALL)
+
+
+@pytest.fixture(scope="module")
+def folded() -> Detector:
+    """Return a detector whose threshold comes from folds of its training rows."""
+    return advae.fit_detector(clouds(90), small(members=4))
+
+
+@pytest.fixture(scope="module")
+def uncalibrated() -> Detector:
+    return advae.fit_detector(clouds(90), SMALL)
+
+
+# --- numbers ---
+
+
+@settings(deadline=None)
+@given(st.integers(0, 5000), st.floats(0.001, 0.999))
+def test_calibration_size_wastes_no_row(most: int, alpha: float) -> None:
+    rows = calibration_size(most, alpha)
+    assert 0 <= rows <= most
+    if rows == 0:
+        assert most < conformal_rows_needed(alpha)
+        return
+    alarms = rows + 1 - math.ceil((rows + 1) * (1 - alpha) - 1e-9)
+    assert alarms >= 1
+    # One row fewer would flag one alarm fewer, so this rate is the nearest to alpha from below.
+    assert alarms / rows > alpha - 1e-9
+    assert alarms / (rows + 1) <= alpha + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("most", "alpha", "rows"),
+    [(290, 0.01, 199), (98, 0.01, 0), (99, 0.01, 99), (160, 0.1, 159), (55, 0.07, 42)],
+)
+def test_calibration_sizes(most: int, alpha: float, rows: int) -> None:
+    assert calibration_size(most, alpha) == rows
+
+
+def test_conformal_threshold_flags_exactly_alpha_on_average() -> None:
+    rng = np.random.default_rng(0)
+    rates = [
+        np.mean(rng.exponential(size=500) > conformal_threshold(rng.exponential(size=99), 0.05))
+        for _ in range(2000)
+    ]
+    assert np.mean(rates) == pytest.approx(0.05, abs=3 * np.std(rates) / len(rates) ** 0.5)
+
+
+def test_alarm_rate_holds_the_true_rate() -> None:
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(400):
+        calibration = rng.exponential(size=150)
+        rate = alarm_rate(calibration, conformal_threshold(calibration, 0.1))
+        assert rate.low < rate.value < rate.high
+        assert rate.value == (14 + 1) / 151  # what conformal prediction promises
+        inside += rate.low <= math.exp(-conformal_threshold(calibration, 0.1)) <= rate.high
+    assert inside / 400 >= 0.94
+
+
+def test_alarm_rate_at_the_ends() -> None:
+    scores = np.arange(20.0)
+    assert alarm_rate(scores, 100.0).low == 0.0
+    assert alarm_rate(scores, 100.0).high == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert alarm_rate(scores, -1.0).high == 1.0
+    middle = alarm_rate(scores, 9.0)  # 10 above
+    assert middle.low == pytest.approx(beta.ppf(0.025, 10, 11))
+    assert middle.high == pytest.approx(beta.ppf(0.975, 11, 10))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_false_discoveries_stay_below_the_rate(rate: float) -> None:
+    rng = np.random.default_rng(2)
+    shares = []
+    for _ in range(300):
+        scores = np.concatenate([rng.exponential(size=380), 8 + rng.exponential(size=20)])
+        found = discoveries(p_values(rng.exponential(size=999), scores), rate)
+        shares.append(found[:380].sum() / max(found.sum(), 1))
+    # The procedure controls at rate * 380 / 400.
+    assert np.mean(shares) <= rate * 0.95 + 3 * np.std(shares) / len(shares) ** 0.5
+    assert np.mean(shares) > rate / 2
+
+
+# --- which rows calibrate ---
+
+
+def test_plan_holds_rows_out_where_there_are_enough() -> None:
+    plan = plan_rows(1000, small(alpha=0.05))
+    assert (len(plan.training), len(plan.calibration), plan.folds) == (801, 199, 0)
+    assert sorted([*plan.training, *plan.calibration]) == list(range(1000))
+    assert (plan.member_rows(3), plan.note) == (None, "")
+    other = plan_rows(1000, small(alpha=0.05, seed=1))
+    assert (other.calibration != plan.calibration).any()
+
+
+def test_plan_of_few_rows_needs_an_ensemble() -> None:
+    lone = plan_rows(60, SMALL)
+    assert (len(lone.training), len(lone.calibration), lone.folds) == (60, 0, 0)
+    assert "which takes 100, or 9 with at least 4 members" in lone.note
+    together = plan_rows(60, small(members=4))
+    assert (len(together.training), len(together.calibration), together.folds) == (60, 0, 4)
+    assert together.note == ""
+    assert plan_rows(8, small(members=4)).folds == 0  # alpha = 0.1 takes 9 rows
+    assert plan_rows(60, small(members=40)).folds == 10
+
+
+@pytest.mark.parametrize("threshold", ["kde", 0.3])
+def test_plan_of_other_thresholds(threshold: str | float) -> None:
+    plan = plan_rows(1000, small(threshold=threshold))
+    assert len(plan.calibration) == (0 if threshold == "kde" else 199)
+    assert plan_rows(20, small(threshold=threshold)).note == ""
+
+
+@given(st.integers(40, 200), st.integers(4, 25))
+def test_every_row_has_members_that_never_see_it(rows: int, members: int) -> None:
+    plan = plan_rows(rows, small(members=members, calibration=0.01))
+    seen = plan.member_rows(members)
+    assert seen is not None
+    assert seen.shape[0] == members
+    for row in range(rows):
+        blind = {member for member in range(members) if row not in seen[member]}
+        assert blind == {m for m in range(members) if m % plan.folds == plan.fold[row]} != set()
+
+
+def test_a_member_learns_nothing_from_its_fold() -> None:
+    config, rows = small(members=4), clouds(40).astype(np.float32) % 1
+    plan = plan_rows(40, config)
+    changed = rows.copy()
+    changed[plan.fold == 2] = 0.5
+    first, second = (
+        training.fit(data, config, member_rows=plan.member_rows(4)).state.model.encoder
+        for data in (rows, changed)
+    )
+    same = (first.layers[0].weight == second.layers[0].weight).all(axis=(1, 2))
+    assert same.tolist() == [False, False, True, False]
+
+
+def test_out_of_fold_scores_are_those_of_the_members_that_never_saw_the_row(
+    folded: Detector,
+) -> None:
+    frame = pl.DataFrame(clouds(90), schema=[f"column_{i}" for i in range(3)], orient="row")
+    plan = plan_rows(90, folded.config)
+    scores = out_of_fold_scores(folded, frame, plan.fold)
+    np.testing.assert_array_equal(np.sort(scores), folded.calibration_scores)
+    assert folded.summary.folds == 4
+    assert folded.summary.rows == 90
+    # They do not know these rows, so they score them higher than the ensemble, which does.
+    assert scores.mean() > folded.anomaly_score(frame).mean()
+
+
+# --- the promise on new rows ---
+
+
+def test_held_out_rows_keep_the_promise(held_out: Detector) -> None:
+    assert held_out.threshold.method == "conformal"
+    assert held_out.threshold.why == "399 rows held out of training"
+    promised = alarm_rate(held_out.calibration_scores, held_out.threshold.value)
+    assert promised.value == 0.1
+    rate = held_out.is_anomaly(clouds(20_000, seed=1)).mean()
+    assert promised.low < rate < promised.high
+    p = held_out.p_value(clouds(20_000, seed=1))
+    assert np.mean(p <= 0.1) == rate
+    assert np.quantile(p, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.08)
+
+
+def test_folds_keep_the_promise(folded: Detector) -> None:
+    assert folded.threshold.why == "90 training rows, by members that never saw them"
+    promised = alarm_rate(folded.calibration_scores, folded.threshold.value)
+    rate = folded.is_anomaly(clouds(20_000, seed=1)).mean()
+    # Small members disagree, and their mean varies less than each: fewer alarms than promised.
+    assert 0 < rate < promised.high
+
+
+def test_candidates_stand_side_by_side(held_out: Detector, uncalibrated: Detector) -> None:
+    found = candidates(held_out, 0.1)
+    assert [each.threshold.method for each in found] == ["conformal", "kde"]
+    assert all(each.alarms is not None for each in found)
+    given_threshold = held_out.with_threshold(Threshold("given", None, 0.5, "given"))
+    found = candidates(given_threshold, 0.1)
+    assert [each.threshold.method for each in found] == ["given", "conformal", "kde"]
+    (alone,) = candidates(uncalibrated, 0.1)
+    assert (alone.threshold.method, alone.alarms) == ("kde", None)
+
+
+def test_learned_thresholds(held_out: Detector, uncalibrated: Detector) -> None:
+    assert learned_threshold(held_out, 0.1) == held_out.threshold
+    assert learned_threshold(held_out, 0.01).value > held_out.threshold.value
+    assert learned_threshold(held_out, 0.1, "kde").method == "kde"
+    with pytest.raises(ConfigError, match="needs at least 999 calibration rows, there are 399"):
+        learned_threshold(held_out, 0.001)
+    with pytest.raises(ConfigError, match="needs at least 9 calibration rows, there are 0"):
+        learned_threshold(uncalibrated, 0.1, "conformal")
+    for alpha in (0.0, 1.0, -0.1, math.nan):
+        with pytest.raises(ConfigError, match="alpha is"):
+            learned_threshold(held_out, alpha)
+
+
+# --- reviewed rows ---
+
+
+def test_reviewed_rows_join_the_calibration(uncalibrated: Detector, held_out: Detector) -> None:
+    scores = uncalibrated.anomaly_score(clouds(30, seed=3))
+    tuned = with_reviewed(uncalibrated, scores)
+    learned = learned_threshold(tuned, 0.1)
+    assert learned.why == "30 reviewed normal rows"
+    assert learned.value == conformal_threshold(scores, 0.1)
+    both = with_reviewed(held_out, scores)
+    assert learned_threshold(both, 0.1).why == (
+        "399 rows held out of training, and 30 reviewed normal rows"
+    )
+    assert (np.diff(both.calibration_scores) >= 0).all()
+
+
+def test_review_counts() -> None:
+    scores, anomalous = np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, True, False, True])
+    assert review(scores, anomalous, 2.0) == (1, 1, 0.5, 0.5)
+    assert review(scores, anomalous, 0.5) == (2, 2, 0.5, 1.0)
+    none = review(scores, np.zeros(4, bool), 9.0)
+    assert math.isnan(none.precision)
+    assert math.isnan(none.recall)
+
+
+def test_strange_reviews_are_doubted(held_out: Detector) -> None:
+    fresh = held_out.anomaly_score(clouds(50, seed=4))
+    assert review_doubts(held_out, fresh) == []
+    (again,) = review_doubts(held_out, held_out.calibration_scores[::8])
+    assert "50 of the 50 reviewed normal rows score exactly like rows" in again
+    flagged = fresh + held_out.threshold.value
+    (picked,) = review_doubts(held_out, flagged)
+    assert "50 of the 50 reviewed normal rows lie above the threshold before" in picked
+
+
+def test_history_is_kept_in_the_file(held_out: Detector, tmp_path: Path) -> None:
+    first, second = held_out.threshold, learned_threshold(held_out, 0.01)
+    path = tmp_path / "m.advae"
+    advae.save(held_out.with_threshold(second).with_threshold(first), path)
+    loaded = advae.load(path)
+    assert isinstance(loaded, DetectorClass)
+    assert loaded.threshold == first
+    assert loaded.earlier_thresholds == (first, second)
+
+
+# --- the command line ---
+
+
+@pytest.fixture
+def model(held_out: Detector, tmp_path: Path) -> Path:
+    path = tmp_path / "m.advae"
+    advae.save(held_out, path)
+    return path
+
+
+def write_rows(path: Path, normal: np.ndarray, odd: np.ndarray) -> Path:
+    rows = pl.DataFrame(
+        np.concatenate([normal, odd]), schema=[f"column_{i}" for i in range(3)], orient="row"
+    )
+    labels = pl.Series("label", [0] * len(normal) + [1] * len(odd))
+    rows.with_columns(labels).write_csv(path)
+    return path
+
+
+def test_threshold_shows_without_changing(run: Run, model: Path) -> None:
+    before = model.read_bytes()
+    shown = run("threshold", model)
+    assert shown.code == 0, shown.err
+    assert "conformal, in use" in shown.out
+    assert "kde" in shown.out
+    assert model.read_bytes() == before
+
+
+def test_threshold_alpha_in_place(run: Run, model: Path, held_out: Detector) -> None:
+    done = run("threshold", model, "--alpha", 0.05)
+    assert done.code == 0, done.err
+    tuned = advae.load(model)
+    assert tuned.threshold == learned_threshold(held_out, 0.05)
+    assert tuned.earlier_thresholds == (held_out.threshold,)
+    rows = clouds(50, seed=5)
+    np.testing.assert_array_equal(tuned.anomaly_score(rows), held_out.anomaly_score(rows))
+    run("threshold", model, "--value", 2.5)
+    run("threshold", model, "--method", "kde", "--alpha", 0.2)
+    record = json.loads(run("info", model, "--json").out)
+    assert record["threshold"]["method"] == "kde"
+    assert [(each["method"], each["alpha"]) for each in record["earlier_thresholds"]] == [
+        ("conformal", 0.1),
+        ("conformal", 0.05),
+        ("given", None),
+    ]
+    assert run("info", model).out.count("before") == 3
+
+
+def test_threshold_reviewed(run: Run, model: Path, held_out: Detector, tmp_path: Path) -> None:
+    normal, odd = clouds(40, seed=6), clouds(10, seed=7) + 40
+    reviewed, tuned_model = write_rows(tmp_path / "r.csv", normal, odd), tmp_path / "tuned.advae"
+    arguments = ("--reviewed", reviewed, "--label", "label", "--alpha", 0.2)
+    done = run("threshold", model, *arguments, "-o", tuned_model)
+    assert done.code == 0, done.err
+    assert "40 reviewed normal rows, which joined the calibration, and 10 anomalies" in done.out
+    assert "1.000" in done.out  # recall: the anomalies are far off
+    tuned = advae.load(tuned_model)
+    wanted = with_reviewed(held_out, held_out.anomaly_score(normal))
+    assert tuned.threshold == learned_threshold(wanted, 0.2)
+    assert "40 reviewed normal rows" in tuned.threshold.why
+    np.testing.assert_array_equal(tuned.calibration_scores, wanted.calibration_scores)
+    assert advae.load(model).threshold == held_out.threshold
+    again = run("threshold", tuned_model, *arguments)
+    assert again.code == 0
+    assert "40 of the 40 reviewed normal rows score exactly like rows" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--value", 1, "--alpha", 0.1], "leave out --alpha"),
+        (["--reviewed", "r.csv"], "--reviewed and --label go together"),
+        (["--label", "y"], "--reviewed and --label go together"),
+        (["--alpha", 2], "alpha is 2.0; expected a share"),
+        (["--alpha", 0], "alpha is 0.0; expected a share"),
+        (["--alpha", 0.0001], "needs at least 9999 calibration rows, there are 399"),
+        (["--value", -1], "--value"),
+        (["--alpha", 0.1, "-o", "/nowhere/m.advae"], "/nowhere"),
+    ],
+)
+def test_threshold_misuse(run: Run, model: Path, arguments: list[object], message: str) -> None:
+    before = model.read_bytes()
+    failed = run("threshold", model, *arguments)
+    assert failed.code == 2
+    assert message in failed.err
+    assert model.read_bytes() == before
+
+
+def test_fit_prints_the_thresholds_side_by_side(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    path = write_rows(tmp_path / "n.csv", clouds(300), clouds(0))
+    done = run("fit", path, "--label", "label", "-o", tmp_path / "m.advae", "--iterations", 20)
+    assert done.code == 0, done.err
+    assert "59 rows held out of training" in done.out
+    assert "kernel density of 241 training rows" in done.out
+    assert "1,000 (" in done.out
+
+
+# --- discoveries over a file ---
+
+
+def test_discoveries_are_decided_over_the_whole_table(
+    run: Run, model: Path, held_out: Detector, tmp_path: Path
+) -> None:
+    parts = [tmp_path / f"part-{number}.csv" for number in (1, 2)]
+    write_rows(parts[0], clouds(150, seed=8), clouds(5, seed=9) + 30)
+    write_rows(parts[1], clouds(140, seed=10), clouds(25, seed=11) + 30)
+    output = tmp_path / "out.parquet"
+    done = run(
+        "score", model, tmp_path / "part-*.csv", "--keep", "label", "--fdr", 0.1, "-o", output,
+        "--explain", 1, "--quiet",
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    scored = pl.read_parquet(output)
+    assert scored.columns[:6] == [
+        "row", "label", "anomaly_score", "is_anomaly", "p_value", "is_discovery",
+    ]  # fmt: skip
+    assert scored["row"].to_list() == list(range(320))
+    np.testing.assert_array_equal(
+        scored["is_discovery"], discoveries(scored["p_value"].to_numpy(), 0.1)
+    )
+    assert scored.filter(pl.col("label") == "1")["is_discovery"].all()
+    plain = pl.concat(
+        held_out.score_batches([pl.read_csv(part) for part in parts], keep=["label"], explain=1)
+    )
+    assert scored.drop("is_discovery").equals(plain.with_columns(pl.col("label").cast(pl.String)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "m.advae", "out.parquet", "part-1.csv", "part-2.csv",
+    ]  # fmt: skip
+
+
+def test_discoveries_do_not_depend_on_the_batches(held_out: Detector, tmp_path: Path) -> None:
+    frame = pl.DataFrame(clouds(100), schema=[f"column_{i}" for i in range(3)], orient="row")
+    found = []
+    for size in (7, 100):
+        marker = DiscoveryMarker(0.3)
+        batches = (frame[start : start + size] for start in itertools.count(0, size))
+        filled = itertools.takewhile(lambda batch: batch.height, batches)
+        found.append(pl.concat(marker.mark(held_out.score_batches(filled), tmp_path)))
+        assert (marker.rows, marker.found) == (100, found[-1]["is_discovery"].sum())
+    assert found[0].equals(found[1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_leaves_no_waiting_rows(held_out: Detector, tmp_path: Path) -> None:
+    frame = pl.DataFrame(clouds(9), schema=[f"column_{i}" for i in range(3)], orient="row")
+    with_clash = frame.with_columns(is_discovery=True)
+    scored = held_out.score_batches([with_clash], keep=["is_discovery"])
+    with pytest.raises(InputError, match="'is_discovery' cannot be kept"):
+        list(DiscoveryMarker(0.1).mark(scored, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_doubts_about_discoveries(uncalibrated: Detector, held_out: Detector) -> None:
+    marker = DiscoveryMarker(0.01)
+    frame = pl.DataFrame(clouds(90), schema=[f"column_{i}" for i in range(3)], orient="row")
+    assert not pl.concat(marker.mark(uncalibrated.score_batches([frame])))["is_discovery"].any()
+    first, second = marker.doubts(uncalibrated)
+    assert "no calibration rows" in first
+    assert "it would take 99 of the 90 rows" in second
+    assert "no calibration rows" not in str(marker.doubts(held_out))
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 2])
+def test_discovery_rates_out_of_range(run: Run, model: Path, rate: float) -> None:
+    failed = run("score", model, model, "--fdr", rate)
+    assert failed.code == 2
+    assert "false discovery rate" in failed.err
+
+
+def test_plan_knows_its_folds() -> None:
+    nothing = np.empty(0, int)
+    assert Plan(np.arange(5), nothing, nothing).folds == 0
+    assert Plan(np.arange(5), nothing, np.array([0, 1, 2, 0, 1])).folds == 3
