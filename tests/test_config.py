@@ -31,7 +31,6 @@ WRONG = {
     "margin_z": [-1.0, math.nan, math.inf, "40"],
     "relative_margin_x": [-1.0, math.nan, math.inf, None],
     "relative_margin_z": [-1.0, math.nan, math.inf, None],
-    "trim": [-0.1, 0.51, math.nan, "0.1", True],
     "learning_rate": [0, 0.0, -0.001, math.nan, math.inf, None],
     "alpha": [0.0, 1.0, -0.1, 1.1, math.nan, math.inf, 1, 0, "0.1", None],
     "calibration": [0.0, 1.0, -0.2, 2.0, math.nan, None],
