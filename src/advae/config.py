@@ -20,13 +20,11 @@ class Variant:
 
     ``generator_discriminates`` and ``encoder_discriminates``: whether the margin and re-encoding
     terms of step 1 and step 2 act. ``stochastic``: whether latent variables are sampled.
-    ``trims``: whether a share of every batch is left out of the losses.
     """
 
     generator_discriminates: bool
     encoder_discriminates: bool
     stochastic: bool = True
-    trims: bool = False
 
     @property
     def transforms(self) -> bool:
@@ -70,10 +68,6 @@ class Config:
     relative_margin_x, relative_margin_z
         What is added to m_x and m_z in every batch, in units of its mean reconstruction error
         and of its mean KLD(q); 0 in the paper.
-    trim
-        Share of every batch, the rows reconstructed worst, that the losses leave out: 0, or up to
-        twice the share of anomalies suspected among the training rows. It grows from 0 at a
-        quarter of the iterations to its value at the half. In [0, 0.5].
     iterations
         Training iterations, each one step 1 and one step 2.
     batch_size
@@ -112,7 +106,6 @@ class Config:
     margin_z: float = 40.0
     relative_margin_x: float = 0.0
     relative_margin_z: float = 0.0
-    trim: float = 0.0
     iterations: int = 8_000
     batch_size: int = 128
     learning_rate: float = 0.001
@@ -145,7 +138,6 @@ class Config:
             _check(name, value, _is_number(value) and value >= 0, "a finite number, at least 0")
         at_most = self.latent_at_most_columns
         _check("latent_at_most_columns", at_most, isinstance(at_most, bool), "True or False")
-        _check("trim", self.trim, _is_number(self.trim) and 0 <= self.trim <= 0.5, "in [0, 0.5]")
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("alpha", "calibration"):
             value = getattr(self, name)
@@ -200,11 +192,6 @@ class Config:
             if None not in changes.values():
                 found.append((name, changes))
         return min(found, key=lambda preset: len(preset[1]))
-
-    @property
-    def parts(self) -> Variant:
-        """What this configuration trains with."""
-        return dataclasses.replace(VARIANTS[self.variant], trims=self.trim > 0)
 
     def network_sizes(self, columns: int) -> tuple[int, int]:
         """Return (hidden width, latent size) for rows of ``columns`` encoded columns."""

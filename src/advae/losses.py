@@ -4,7 +4,6 @@ Every term is an unweighted mean over the batch. ``total`` applies the weights, 
 and tests see the terms themselves. A term that a variant leaves out is None, and costs nothing.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -51,8 +50,6 @@ class Settings(NamedTuple):
     m_x = margin_x + relative_margin_x * mean of ||x - x_r||^2, and
     m_z = margin_z + relative_margin_z * mean of KLD(q), both means over the batch and without
     gradient. The paper has no relative part.
-
-    ``trim`` is the share of a batch that ``kept_mean`` leaves out.
     """
 
     gamma: Scalar | float
@@ -61,7 +58,6 @@ class Settings(NamedTuple):
     margin_z: Scalar | float
     relative_margin_x: Scalar | float = 0.0
     relative_margin_z: Scalar | float = 0.0
-    trim: Scalar | float = 0.0
 
 
 class GeneratorTransformerTerms(NamedTuple):
@@ -128,33 +124,12 @@ def re_encode(encoder: Encoder, x_r: Matrix, x_Tr: Matrix) -> ReEncoded:
     return ReEncoded(Gaussian(means[0], log_variances[0]), Gaussian(means[1], log_variances[1]))
 
 
-Mean = Callable[[Vector], Scalar]
-"""How a term is averaged over the rows of a batch."""
-
-
-def kept_mean(x: Matrix, made: Reconstructions, settings: Settings) -> Mean:
-    """Return the mean over the rows that are reconstructed best, all but a share ``trim``.
-
-    NOTE[DIFF]: the paper learns from every training row as a normal one. Anomalies among them are
-    reconstructed worst while they are few, until the networks have had time to learn them too.
-    """
-    errors = jax.lax.stop_gradient(squared_error(x, made.x_r))
-    kept = jnp.ceil((1.0 - settings.trim) * len(errors)).astype(int)
-    weights = errors <= jnp.sort(errors)[kept - 1]
-    return lambda values: jnp.sum(weights * values) / jnp.sum(weights)
-
-
 def generator_transformer_terms(
-    x: Matrix,
-    q: Gaussian,
-    made: Reconstructions,
-    seen: ReEncoded | None,
-    settings: Settings,
-    mean: Mean = jnp.mean,
+    x: Matrix, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
 ) -> GeneratorTransformerTerms:
     """Return the terms of step 1; without ``seen``, only those that need no discrimination."""
-    reconstruction = mean(squared_error(x, made.x_r))
-    transformed = None if made.q_T is None else mean(kld_between(q, made.q_T))
+    reconstruction = jnp.mean(squared_error(x, made.x_r))
+    transformed = None if made.q_T is None else jnp.mean(kld_between(q, made.q_T))
     if made.x_Tr is None or seen is None:
         return GeneratorTransformerTerms(reconstruction, None, None, None, transformed)
     distance = squared_error(made.x_r, made.x_Tr)
@@ -162,32 +137,27 @@ def generator_transformer_terms(
     margin_x = settings.margin_x + settings.relative_margin_x * error
     return GeneratorTransformerTerms(
         reconstruction=reconstruction,
-        kld_r=mean(kld(seen.q_r)),
-        margin_x=mean(hinge(margin_x - distance)),
-        margin_z=mean(hinge(_margin_z(mean(kld(q)), settings) - kld(seen.q_Tr))),
+        kld_r=jnp.mean(kld(seen.q_r)),
+        margin_x=jnp.mean(hinge(margin_x - distance)),
+        margin_z=jnp.mean(hinge(_margin_z(jnp.mean(kld(q)), settings) - kld(seen.q_Tr))),
         kld_transformer=transformed,
     )
 
 
 def encoder_terms(
-    x: Matrix,
-    q: Gaussian,
-    made: Reconstructions,
-    seen: ReEncoded | None,
-    settings: Settings,
-    mean: Mean = jnp.mean,
+    x: Matrix, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
 ) -> EncoderTerms:
     """Return the terms of step 2; without ``seen``, only those of a plain VAE."""
-    reconstruction = mean(squared_error(x, made.x_r))
-    prior = mean(kld(q))
+    reconstruction = jnp.mean(squared_error(x, made.x_r))
+    prior = jnp.mean(kld(q))
     if seen is None:
         return EncoderTerms(reconstruction, prior, None, None)
     margin_z = _margin_z(prior, settings)
     return EncoderTerms(
         reconstruction=reconstruction,
         kld=prior,
-        margin_z_r=mean(hinge(margin_z - kld(seen.q_r))),
-        margin_z_Tr=mean(hinge(margin_z - kld(seen.q_Tr))),
+        margin_z_r=jnp.mean(hinge(margin_z - kld(seen.q_r))),
+        margin_z_Tr=jnp.mean(hinge(margin_z - kld(seen.q_Tr))),
     )
 
 

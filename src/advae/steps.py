@@ -20,7 +20,6 @@ from advae.losses import (
     Settings,
     encoder_terms,
     generator_transformer_terms,
-    kept_mean,
     re_encode,
     reconstruct,
 )
@@ -109,8 +108,7 @@ def generator_transformer_step(
         seen = None
         if variant.generator_discriminates and made.x_Tr is not None:
             seen = re_encode(encoder, made.x_r, made.x_Tr)
-        mean = kept_mean(x, made, settings) if variant.trims else jnp.mean
-        terms = generator_transformer_terms(x, q, made, seen, settings, mean)
+        terms = generator_transformer_terms(x, q, made, seen, settings)
         return terms.total(settings), terms
 
     nets = (state.model.generator, state.model.transformer)
@@ -147,8 +145,7 @@ def encoder_step(
         if made.x_Tr is not None:
             # Algorithm 1 detaches the reconstructions before they are encoded again.
             seen = re_encode(encoder, *jax.lax.stop_gradient((made.x_r, made.x_Tr)))
-        mean = kept_mean(x, made, settings) if variant.trims else jnp.mean
-        terms = encoder_terms(x, q, made, seen, settings, mean)
+        terms = encoder_terms(x, q, made, seen, settings)
         if not variant.stochastic:
             terms = terms._replace(kld=None)  # a plain autoencoder has no prior
         return terms.total(settings), terms

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from advae._types import HostMatrix, Matrix
-from advae.config import Config, Variant
+from advae.config import VARIANTS, Config, Variant
 from advae.errors import TrainingError
 from advae.held_out import HELD_OUT, HeldOut
 from advae.losses import Noise, Settings
@@ -43,7 +43,7 @@ def _run_block(
     batches: Float[Array, "members iterations rows columns"],
     key: Key[Array, ""],
     settings: Settings,
-    schedule: Float[Array, "iterations 2"],
+    learning_rates: Float[Array, "iterations"],
     iterations: int,
     variant: Variant,
 ) -> tuple[TrainState, Float[Array, "terms members"]]:
@@ -58,9 +58,7 @@ def _run_block(
     def iterate(i: Array, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
         state, sums = carry
         noise = draws[i].reshape(shape) if variant.stochastic else jnp.zeros(shape)
-        rate, trim = schedule[i]
-        now = settings._replace(trim=trim)
-        state, terms = step(state, batches[:, i], Noise(*noise), now, rate)
+        state, terms = step(state, batches[:, i], Noise(*noise), settings, learning_rates[i])
         return state, sums + jnp.stack(jax.tree.leaves(terms))
 
     sums = jnp.zeros((len(term_names(variant)), members))
@@ -125,15 +123,6 @@ def learning_rates(config: Config) -> Float[np.ndarray, "iterations"]:
     return (config.learning_rate * 0.5 * (1.0 + np.cos(np.pi * done))).astype(np.float32)
 
 
-def trims(config: Config) -> Float[np.ndarray, "iterations"]:
-    """Return the share of a batch that every iteration leaves out.
-
-    At first none: while the networks know little, the rows reconstructed worst tell nothing.
-    """
-    done = np.arange(config.iterations) / config.iterations
-    return (config.trim * np.clip(4.0 * done - 1.0, 0.0, 1.0)).astype(np.float32)
-
-
 def fit(
     data: HostMatrix,
     config: Config,
@@ -171,7 +160,7 @@ def fit(
     TrainingError
         If a loss stops being finite.
     """
-    names = term_names(config.parts)
+    names = term_names(VARIANTS[config.variant])
     sizes = Sizes(data.shape[1], *config.network_sizes(data.shape[1]))
     watched = None
     if held_out is not None and len(held_out):
@@ -235,11 +224,10 @@ class _Group:
             lambda leaf: jnp.asarray(np.asarray(leaf)[own]), start.state
         )
         self._done = start.iteration
-        self._variant = config.parts
+        self._variant = VARIANTS[config.variant]
         self._settings = Settings(*(getattr(config, name) for name in Settings._fields))
+        self._rates = np.pad(learning_rates(config), (0, block_length(sizes, config)))
         self._length = block_length(sizes, config)
-        schedule = np.stack([learning_rates(config), trims(config)], axis=1)
-        self._schedule = np.pad(schedule, ((0, self._length), (0, 0)))
         self._batch_key, self._noise_key = (
             jr.fold_in(stream(config.seed, name), members.start)
             for name in ("batches", "training noise")
@@ -261,7 +249,7 @@ class _Group:
             self._batches,
             jr.fold_in(self._noise_key, self._done),
             self._settings,
-            self._schedule[self._done : self._done + self._length],
+            self._rates[self._done : self._done + self._length],
             count,
             self._variant,
         )
