@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from advae._types import HostMatrix, Latent, Matrix, Scalar, Vector
-from advae.config import Config
+from advae.config import VARIANTS, Config
 from advae.losses import Noise, reconstruct, squared_error
 from advae.networks import AdVAE
 from advae.streams import stream
@@ -45,7 +45,9 @@ class HeldOut:
         self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
         key = stream(config.seed, "held-out noise")
         shape = (ROWS, latent)
-        self._noise = jr.normal(key, shape) if config.parts.stochastic else jnp.zeros(shape)
+        self._noise = (
+            jr.normal(key, shape) if VARIANTS[config.variant].stochastic else jnp.zeros(shape)
+        )
 
     def error(self, models: Iterable[AdVAE]) -> float:
         """Return ||x - x_r||^2, mean over the rows and the members of all ``models``."""
