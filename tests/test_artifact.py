@@ -341,7 +341,7 @@ def test_golden_rows_catch_other_weights(path, net):
 
 def test_golden_rows_catch_other_noise_and_their_own_change(path, content):
     for change in (
-        times(-1, "latent_noise"),
+        times(1.5, "latent_noise"),
         times(0.99, "golden_scores"),
         times(0.9, "golden_rows"),
     ):

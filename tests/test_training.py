@@ -8,6 +8,7 @@ import pytest
 import reference as ref
 
 from advae import artifact, fitting, tensorfile, training
+from advae.calibration import plan_rows
 from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError, TrainingError
 from advae.fitting import fit_detector
@@ -363,12 +364,13 @@ def test_the_calibration_rows_belong_to_the_data_of_a_checkpoint(tmp_path):
     rows, path = table(300), tmp_path / "stopped"
     with pytest.raises(StoppedError):
         fit_detector(rows, config(), checkpoint=path, on_block=stop_at(200))
-    for position in range(300):
+    plan = plan_rows(300, config())
+    assert len(plan.calibration)
+    for position in (*plan.calibration[:3], *plan.training[:3]):
         changed = rows.copy()
         changed[position] = changed[position].mean()
-        if position % 30 == 0:
-            with pytest.raises(ModelFileError, match="comes from other data"):
-                fit_detector(changed, config(), checkpoint=path, resume=True)
+        with pytest.raises(ModelFileError, match="comes from other data"):
+            fit_detector(changed, config(), checkpoint=path, resume=True)
 
 
 @pytest.mark.parametrize(
