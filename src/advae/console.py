@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
     from advae.detector import Detector
+    from advae.doctor import Diagnosis
     from advae.evaluation import Estimate
     from advae.report.brief import Brief
     from advae.report.summary import Report
@@ -203,6 +204,29 @@ def show_review(
         counts = (f"{found.flagged_normal:,}", f"{found.flagged_anomalies:,}")
         table.add_row(name, f"{threshold.value:.6g}", *counts, *shares)
     output().print(table)
+
+
+def show_diagnosis(diagnosis: "Diagnosis") -> None:
+    """Print what the examination of a table found."""
+    console = output()
+    anomalies = diagnosis.rows - diagnosis.normal_rows
+    labelled = f", {anomalies:,} of them anomalies by their label" if anomalies else ""
+    problems = sum(finding.severity == "problem" for finding in diagnosis.findings)
+    console.print(
+        f"{diagnosis.rows:,} rows{labelled}: [bold]{problems}[/] problems, "
+        f"{len(diagnosis.findings) - problems} hints"
+    )
+    if not diagnosis.findings:
+        return
+    table = Table(show_lines=True)
+    for heading in ("check", "column", "found", "what to do"):
+        table.add_column(heading)
+    for finding in diagnosis.findings:
+        style = "bold" if finding.severity == "problem" else "dim"
+        names = escape(", ".join(finding.columns)) or "(the table)"
+        check = f"[{style}]{finding.severity}[/]\n{finding.check}"
+        table.add_row(check, names, escape(finding.message), escape(finding.advice))
+    console.print(table)
 
 
 def show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -> None:

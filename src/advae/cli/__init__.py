@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from advae.cli.demo import demo
+from advae.cli.doctor import doctor
 from advae.cli.evaluate import evaluate
 from advae.cli.fit import fit
 from advae.cli.info import info
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Learn what normal rows of a table look like; find the rows that are not, and say why.",
 )
-for command in (fit, score, report, evaluate, threshold, info, demo):
+for command in (doctor, fit, score, report, evaluate, threshold, info, demo):
     app.command()(command)
 
 

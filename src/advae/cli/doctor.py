@@ -1,0 +1,37 @@
+"""advae doctor."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from advae import console
+from advae.cli.shared import Data, Json, Label
+
+
+def doctor(
+    data: Data,
+    label: Label = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="COL", help="Column that is not to be learned.")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Examine DATA before fitting: what would be refused, and what would be mislearned.
+
+    Exits with 0 whatever it finds, and with 2 if DATA cannot be read. It cannot tell whether rows
+    called normal are: anomalies that resemble normal rows stay unseen.
+    """
+    from dataclasses import asdict
+
+    from advae.config import Config
+    from advae.doctor import examine
+    from advae.readers import open_source
+
+    source = open_source(data)
+    diagnosis = examine(source.batches(), Config(alpha=alpha), label=label, ignored=ignore or [])
+    if as_json:
+        print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
+    else:
+        console.show_diagnosis(diagnosis)

@@ -1,0 +1,204 @@
+"""What is wrong with single columns of a training table."""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from advae.column_fit import ColumnFit
+from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.errors import InputError
+from advae.findings import Finding, Severity
+from advae.values import quoted
+
+MOSTLY = 0.5
+"""Share of missing values from which on a column is called mostly missing."""
+
+SQUASHED = 0.02
+"""Share of the range that nine tenths of the values must fill."""
+
+FEWEST_IDENTIFIERS = 20
+"""Rows from which on values that all differ mean something."""
+
+DIFFERENT = 0.95
+"""Share of the values that differ in a column of identifiers, copied rows allowed for."""
+
+IDENTIFIER_NAME = re.compile(
+    r"(^|[_\W])(id|uuid|guid|key|index|rownum|row)$|[a-z]Id$|ID$", re.ASCII
+)
+
+
+class ColumnWatch:
+    """One column of the normal rows, as they pass.
+
+    Parameters
+    ----------
+    name
+        The column's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._fit = ColumnFit(name, hashed=False)
+        self._refusal: InputError | None = None
+        self._rising = True
+        self._last: object = None
+
+    def update(self, values: pl.Series, first_row: int) -> None:
+        """Take in the next rows [n], the first of which is number ``first_row``."""
+        if self._refusal is not None:
+            return
+        try:
+            self._fit.update(values, first_row)
+        except InputError as refusal:
+            self._refusal = refusal
+            return
+        if self._rising and values.dtype.is_numeric() and len(values):
+            steps = values.diff().drop_nulls()
+            follows = self._last is None or values[0] is None or values[0] > self._last
+            self._rising = follows and not values.has_nulls() and bool((steps > 0).all())
+            self._last = values[-1]
+
+    def column(self) -> Column | None:
+        """Return the encoder of the column, None where fitting would refuse it."""
+        return None if self._refusal is not None or self._fit.crowded else self._fit.build()
+
+    def findings(self, sample: pl.Series) -> Iterator[Finding]:
+        """Yield what is wrong with the column.
+
+        Parameters
+        ----------
+        sample
+            A uniform sample of its values.
+        """
+        if self._refusal is not None:
+            advice = "Correct the values, or leave the column out with --ignore."
+            yield self._finding("unusable", "problem", str(self._refusal), advice)
+            return
+        column = self.column()
+        if column is None:
+            yield self._crowded(sample)
+            return
+        profile = column.profile
+        if isinstance(column, ConstantColumn):
+            yield self._constant(column)
+        elif profile.missing > MOSTLY * profile.rows:
+            yield self._finding(
+                "mostly-missing",
+                "hint",
+                f"{profile.missing / profile.rows:.0%} of the values are missing",
+                "Missing values are learned as such; leave the column out if chance decides on "
+                "them.",
+            )
+        if isinstance(column, NumberColumn):
+            yield from self._number(column, sample)
+        if isinstance(column, TimeColumn) and column.reading.like in ("date", "datetime"):
+            yield self._finding(
+                "time",
+                "hint",
+                "dates: rows before or after the training period score higher, for that alone",
+                "Leave it out with --ignore if only the other columns should count.",
+            )
+
+    def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
+        return Finding(check, severity, (self.name,), message, advice)
+
+    def _crowded(self, sample: pl.Series) -> Finding:
+        count = f"{sample.n_unique():,} different texts in {len(sample):,} rows"
+        hint = self._fit.hint().removeprefix(" But ")
+        if hint:
+            return self._finding("misread", "problem", count, f"The column {hint}")
+        if _all_differ(sample):
+            return self._finding(
+                "identifier",
+                "problem",
+                "texts that hardly ever repeat, so the column names the row",
+                "Leave it out with --ignore, and carry it along with --keep when scoring.",
+            )
+        return self._finding(
+            "many-categories",
+            "problem",
+            f"{count}, too many to learn one by one",
+            "Hash them with --hash, or leave the column out with --ignore.",
+        )
+
+    def _constant(self, column: ConstantColumn) -> Finding:
+        if column.value is None:
+            return self._finding(
+                "empty",
+                "hint",
+                "no value in any row; a row with a value will score higher",
+                "Leave it out with --ignore if that should not count.",
+            )
+        return self._finding(
+            "constant",
+            "hint",
+            f"always {_shown(column)}; a row with another value will score higher",
+            "Leave it out with --ignore if that should not count.",
+        )
+
+    def _number(self, column: NumberColumn, sample: pl.Series) -> Iterator[Finding]:
+        known = sample.drop_nulls().cast(pl.Float64).drop_nans()
+        low, high = column.scale.low, column.scale.high
+        whole = bool((known == known.round()).all())
+        dense = high - low < 2 * column.profile.rows
+        if (
+            whole
+            and _all_differ(known)
+            and (self._rising or dense or IDENTIFIER_NAME.search(self.name))
+        ):
+            yield self._finding(
+                "identifier",
+                "problem",
+                "whole numbers that hardly ever repeat, so the column seems to number the rows",
+                "Leave it out with --ignore: new rows have new numbers, and score higher for it.",
+            )
+            return
+        code = _code_for_missing(known)
+        if code is not None:
+            share = np.mean(known.to_numpy() == code)
+            yield self._finding(
+                "code",
+                "problem",
+                f"{code:g} stands in {share:.1%} of the rows, far from all other values",
+                "If it is a code for a missing value, leave those fields empty.",
+            )
+            return
+        quantiles = column.profile.quantiles
+        middle = quantiles[-2] - quantiles[1]
+        if 0 < middle < SQUASHED * (high - low):
+            yield self._finding(
+                "outliers",
+                "problem",
+                f"the range {low:g} to {high:g} is set by a few values: nine tenths of them fill "
+                f"{100 * middle / (high - low):.2g} % of it, and their differences hardly count",
+                "Check the extreme values; if they are right, give the column on a log scale.",
+            )
+
+
+def _shown(column: ConstantColumn) -> str:
+    if column.value is None or isinstance(column.value, str):
+        return quoted(column.value)
+    if column.reading.like == "number":
+        return f"{column.value:g}"
+    return quoted(column.reading.show("", np.array([column.value]))[0])
+
+
+def _all_differ(values: pl.Series) -> bool:
+    """Return whether values all differ, but for the odd copied row."""
+    present = values.drop_nulls()
+    return len(present) >= FEWEST_IDENTIFIERS and present.n_unique() >= DIFFERENT * len(present)
+
+
+def _code_for_missing(values: pl.Series) -> float | None:
+    """Return the lowest or highest number if it is whole, frequent and far from all others."""
+    numbers, counts = np.unique(values.to_numpy(), return_counts=True)
+    if len(numbers) < 3:
+        return None
+    gaps = np.diff(numbers)
+    for end, rest, gap in ((0, numbers[1:], gaps[0]), (-1, numbers[:-1], gaps[-1])):
+        often = counts[end] >= max(3, 0.002 * len(values))
+        if often and numbers[end].is_integer() and gap > rest[-1] - rest[0]:
+            return float(numbers[end])
+    return None

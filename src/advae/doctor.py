@@ -1,0 +1,209 @@
+"""Examine a training table before fitting: what would be refused, and what would be mislearned."""
+
+import math
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from advae.calibration import ENOUGH_ALARMS, plan_rows
+from advae.column_checks import ColumnWatch
+from advae.config import Config
+from advae.errors import InputError
+from advae.findings import Finding
+from advae.labels import parse_labels
+from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
+from advae.sampling import RowSample
+from advae.table import TableEncoder
+from advae.threshold import alarm_rate, conformal_threshold
+from advae.values import check_columns
+
+SAMPLE_ROWS = 20_000
+"""Rows that the checks which need several rows at once look at, drawn uniformly."""
+
+GIVES_AWAY = 0.99
+"""Area under the ROC curve from which on a single column is suspected of knowing the label."""
+
+FEWEST_ANOMALIES = 5
+"""Labelled anomalies in the sample below which that is not looked at."""
+
+COPIES = 0.01
+STRANGE_SHARE = 0.01
+"""Shares of the rows from which on copies, or strange rows, are reported."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What an examination found.
+
+    Parameters
+    ----------
+    rows
+        Rows read.
+    normal_rows
+        Those not labelled as anomalies, which ``advae fit`` would learn from.
+    findings
+        Problems first.
+    """
+
+    rows: int
+    normal_rows: int
+    findings: tuple[Finding, ...]
+
+
+def examine(
+    batches: Iterable[pl.DataFrame],
+    config: Config | None = None,
+    *,
+    label: str | None = None,
+    ignored: Collection[str] = (),
+) -> Diagnosis:
+    """Read a table once, in bounded memory, and return what its owner should know.
+
+    Parameters
+    ----------
+    batches
+        The rows, cut anywhere.
+    config
+        Settings that the table is to be fitted with; the ``default`` preset when None.
+    label
+        Column of known labels; only rows that it calls normal would be learned from.
+    ignored
+        Columns that are not to be learned.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, a column is missing, or a label cannot be read.
+    """
+    patient = _Patient(label, ignored)
+    for batch in batches:
+        patient.update(batch)
+    if not patient.rows:
+        raise InputError("the table has no rows. Give it rows.")
+    findings = patient.findings(Config() if config is None else config)
+    ranked = sorted(findings, key=lambda finding: finding.severity != "problem")
+    return Diagnosis(patient.rows, patient.normal_rows, tuple(ranked))
+
+
+class _Patient:
+    """The table under examination."""
+
+    def __init__(self, label: str | None, ignored: Collection[str]) -> None:
+        self.rows = 0
+        self.normal_rows = 0
+        self._label = label
+        self._ignored = ignored
+        self._watches: list[ColumnWatch] = []
+        self._copies = CopyCounter()
+        self._sample = RowSample(SAMPLE_ROWS, seed=0)
+
+    def update(self, batch: pl.DataFrame) -> None:
+        """Take in the next rows."""
+        left_out = {*self._ignored, *([] if self._label is None else [self._label])}
+        check_columns(left_out, batch.columns, "the table")
+        anomalous = (
+            np.zeros(batch.height, bool)
+            if self._label is None
+            else parse_labels(batch[self._label], where="the table")
+        )
+        kept = batch.drop(left_out)
+        if not kept.width:
+            raise InputError("no column is left to learn from; ignore fewer of them")
+        if not self._watches:
+            self._watches = [ColumnWatch(name) for name in kept.columns]
+        normal = kept.filter(~anomalous)
+        for watch in self._watches:
+            watch.update(normal[watch.name], self.normal_rows)
+        self._copies.update(normal)
+        place = pl.int_range(self.rows, self.rows + batch.height, eager=True)
+        self._sample.add(
+            pl.DataFrame({"place": place, "anomalous": anomalous, "row": kept.to_struct()})
+        )
+        self.rows += batch.height
+        self.normal_rows += normal.height
+
+    def findings(self, config: Config) -> Iterator[Finding]:
+        """Yield everything found."""
+        sample = self._sample.frame()
+        values, anomalous = sample["row"].struct.unnest(), sample["anomalous"].to_numpy()
+        yield from self._calibration(config)
+        for watch in self._watches:
+            yield from watch.findings(values[watch.name].filter(~anomalous))
+        if self._copies.share >= COPIES:
+            yield Finding(
+                "copies",
+                "hint",
+                (),
+                f"{self._copies.share:.1%} of the normal rows repeat an earlier one exactly",
+                "Remove copies that a faulty join or export made: they count several times, and "
+                "stand on both sides of the calibration.",
+            )
+        learned = [column for watch in self._watches if (column := watch.column()) is not None]
+        try:
+            table = TableEncoder(tuple(learned))
+            encoded = table.transform(values)
+        except InputError as error:
+            yield Finding("unusable", "problem", (), str(error), "Correct the table first.")
+            return
+        yield from _given_away(table, encoded, anomalous)
+        yield from _strange_rows(encoded[~anomalous], sample["place"].to_numpy()[~anomalous])
+
+    def _calibration(self, config: Config) -> Iterator[Finding]:
+        plan = plan_rows(self.normal_rows, config)
+        if plan.note:
+            yield Finding(
+                "few-rows", "problem", (), plan.note, "Give more normal rows, or raise alpha."
+            )
+        elif len(plan.calibration) and (len(plan.calibration) + 1) * config.alpha < ENOUGH_ALARMS:
+            rows = len(plan.calibration)
+            rate = alarm_rate(np.arange(rows), conformal_threshold(np.arange(rows), config.alpha))
+            wanted = math.ceil(ENOUGH_ALARMS / (config.alpha * config.calibration))
+            yield Finding(
+                "few-rows",
+                "hint",
+                (),
+                f"{rows:,} of {self.normal_rows:,} rows would be held out for the threshold at "
+                f"alpha = {config.alpha:g}, so few that its true share of false alarms can lie "
+                f"anywhere from {rate.low:.2%} to {rate.high:.2%}",
+                f"Give {wanted:,} normal rows, or raise alpha.",
+            )
+
+
+def _given_away(
+    table: TableEncoder, encoded: NDArray[np.float32], anomalous: NDArray[np.bool_]
+) -> Iterator[Finding]:
+    hits = int(anomalous.sum())
+    if min(hits, len(anomalous) - hits) < FEWEST_ANOMALIES:
+        return
+    area = separation(encoded, anomalous)
+    best = np.zeros(len(table.features))
+    np.maximum.at(best, table.owner, area)
+    suspects = np.flatnonzero(best >= GIVES_AWAY)
+    if len(suspects):
+        yield Finding(
+            "gives-away-label",
+            "problem",
+            tuple(table.feature_names[suspect] for suspect in suspects),
+            "tells anomalies from normal rows by itself: area under the ROC curve "
+            f"{best[suspects].min():.3f} or more",
+            "Leave it out with --ignore if it is only known after a row has been judged.",
+        )
+
+
+def _strange_rows(encoded: NDArray[np.float32], places: NDArray[np.int64]) -> Iterator[Finding]:
+    strange = strangeness(encoded)
+    share = float(np.mean(strange > STRANGE))
+    if share >= STRANGE_SHARE:
+        worst = ", ".join(str(place) for place in places[np.argsort(-strange)[:5]])
+        yield Finding(
+            "strange-rows",
+            "hint",
+            (),
+            f"{share:.1%} of the rows to be learned from stand apart from the others; the most "
+            f"are rows {worst} (the first data row is row 0)",
+            "Look at them: anomalies among the training rows are learned as normal. That none "
+            "stands apart would not prove that there are none.",
+        )
