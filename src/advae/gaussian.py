@@ -19,9 +19,18 @@ class Gaussian(eqx.Module):
     mean: Float[Array, "*rows latent"]
     log_variance: Float[Array, "*rows latent"]
 
+    @property
+    def deviation(self) -> Float[Array, "*rows latent"]:
+        """The standard deviations, at most exp(40).
+
+        Without a prior nothing holds the log-variance: a plain autoencoder's, which no term sees,
+        drifts until its exponential would overflow.
+        """
+        return jnp.exp(0.5 * jnp.minimum(self.log_variance, 80.0))
+
     def sample(self, noise: Float[Array, "*rows latent"]) -> Float[Array, "*rows latent"]:
         """Return ``mean + standard deviation * noise`` for standard normal noise."""
-        return self.mean + jnp.exp(0.5 * self.log_variance) * noise
+        return self.mean + self.deviation * noise
 
 
 def kld(q: Gaussian) -> Float[Array, "*rows"]:

@@ -95,10 +95,9 @@ def _score_block(model: AdVAE, noise: Points, x: Matrix) -> tuple[Array, Matrix,
         sums: tuple[Matrix, Matrix], member: AdVAE
     ) -> tuple[tuple[Matrix, Matrix], None]:
         q = member.encoder(seen)
-        deviation = jnp.exp(0.5 * q.log_variance)
 
         def add_points(total: Matrix, points: Float[Array, "points latent"]) -> tuple[Matrix, None]:
-            z = q.mean + deviation * points[:, None, :]
+            z = q.sample(points[:, None, :])
             made = member.generator(z.reshape(-1, z.shape[-1]))
             return total + jnp.sum(made.reshape(len(points), *x.shape), axis=0), None
 
