@@ -117,10 +117,13 @@ class _Patient:
         normal = kept.filter(~anomalous)
         for watch in self._watches:
             watch.update(normal[watch.name], self.normal_rows)
-        self._copies.update(normal)
+        # Polars cannot hash or nest Python objects; the columns that hold them are unusable anyway.
+        objects = [name for name, kind in kept.schema.items() if kind == pl.Object]
+        comparable = kept.with_columns(pl.lit(None).alias(name) for name in objects)
+        self._copies.update(comparable.filter(~anomalous))
         place = pl.int_range(self.rows, self.rows + batch.height, eager=True)
         self._sample.add(
-            pl.DataFrame({"place": place, "anomalous": anomalous, "row": kept.to_struct()})
+            pl.DataFrame({"place": place, "anomalous": anomalous, "row": comparable.to_struct()})
         )
         self.rows += batch.height
         self.normal_rows += normal.height
@@ -132,12 +135,13 @@ class _Patient:
         yield from self._calibration(config)
         for watch in self._watches:
             yield from watch.findings(values[watch.name].filter(~anomalous))
-        if self._copies.share >= COPIES:
+        copied = self._copies.share()
+        if copied >= COPIES:
             yield Finding(
                 "copies",
                 "hint",
                 (),
-                f"{self._copies.share:.1%} of the normal rows repeat an earlier one exactly",
+                f"{copied:.1%} of the normal rows repeat an earlier one exactly",
                 "Remove copies that a faulty join or export made: they count several times, and "
                 "stand on both sides of the calibration.",
             )

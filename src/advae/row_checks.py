@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
@@ -23,27 +24,33 @@ class CopyCounter:
         self._kept = np.empty(0, np.uint64)
         self._counts = np.empty(0, np.int64)
         self._mask = np.uint64(0)
+        self._waiting: list[NDArray[np.uint64]] = []
 
     def update(self, frame: pl.DataFrame) -> None:
         """Take in the next rows."""
-        hashes = frame.hash_rows().to_numpy()
-        self._merge(hashes, np.ones(len(hashes), np.int64))
-        while len(self._kept) > MOST_HASHES:
-            self._mask = (self._mask << np.uint64(1)) | np.uint64(1)
-            self._merge(np.empty(0, np.uint64), np.empty(0, np.int64))
+        self._waiting.append(frame.hash_rows().to_numpy())
+        # Sorted in many at a time: each time sorts all that is kept.
+        if sum(map(len, self._waiting)) >= max(len(self._kept), MOST_HASHES // 4):
+            self._settle()
 
-    def _merge(self, hashes: np.ndarray, counts: np.ndarray) -> None:
-        hashes = np.concatenate([self._kept, hashes])
-        counts = np.concatenate([self._counts, counts])
-        inside = (hashes & self._mask) == 0
-        self._kept, where = np.unique(hashes[inside], return_inverse=True)
-        self._counts = np.bincount(where, counts[inside], len(self._kept)).astype(np.int64)
-
-    @property
     def share(self) -> float:
-        """The share of rows that repeat an earlier one, in [0, 1)."""
+        """Return the share of rows that repeat an earlier one, in [0, 1)."""
+        self._settle()
         rows = int(self._counts.sum())
         return (rows - len(self._kept)) / rows if rows else 0.0
+
+    def _settle(self) -> None:
+        arrived = np.concatenate([np.empty(0, np.uint64), *self._waiting])
+        hashes = np.concatenate([self._kept, arrived])
+        counts = np.concatenate([self._counts, np.ones(len(arrived), np.int64)])
+        self._waiting = []
+        while True:
+            inside = (hashes & self._mask) == 0
+            self._kept, where = np.unique(hashes[inside], return_inverse=True)
+            self._counts = np.bincount(where, counts[inside], len(self._kept)).astype(np.int64)
+            if len(self._kept) <= MOST_HASHES:
+                return
+            self._mask = (self._mask << np.uint64(1)) | np.uint64(1)
 
 
 def separation(
