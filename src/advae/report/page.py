@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from advae.report import charts, text
 from advae.report.latent import PointGroup
-from advae.report.rows import Cell
+from advae.report.rows import Cell, Remedy
 from advae.report.scores import STEPS
 from advae.report.summary import Report
 
@@ -64,7 +64,7 @@ def render_page(report: Report) -> str:
     Its content security policy allows this very script and style sheet and nothing else; values
     are escaped, shortened, and isolated from the direction of the text around them.
     """
-    script, style = _asset("report.js"), _asset("report.css")
+    script, style = _script(), _asset("report.css")
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -125,6 +125,15 @@ def _asset(name: str) -> str:
     return (files("advae.report") / "templates" / name).read_text(encoding="utf-8")
 
 
+@cache
+def _script() -> str:
+    """Return the scripts as one, in the order of their names and in a scope of their own."""
+    folder = files("advae.report") / "templates" / "scripts"
+    parts = sorted(folder.iterdir(), key=lambda part: part.name)
+    joined = "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    return f'"use strict";\n{{\n{joined}}}\n'
+
+
 def _digest(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
@@ -155,6 +164,7 @@ def _payload(report: Report) -> dict[str, Any]:
                 "cells": [_cell(cell) for cell in row.cells],
                 "others": row.others,
                 "rest": _significant(row.rest),
+                "remedy": None if row.remedy is None else _remedy(row.remedy),
                 "score": _significant(row.score),
             }
             for row in report.top
@@ -179,6 +189,14 @@ def _cell(cell: Cell) -> list[Any]:
         cell.direction,
         cell.remark,
     ]
+
+
+def _remedy(remedy: Remedy) -> dict[str, Any]:
+    return {
+        "changes": remedy.changes,
+        "score": _significant(remedy.score),
+        "normal": remedy.normal,
+    }
 
 
 def _points(group: PointGroup) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from advae.categories import RARE
 from advae.columns import Column, TimeColumn
+from advae.counterfactual import counterfactuals
 from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, ScaledDistribution
@@ -56,6 +57,25 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """The fewest changes that make a row normal, as far as three go.
+
+    Attributes
+    ----------
+    changes
+        Position and new value of each column changed, the one that helps most first.
+    score
+        With all of them changed.
+    normal
+        Whether the row is then no longer flagged.
+    """
+
+    changes: tuple[tuple[int, str | None], ...]
+    score: float
+    normal: bool
+
+
+@dataclass(frozen=True)
 class RowView:
     """One of the most anomalous rows.
 
@@ -75,6 +95,8 @@ class RowView:
         How many columns are not among the cells.
     rest
         What those add to the score. All contributions add up to the score.
+    remedy
+        What would make it normal; None for a row that is not flagged.
     """
 
     row: int
@@ -86,6 +108,7 @@ class RowView:
     cells: tuple[Cell, ...]
     others: int
     rest: float
+    remedy: Remedy | None
 
 
 def view_rows(
@@ -117,6 +140,7 @@ def view_rows(
         )
         for number in np.unique(order).tolist()
     }
+    remedies = _remedies(detector, encoded)
     chances = p_values(detector.reference_scores, top.scores)
     views = []
     for rank, score in enumerate(top.scores.tolist()):
@@ -132,9 +156,26 @@ def view_rows(
                 cells=tuple(cells[number][rank] for number in chosen.tolist()),
                 others=contributions.shape[1] - len(chosen),
                 rest=float(np.delete(contributions[rank], chosen).sum()),
+                remedy=remedies[rank],
             )
         )
     return tuple(views)
+
+
+def _remedies(detector: Detector, encoded: Float[np.ndarray, "rows width"]) -> list[Remedy | None]:
+    found = counterfactuals(detector, encoded)
+    changed = np.stack([each.encoded for each in found])
+    values = shown_values(detector.table.decode(changed), EXPECTED_DIGITS)
+    return [
+        Remedy(
+            tuple((column, _shown(values[row, column])) for column in each.columns),
+            each.scores[-1],
+            each.normal,
+        )
+        if each.columns
+        else None
+        for row, each in enumerate(found)
+    ]
 
 
 @dataclass(frozen=True)
@@ -160,8 +201,8 @@ class _Explainer:
         groups = self.distribution.groups(seen), self.distribution.groups(wanted)
         cells = []
         for row in range(len(seen)):
-            texts = observed_texts[row, self.number], expected_texts[row, self.number]
-            observed, hoped = (None if text is None else shorten(text) for text in texts)
+            observed = _shown(observed_texts[row, self.number])
+            hoped = _shown(expected_texts[row, self.number])
             if hoped is not None and isinstance(self.column, TimeColumn):
                 hoped = hoped.split(".")[0]  # whole seconds: it is an estimate
             direction = self._direction(seen[row], wanted[row], observed, hoped)
@@ -226,6 +267,10 @@ def _rank(value: float, distribution: ScaledDistribution) -> str:
         return "the highest of training" if value else "the lowest of training"
     below = min(max(round(100 * distribution.share_below(value)), 1), 99)
     return f"higher than {below}\u00a0% of training rows"
+
+
+def _shown(text: str | None) -> str | None:
+    return None if text is None else shorten(text)
 
 
 def _place(place: float) -> float | None:
