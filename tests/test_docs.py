@@ -1,0 +1,83 @@
+"""What the pages say is what the program does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from advae.cli import app
+from advae.demo import tumours
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = typer.main.get_command(app).commands
+
+
+def sections() -> dict[str, str]:
+    """Return the section of each command in the command reference."""
+    text = (ROOT / "docs" / "commands.md").read_text()
+    parts = re.split(r"^## advae (\w+)$", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_every_command_is_documented() -> None:
+    assert set(sections()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_is_documented_and_no_other(name: str) -> None:
+    options = {
+        option
+        for parameter in COMMANDS[name].params
+        for option in parameter.opts
+        if option.startswith("-")
+    } - {"--help"}
+    described = set(re.findall(r"^\| (.*?) \|", sections()[name], flags=re.MULTILINE))
+    found = {option for cell in described for option in re.findall(r"`(--?[a-z]+)`", cell)}
+    assert found == options
+
+
+def commands(page: str) -> list[str]:
+    """Return the advae commands in the console blocks of a page."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if "$ advae" in line]
+
+
+def test_the_readme_commands_run(tmp_path: Path) -> None:
+    normal, new = tumours()
+    normal.write_csv(tmp_path / "normal.csv")
+    new.write_csv(tmp_path / "new.csv")
+    lines = commands("README.md")
+    assert len(lines) >= 4
+    for line in lines:
+        words = line.split("#")[0].split()[1:]
+        if words[0] == "fit":
+            words += ["--iterations", "200"]  # the words are tested, not the model
+        done = subprocess.run(
+            [sys.executable, "-m", "advae", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_the_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    normal, new = tumours()
+    normal.write_csv(tmp_path / "normal.csv")
+    new.write_csv(tmp_path / "new.csv")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block.replace("Config(", "Config(iterations=100, "), {})
+    assert (tmp_path / "model.advae").exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/index.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        assert target.startswith("https://") or ((ROOT / page).parent / target).exists(), target
