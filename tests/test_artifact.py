@@ -496,3 +496,8 @@ def test_places_that_cannot_be_written(detector, tmp_path):
     with pytest.raises(InputError, match="cannot write"):
         artifact.save(detector, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_with_a_zero_byte_is_refused(detector):
+    with pytest.raises(InputError, match="choose another name"):
+        artifact.save(detector, "a\0b")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import advae
@@ -69,3 +70,24 @@ def test_a_sample_is_uniform() -> None:
         counts[sample.frame()["position"].to_numpy()] += 1
     # 300 expected of each, standard deviation 16.4: 4.5 of those leave a chance of 4 in 10,000.
     assert np.abs(counts - 300).max() < 75
+
+
+def test_an_arrow_stream_is_a_stream() -> None:
+    frame = numbers(300)
+    whole = advae.fit_detector(frame, CONFIG, ignored=["position"])
+    reader = pa.Table.from_pandas(frame.to_pandas()).to_reader(max_chunksize=64)
+    streamed = advae.fit_detector(reader, CONFIG, ignored=["position"])
+    assert (whole.anomaly_score(frame) == streamed.anomaly_score(frame)).all()
+
+
+def test_the_order_of_ignored_columns_does_not_matter() -> None:
+    frame = numbers(60).with_columns(other=pl.lit("x"))
+    one = advae.fit_detector(frame, CONFIG, ignored=["position", "other"])
+    two = advae.fit_detector(frame, CONFIG, ignored=["other", "position"])
+    assert one.ignored == two.ignored
+
+
+def test_two_rows_always_remain_to_learn_from() -> None:
+    config = advae.Config(iterations=5, hidden=16, calibration=0.999)
+    detector = advae.fit_detector(numbers(300), config, ignored=["position"])
+    assert detector.summary.rows >= 2

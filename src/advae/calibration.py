@@ -86,7 +86,7 @@ def plan_rows(rows: int, config: Config) -> Plan:
     everything, nothing = np.arange(rows), np.empty(0, int)
     if config.threshold == "kde":
         return Plan(everything, nothing, nothing)
-    held_out = calibration_size(round(rows * config.calibration), config.alpha)
+    held_out = calibration_size(min(round(rows * config.calibration), rows - 2), config.alpha)
     alarms = (held_out + 1) * Fraction(str(config.alpha))
     in_folds = config.members >= FEWEST_MEMBERS and rows >= conformal_rows_needed(config.alpha)
     shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)

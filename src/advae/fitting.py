@@ -84,7 +84,7 @@ def fit_detector(
     config = Config() if config is None else config
     batches = data if isinstance(data, Iterator) else iter([as_frame(data)])
     frame, table, read = _gather(
-        (_drop(batch, ignored) for batch in batches), sample, config.seed, hashed
+        (_drop(as_frame(batch), ignored) for batch in batches), sample, config.seed, hashed
     )
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
@@ -120,7 +120,7 @@ def fit_detector(
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
         summary=_summary(table, end, plan, read),
-        ignored=tuple(ignored),
+        ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
     training_scores = detector.anomaly_score(training_frame[::stride])

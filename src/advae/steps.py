@@ -67,7 +67,8 @@ def train_step(
     x
         Batch of encoded rows, shape (rows, columns).
     noise
-        Standard normal draws, shapes (rows, latent). Both steps use the same ones.
+        Standard normal draws, shapes (rows, latent). NOTE[DIFF]: both steps use the same ones.
+        Algorithm 1 does not say; the encoder stands still in between, so z stays what it was.
     settings
         Weights and margins of the terms.
     learning_rate

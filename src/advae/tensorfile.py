@@ -40,6 +40,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    except ValueError as error:  # a zero byte in the name
+        raise InputError(f"cannot write {str(path)!r}: {error}; choose another name") from None
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
