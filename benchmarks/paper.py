@@ -35,8 +35,8 @@ ALPHA = 0.1
 NEIGHBOUR = "1-NN"
 METHODS: tuple[str, ...] = (*get_args(VariantName), NEIGHBOUR)
 CORE_MODULES = (
-    *("config", "gaussian", "losses", "networks", "scoring"),
-    *("steps", "streams", "threshold", "training"),
+    *("config", "gaussian", "held_out", "losses", "networks"),
+    *("scoring", "steps", "streams", "threshold", "training"),
 )
 SCHEMA = {
     **dict.fromkeys(("data_set", "method", "settings", "code", "failure"), pl.String),
