@@ -38,9 +38,9 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
     data, model = _labelled(tmp_path), tmp_path / "m.advae"
     fitted = run("fit", data, "-o", model, "--label", "label", "--iterations", 600)
     assert fitted.code == 0, fitted.err
-    assert "60 learned from" in fitted.out
+    assert "51 learned from, 9 held out" in fitted.out
     assert "alarms in 10,000" in fitted.out
-    assert "1,000, not measured" in fitted.out
+    assert "1,000 (0 to" in fitted.out
     assert "training 600/600" in fitted.err
 
     scored = run("score", model, data, "--keep", "label", "--explain", 2)

@@ -26,9 +26,6 @@ from advae.threshold import (
 ENOUGH_ALARMS = 5
 """Wanted calibration rows above the threshold: with fewer, folds are better where they can be."""
 
-FEWEST_ALARMS = 2
-"""The same, below which the threshold would be too much a matter of chance to be worth the rows."""
-
 FEWEST_MEMBERS = 4
 """Members from which on folds are used: with fewer, each would miss too many rows."""
 
@@ -90,14 +87,14 @@ def plan_rows(rows: int, config: Config) -> Plan:
     alarms = (held_out + 1) * Fraction(str(config.alpha))
     in_folds = config.members >= FEWEST_MEMBERS and rows >= conformal_rows_needed(config.alpha)
     shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
-    if alarms >= (ENOUGH_ALARMS if in_folds else FEWEST_ALARMS):
+    if alarms >= (ENOUGH_ALARMS if in_folds else 1):
         return Plan(np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out]), nothing)
     if in_folds:
         return Plan(everything, nothing, shuffled % min(config.members, MOST_FOLDS))
-    wanted = math.ceil(FEWEST_ALARMS / (config.alpha * config.calibration))
+    needed = conformal_rows_needed(config.alpha)
     note = (
         f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha:g}, "
-        f"which takes {wanted:,}, or {conformal_rows_needed(config.alpha):,} with at least "
+        f"which takes {math.ceil(needed / config.calibration):,}, or {needed:,} with at least "
         f"{FEWEST_MEMBERS} members. The threshold and p-values rest on the training scores, and "
         "may flag more normal rows than alpha."
     )

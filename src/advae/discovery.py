@@ -74,11 +74,11 @@ class DiscoveryMarker:
             )
         fewest = math.ceil(self.rows / ((known + 1) * self.rate))
         if not self.found and fewest > 1:
-            doubts.append(
-                f"no discoveries: with {known:,} normal rows to compare with, no p-value is below "
-                f"{1 / (known + 1):.2g}, so it would take {fewest:,} of the {self.rows:,} rows to "
-                "score above all of them"
-            )
+            limit = f"with {known:,} normal rows to compare with, no p-value is below"
+            needed = f"{fewest:,} of the {self.rows:,} rows would have to score above all of them"
+            if fewest > self.rows:
+                needed = f"none of {self.rows:,} rows can be a discovery"
+            doubts.append(f"no discoveries: {limit} {1 / (known + 1):.2g}, so {needed}")
         return doubts
 
 
