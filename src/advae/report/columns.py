@@ -9,7 +9,7 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from advae.categories import CategoryColumn
-from advae.columns import Column, ConstantColumn
+from advae.columns import Column, ConstantColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution, stability_index
 from advae.report.text import LONGEST, listed, shorten
@@ -17,6 +17,9 @@ from advae.values import to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
+
+RANGE_DIGITS = 4
+"""Significant digits of the ends of a range."""
 
 MAX_EXAMPLES = 1000
 """Different unseen values counted per column; later ones are not named."""
@@ -152,7 +155,9 @@ class ColumnTally:
     def _decoded(self, scaled: list[list[float]]) -> list[str]:
         part = np.zeros((len(scaled), len(self.column.fixed)), np.float32)
         part[:, :1] = scaled
-        return [shorten(text) for text in shown_values(self.column.decode(part).to_frame())[:, 0]]
+        texts = shown_values(self.column.decode(part).to_frame(), RANGE_DIGITS)[:, 0]
+        timed = isinstance(self.column, TimeColumn)  # whole seconds will do
+        return [shorten(text.split(".")[0] if timed else text) for text in texts]
 
 
 class Drivers:

@@ -22,6 +22,7 @@ CELLS = 60
 EXPECTED_DIGITS = 4
 """Significant digits of an expected number: it is an estimate."""
 
+_SIZES, _TIMES = ("higher", "lower"), ("later", "earlier")
 _CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
 
 
@@ -233,7 +234,7 @@ class _Explainer:
             return "differs"
         if observed == expected:
             return "same"
-        up, down = ("later", "earlier") if isinstance(self.column, TimeColumn) else _SIZES
+        up, down = _TIMES if isinstance(self.column, TimeColumn) else _SIZES
         return up if seen[0] > wanted[0] else down
 
     def _remark(self, seen: Part, group: int, added: Part) -> str:
@@ -247,26 +248,23 @@ class _Explainer:
             if by_cycle.max() > added[0]:
                 return f"unusual {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]}"
         if isinstance(self.distribution, ScaledDistribution):
-            return _rank(float(seen[0]), self.distribution)
+            later = isinstance(self.column, TimeColumn)
+            return _rank(float(seen[0]), self.distribution, _TIMES if later else _SIZES)
         if self.distribution.strange(seen[None])[0]:
             known = self.distribution.labels[group] == RARE
             return "rare or never seen in training" if known else "never seen in training"
         return f"found in {share(float(self.distribution.bars[group]))} of training rows"
 
 
-_SIZES = "higher", "lower"
-
-
-def _rank(value: float, distribution: ScaledDistribution) -> str:
-    """Say where a scaled number stands among training's."""
-    if value < 0:
-        return "below every training row"
-    if value > 1:
-        return "above every training row"
+def _rank(value: float, distribution: ScaledDistribution, words: tuple[str, str]) -> str:
+    """Say where a scaled number or instant stands among training's."""
+    more, less = words
+    if value < 0 or value > 1:
+        return f"{less if value < 0 else more} than every training row"
     if value in (0, 1):
-        return "the highest of training" if value else "the lowest of training"
+        return "at the end of the training range"
     below = min(max(round(100 * distribution.share_below(value)), 1), 99)
-    return f"higher than {below}\u00a0% of training rows"
+    return f"{more} than {below}\u00a0% of training rows"
 
 
 def _shown(text: str | None) -> str | None:
