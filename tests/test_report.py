@@ -655,6 +655,15 @@ def test_a_detector_shows_itself_in_notebooks(detector) -> None:
     assert "<script" not in shown
 
 
+def test_an_estimator_shows_its_detector_once_fitted() -> None:
+    estimator = advae.AdVAEDetector(iterations=20, threshold="kde")
+    assert "training rows" not in estimator._repr_html_()
+    estimator.fit(np.random.default_rng(0).normal(size=(50, 2)))
+    shown = estimator._repr_mimebundle_()["text/html"]
+    assert "training rows, 50" in shown
+    assert "sk-container" in shown
+
+
 def test_figures_are_matplotlibs(report, detector, table) -> None:
     pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
     from matplotlib.figure import Figure

@@ -212,6 +212,11 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
             del settings[name]
         return Config.preset(self.preset, seed=seed_of(self.random_state), **settings)
 
+    def _html_repr(self) -> str:
+        # What notebooks show: scikit-learn's diagram, and below it the fitted detector's card.
+        diagram: str = super()._html_repr()
+        return diagram + self.detector_._repr_html_() if hasattr(self, "detector_") else diagram
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to one model file, which the command line reads too.
 
