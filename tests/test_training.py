@@ -254,7 +254,7 @@ def test_divergence_names_no_other_terms(data):
 
 def test_divergence_in_the_last_iteration(data):
     with pytest.raises(TrainingError):
-        fit_detector(data, config(variant="VAE", iterations=1, learning_rate=30.0))
+        fit_detector(data, config(variant="VAE", iterations=1, learning_rate=1e30))
 
 
 # --- resuming ---
