@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.cold import START_ITERATIONS
+from benchmarks.disturbance import Watch
 from benchmarks.rows import Effort, Row
 from benchmarks.timing import ratio
 
@@ -30,6 +31,7 @@ def cold_rows(threads: Mapping[str, int], effort: Effort) -> list[Row]:
         With ``quick``, fewer iterations are done and the others are added by calculation.
     """
     taken: dict[str, list[float]] = {who: [] for who in ("ours, warm cache", *threads)}
+    watch, used = Watch(), _children_seconds()
     with tempfile.TemporaryDirectory() as warm:
         _run("ours", threads["ours"], Path(warm), START_ITERATIONS * 2)
         for _ in range(effort.repeats):
@@ -38,6 +40,7 @@ def cold_rows(threads: Mapping[str, int], effort: Effort) -> list[Row]:
                     taken[who].append(_fitted(who, count, Path(empty), effort.quick))
             seconds = _fitted("ours", threads["ours"], Path(warm), effort.quick)
             taken["ours, warm cache"].append(seconds)
+    others = watch.others(_children_seconds() - used)
     how = f"{QUICK_ITERATIONS:,} done, the others calculated" if effort.quick else ""
     return [
         Row(
@@ -48,12 +51,19 @@ def cold_rows(threads: Mapping[str, int], effort: Effort) -> list[Row]:
             f"{peer}, {count} thread{'s' if count > 1 else ''}",
             median(taken[peer]),
             ratio(taken[peer], taken[first]),
+            others,
             how,
         )
         for peer, count in threads.items()
         if peer != "ours"
         for first in ("ours", "ours, warm cache")
     ]
+
+
+def _children_seconds() -> float:
+    """Return the processor seconds of all processes that this one started and that ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _fitted(who: str, threads: int, cache: Path, quick: bool) -> float:

@@ -5,7 +5,6 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.timing import load_average
 from benchmarks.workers import available_cores
 
 PACKAGES = ("jax", "jaxlib", "torch", "scikit-learn", "pyod", "numpy")
@@ -16,7 +15,6 @@ def machine_facts() -> dict[str, str]:
     facts = {
         "processor": _processor(),
         "cores": str(len(available_cores())),
-        "load average before": f"{load_average():.2f}",
         "system": platform.platform(),
         "python": sys.version.split()[0],
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import median
 
 from rich.table import Table
 
@@ -21,7 +22,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: two medians in ``unit``, and a ratio above 1 where the first is faster."""
+    """One comparison: two medians in ``unit``, and a ratio above 1 where the first is faster.
+
+    ``others`` is the share of the cores that other processes used, the median of the rounds.
+    """
 
     measurement: str
     unit: str
@@ -30,13 +34,17 @@ class Row:
     second: str
     second_value: float
     ratio: Ratio
+    others: float
     note: str = ""
 
 
 def measure(tasks: Mapping[str, Task], effort: Effort) -> dict[str, Side]:
-    """Measure all tasks in turn, on one core and on all; return the faster side of each."""
+    """Measure all tasks in turn; return the faster side of each.
+
+    They run on one core and on all; in quick mode only on one, where a busy machine does least.
+    """
     cores = available_cores()
-    counts = {len(cores)} if effort.quick else {1, len(cores)}
+    counts = {1} if effort.quick else {1, len(cores)}
     sides = {
         who: [Side(task, frozenset(cores[:count])) for count in sorted(counts)]
         for who, task in tasks.items()
@@ -57,6 +65,7 @@ def compare(measurement: str, unit: str, first: Side, second: Side, note: str = 
         described(second),
         second.median,
         ratio(first.rates, second.rates),
+        median([*first.others, *second.others]),
         note or f"set-up {first.setup_seconds:.1f} s and {second.setup_seconds:.1f} s",
     )
 
@@ -73,6 +82,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
         table.add_column(name)
     for name in ("first", "second", "ratio", "lowest to highest"):
         table.add_column(name, justify="right")
+    table.add_column("others", justify="right")
     table.add_column("note")
     for row in rows:
         table.add_row(
@@ -83,6 +93,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
             _figure(row.second_value),
             f"{row.ratio.median:.2f}",
             f"{row.ratio.low:.2f} to {row.ratio.high:.2f}",
+            f"{row.others:.0%}",
             row.note,
         )
     return table

@@ -17,9 +17,10 @@ from rich.console import Console
 
 from benchmarks import contestants as work
 from benchmarks.cold_start import cold_rows
+from benchmarks.disturbance import WORTH_A_WARNING
 from benchmarks.machine import installed, machine_facts
 from benchmarks.rows import Effort, Row, compare, measure, speed_table
-from benchmarks.timing import Side, Task, load_average
+from benchmarks.timing import Side, Task
 
 POINTS = ((32, "sobol"), (1000, "random"))
 MEMBERS = 8
@@ -61,7 +62,7 @@ def floor_row(name: str, shape: work.Shape, ours: Side, products: Side) -> Row:
     """Compare training with its arithmetic at the speed of large matrix products."""
     needed = work.multiply_adds(*shape, work.BATCH)
     floor = Side(Task("arithmetic floor", products.task.build), products.cores)
-    floor.rates = [rate / needed for rate in products.rates]
+    floor.rates, floor.others = [rate / needed for rate in products.rates], products.others
     note = f"{needed / 1e6:.1f} M multiply-adds each; {products.median / 1e9:.1f} G/s measured"
     return compare(f"training, {name}", "iterations/s", ours, floor, note)
 
@@ -123,7 +124,9 @@ def pyod_row(effort: Effort) -> Row:
 
 
 def main(
-    quick: Annotated[bool, typer.Option(help="One short round, without torch.compile.")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="One short round on one core, without torch.compile.")
+    ] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds of every comparison.")] = 5,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/speed.json"),
 ) -> None:
@@ -153,14 +156,19 @@ def main(
             skipped.append(f"PyOD's VAE: {' and '.join(absent)} not installed (the bench extra)")
         else:
             rows.append(pyod_row(effort))
-    facts["load average after"] = f"{load_average():.2f}"
     console.print(speed_table(rows))
+    disturbed = [row for row in rows if row.others > WORTH_A_WARNING]
+    if disturbed:
+        console.print(
+            f"[bold red]Do not quote {len(disturbed)} of these {len(rows)} rows:[/] other "
+            f"processes used up to {max(row.others for row in disturbed):.0%} of the cores. Run "
+            "this again on a quiet machine."
+        )
     for line in skipped:
         console.print(f"skipped: {line}")
     console.print(
-        f"Medians of {effort.repeats} rounds; {time.perf_counter() - started:.0f} s; load average "
-        f"{facts['load average before']} before, {facts['load average after']} after (the "
-        "measurement itself counts, other work blurs it)"
+        f"Medians of {effort.repeats} rounds; {time.perf_counter() - started:.0f} s; others: share "
+        "of the cores that other processes used meanwhile"
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     result = {"machine": facts, "quick": quick, "repeats": effort.repeats, "skipped": skipped}

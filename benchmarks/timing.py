@@ -1,6 +1,5 @@
 """Fair timing: every side in a process of its own, the sides measured in turn."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.disturbance import Watch
 from benchmarks.workers import Cores, pool
 
 Work = Callable[[int], None]
@@ -24,10 +24,11 @@ def _set_up(build: Callable[..., Work], arguments: tuple[Any, ...]) -> float:
     return time.perf_counter() - started
 
 
-def _seconds(count: int) -> float:
-    started = time.perf_counter()
+def _seconds(count: int) -> tuple[float, float]:
+    """Return how long the work takes, and the processor seconds it uses."""
+    started, used = time.perf_counter(), time.process_time()
     _work[0](count)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - used
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,16 @@ class Task:
 
 @dataclass
 class Side:
-    """A task on a fixed set of cores; a context manager that owns its process."""
+    """A task on a fixed set of cores; a context manager that owns its process.
+
+    ``rates`` are its measurements, ``others`` the share of the cores that other processes used
+    during each.
+    """
 
     task: Task
     cores: Cores
     rates: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
     setup_seconds: float = 0.0
     count: int = 1
 
@@ -83,7 +89,14 @@ class Side:
 
     def seconds(self, count: int) -> float:
         """Return how long ``count`` units take."""
-        return self._executor.submit(_seconds, count).result()
+        return self._executor.submit(_seconds, count).result()[0]
+
+    def measure(self) -> None:
+        """Measure once."""
+        watch = Watch()
+        seconds, used = self._executor.submit(_seconds, self.count).result()
+        self.others.append(watch.others(used))
+        self.rates.append(self.count * self.task.unit / seconds)
 
     def calibrate(self, wanted: float) -> None:
         """Choose the number of units that take about ``wanted`` seconds."""
@@ -113,7 +126,7 @@ def alternate(sides: Sequence[Side], repeats: int, wanted: float) -> None:
         side.calibrate(wanted)
     for turn in range(repeats):
         for side in sides if turn % 2 == 0 else reversed(sides):
-            side.rates.append(side.count * side.task.unit / side.seconds(side.count))
+            side.measure()
 
 
 @dataclass(frozen=True)
@@ -134,8 +147,3 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 def best(sides: Sequence[Side]) -> Side:
     """Return the side with the highest median rate."""
     return max(sides, key=lambda side: side.median)
-
-
-def load_average() -> float:
-    """Return the number of processes that wanted a core during the last minute."""
-    return os.getloadavg()[0]

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from rich.console import Console
 from advae import losses, networks, scoring
 from advae.config import VARIANTS, Config
 from advae.steps import fresh_state, train_step
-from benchmarks import data, paper, paper_tables, timing, workers
+from benchmarks import data, disturbance, paper, paper_tables, rows, timing, workers
 from benchmarks.contestants import BATCH, PAPER_LETTER, WIDE, multiply_adds
 
 SIZES = networks.Sizes(9, 7, 4)
@@ -120,8 +121,8 @@ def test_torch_scores_rows_the_same(model, drawn):
 
 @needs_torch
 def test_torch_draws_batches_of_the_wanted_size_and_number():
-    rows = torch.rand(50, 9)
-    batches = list(torch_peer.batches(rows, 4, 16, torch_peer.BLOCK + 3, 0))
+    table = torch.rand(50, 9)
+    batches = list(torch_peer.batches(table, 4, 16, torch_peer.BLOCK + 3, 0))
     assert len(batches) == torch_peer.BLOCK + 3
     assert {tuple(part.shape for part in batch) for batch in batches} == {
         ((16, 9), (16, 4), (16, 4))
@@ -137,13 +138,13 @@ def test_an_iteration_does_little_more_than_the_counted_arithmetic(shape):
     sizes = networks.Sizes(*shape)
     state = fresh_state(networks.initialise(sizes, jr.key(0)))
     zeros = np.zeros((BATCH, sizes.latent), np.float32)
-    rows = np.zeros((BATCH, sizes.columns), np.float32)
+    x = np.zeros((BATCH, sizes.columns), np.float32)
     settings = losses.Settings(0.001, 0.03, 2.0, 40.0)
 
     def iteration(state, x, noise):
         return train_step(state, x, noise, settings, 1e-3, VARIANTS["adVAE"])
 
-    program = jax.make_jaxpr(iteration)(state, rows, losses.Noise(zeros, zeros)).jaxpr
+    program = jax.make_jaxpr(iteration)(state, x, losses.Noise(zeros, zeros)).jaxpr
     program, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
     needed = multiply_adds(*shape, BATCH)
     assert needed <= counted(program) <= 1.15 * needed
@@ -212,8 +213,27 @@ def test_a_worker_owns_its_cores():
         assert executor.submit(workers.available_cores).result() == cores[:1]
 
 
-def test_a_ratio_pairs_the_rounds():
-    assert timing.ratio([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == timing.Ratio(2.0, 1.0, 3.0)
+def test_a_row_pairs_the_rounds_and_tells_who_else_was_at_work():
+    ours = timing.Side(timing.Task("ours", list), frozenset({0}), [2.0, 6.0, 4.0], [0.1, 0.2, 0.3])
+    other = timing.Side(timing.Task("x", list), frozenset({0, 1}), [1.0, 2.0, 4.0], [0.5] * 3)
+    row = rows.compare("training", "1/s", ours, other)
+    assert (row.first, row.second) == ("ours, 1 thread", "x, 2 threads")
+    assert (row.first_value, row.second_value, row.others) == (4.0, 2.0, 0.4)
+    assert row.ratio == timing.Ratio(2.0, 1.0, 3.0)
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(rows.speed_table([row]))
+    assert "1.00 to 3.00" in capture.get()
+    assert "40%" in capture.get()
+
+
+def test_the_share_of_others_leaves_out_our_own_work():
+    watch, started = disturbance.Watch(), time.process_time()
+    while time.process_time() - started < 0.3:
+        pass
+    own = time.process_time() - started
+    assert 0.0 <= watch.others(own) <= 1.0
+    assert watch.others(10.0) == 0.0
 
 
 def test_the_digest_covers_the_whole_core():
@@ -244,19 +264,19 @@ def test_a_run_by_edited_code_is_refused():
 
 
 def test_table_shows_mean_and_spread():
-    rows = [
+    runs = [
         {"data_set": name, "method": "VAE", "seed": seed, "failure": None, "roc_auc": value}
         for seed, value in enumerate((0.7, 0.9))
         for name in paper_tables.SETS
     ]
-    assert shown(rows, "roc_auc").count("0.800 ± 0.141") == 6
+    assert shown(runs, "roc_auc").count("0.800 ± 0.141") == 6
 
 
-def shown(rows, metric):
+def shown(runs, metric):
     """Return the printed table."""
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(paper_tables.metric_table(metric, paper.METHODS, rows))
+        console.print(paper_tables.metric_table(metric, paper.METHODS, runs))
     return capture.get()
 
 
@@ -278,9 +298,9 @@ def test_quick_run_measures_every_variant_once(tmp_path):
     first = run()
     assert "published adVAE" in first
     assert "5 runs, 0 of them already" in first
-    rows = pl.read_parquet(out)
-    assert sorted(rows["method"]) == sorted(VARIANTS)
-    assert rows["failure"].null_count() == 5
-    assert rows["roc_auc"].is_between(0.4, 1.0).all()
+    runs = pl.read_parquet(out)
+    assert sorted(runs["method"]) == sorted(VARIANTS)
+    assert runs["failure"].null_count() == 5
+    assert runs["roc_auc"].is_between(0.4, 1.0).all()
     assert "5 runs, 5 of them already" in run()
-    assert pl.read_parquet(out).equals(rows)
+    assert pl.read_parquet(out).equals(runs)
