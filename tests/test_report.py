@@ -53,7 +53,7 @@ def table() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def report(detector: Detector, table: pl.DataFrame) -> Report:
-    return summarise(detector, [table], label="label", keep=["key"], data="new.csv")
+    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_report_does_not_depend_on_how_the_stream_is_cut(detector, table, repo
         table.iter_slices(7),
         label="label",
         keep=["key"],
-        data="new.csv",
+        data_name="new.csv",
         made=report.made,
     )
     for one, other in zip(cut.columns, report.columns, strict=True):
@@ -154,7 +154,7 @@ def test_the_slider_counts_what_a_threshold_flags(detector, table, report) -> No
 
 def test_long_tables_are_sampled_and_said_to_be(detector, table, monkeypatch) -> None:
     monkeypatch.setattr("advae.report.gather.SCORES", 100)
-    found = summarise(detector, [table], label="label")
+    found = summarise(detector, table, label="label")
     assert (found.rows, found.sampled) == (300, 100)
     assert sum(g.total for g in found.scores.groups if g.key in ("normal", "anomaly")) == 300
     assert "a uniform sample of 100 scores" in render_page(found)
@@ -184,7 +184,7 @@ def test_curves_are_those_of_scikit_learn() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_one_class_of_labels_is_said_not_measured(detector, table, value) -> None:
     one = table.with_columns(pl.lit(value).alias("label"))
-    found = summarise(detector, [one], label="label")
+    found = summarise(detector, one, label="label")
     assert found.labels is not None
     assert (found.labels.roc, found.labels.measures) == (None, {})
     assert any("Every row is labelled" in each for each in found.remarks)
@@ -193,7 +193,7 @@ def test_one_class_of_labels_is_said_not_measured(detector, table, value) -> Non
 
 def test_few_labels_are_said_to_be_few(detector, table) -> None:
     few = table.with_columns(pl.Series("label", np.arange(table.height) == 3))
-    found = summarise(detector, [few], label="label")
+    found = summarise(detector, few, label="label")
     assert any("Only 1 anomaly and 299 normal rows" in each for each in found.remarks)
 
 
@@ -240,7 +240,7 @@ def test_drift_missing_and_unseen_values_are_found(detector, table) -> None:
         pl.col(LONG) + 40,
         pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col("gaps")).alias("gaps"),
     )
-    found = {column.name: column for column in summarise(detector, [changed]).columns}
+    found = {column.name: column for column in summarise(detector, changed).columns}
     assert found[LONG].level == "strong"
     assert found[LONG].strange == pytest.approx(1.0)
     assert re.search(r"in training; now up to \d", found[LONG].remark)
@@ -272,14 +272,14 @@ def test_remarks_name_what_is_strange(detector, table, report) -> None:
     assert "values that training never, or hardly ever, had" in text
     assert "“always”" in text
     changed = table.with_columns(pl.lit(None, pl.Float64).alias("gaps"), pl.lit(1).alias("new"))
-    found = summarise(detector, [changed])
+    found = summarise(detector, changed)
     assert any("more missing values than in training: “gaps”" in each for each in found.remarks)
     assert found.unused == ("key", "label", "new")
     assert "Not used" in render_page(found)
 
 
 def test_normal_rows_bring_no_remarks_on_rows_or_columns(detector) -> None:
-    found = summarise(detector, [mixed_table(400, 9)])
+    found = summarise(detector, mixed_table(400, 9))
     assert set(found.remarks) <= set(detector.summary.notes)
 
 
@@ -312,7 +312,7 @@ def test_training_shows_every_term_and_the_held_out_curve(detector, report) -> N
 @pytest.mark.parametrize("variant", ["VAE", "AE", "E-adVAE"])
 def test_variants_have_reports(variant, table) -> None:
     config = advae.Config(variant=variant, iterations=50, threshold="kde")
-    found = summarise(advae.fit_detector(mixed_table(100, 1), config), [table])
+    found = summarise(advae.fit_detector(mixed_table(100, 1), config), table)
     keys = {group.key for group in found.latent.groups}
     assert ("synthetic" in keys) == (variant == "E-adVAE")
     assert [group.key for group in found.scores.groups] == ["training", "new"]
@@ -334,7 +334,7 @@ def test_the_latent_space_shows_the_scored_rows(report, table) -> None:
 def test_given_and_extreme_thresholds(detector, table) -> None:
     for value in (0.0, 1e9):
         found = summarise(
-            detector.with_threshold(Threshold("given", None, value)), [table], label="label"
+            detector.with_threshold(Threshold("given", None, value)), table, label="label"
         )
         assert found.flagged == (table.height if value == 0 else 0)
         assert f"{found.flagged} of 300 rows" in re.sub("<.*?>", "", render_page(found)) or value
@@ -470,7 +470,7 @@ def test_nothing_on_the_page_is_fetched_or_handled_inline(page) -> None:
 
 
 def test_hostile_names_and_values_are_shown_and_do_nothing(detector, table) -> None:
-    report = summarise(detector, [flooded(table)], label="label", keep=["key", IMAGE])
+    report = summarise(detector, flooded(table), label="label", keep=["key", IMAGE])
     page = render_page(report)
     assert len(page) < 500_000 < FLOOD
     found = _Page(page)
@@ -482,7 +482,7 @@ def test_hostile_names_and_values_are_shown_and_do_nothing(detector, table) -> N
     for character in "\x00\x1b\u2028\u202e":
         assert character not in page
     payload = _payload(page)
-    assert payload["columns"][0]["name"] == SCRIPT
+    assert payload["columns"]["0"]["name"] == SCRIPT
     assert max(len(cell[1] or "") for row in payload["rows"] for cell in row["cells"]) == LONGEST
     assert any(
         text.startswith("qqq") for row in payload["rows"] for text in map(str, row["cells"][0])
@@ -525,7 +525,7 @@ def test_a_wide_table_fits(tmp_path) -> None:
     names = [f"sensor with a rather long name, number {number}" for number in range(400)]
     wide = pl.DataFrame(rng.normal(size=(300, 400)), schema=names, orient="row")
     model = advae.fit_detector(wide, advae.Config(iterations=20))
-    report = write_report(model, [wide * 1.5], tmp_path / "wide.html")
+    report = write_report(model, wide * 1.5, tmp_path / "wide.html")
     page = (tmp_path / "wide.html").read_text()
     assert len(page.encode()) < 2_000_000
     assert "The 250 columns that matter most, of 400" in page
@@ -534,26 +534,51 @@ def test_a_wide_table_fits(tmp_path) -> None:
     assert total == pytest.approx(report.top[0].score, rel=1e-6)
 
 
+def test_the_longest_values_in_the_widest_table_fit(detector, table) -> None:
+    report = summarise(detector, table, label="label")
+    widest = "\N{OLD PERSIAN SIGN A}" * LONGEST  # four bytes each
+    row = report.top[0]
+    cells = tuple(
+        replace(row.cells[0], column=number, observed=widest, expected=widest)
+        for number in range(60)
+    )
+    names = tuple(f"{number}{widest}" for number in range(3000))
+    huge = replace(
+        report,
+        top=(replace(row, cells=cells, others=2940),) * 50,
+        columns=tuple(replace(report.columns[0], name=name, remark=widest) for name in names),
+        feature_names=names,
+        feature_bars=report.feature_bars[:1] * 3000,
+    )
+    page = render_page(huge)
+    assert len(page.encode()) < 2_000_000
+    shown = _payload(page)["rows"][0]
+    assert 10 <= len(shown["cells"]) < 60
+    assert len(shown["cells"]) + shown["others"] == 3000
+    total = sum(cell[3] for cell in shown["cells"]) + shown["rest"]
+    assert total == pytest.approx(sum(each.contribution for each in cells) + row.rest, rel=1e-3)
+
+
 # --- files and commands ---
 
 
 def test_a_report_is_written_whole_or_not_at_all(detector, table, tmp_path) -> None:
     path = tmp_path / "report.html"
-    write_report(detector, [table], path, label="label")
+    write_report(detector, table, path, label="label")
     before = path.read_bytes()
     cases = {
-        "no rows": lambda: write_report(detector, [], path),
-        "missing column": lambda: write_report(detector, [table.drop("twice")], path),
-        "'lable'": lambda: write_report(detector, [table], path, label="lable"),
-        "'other'": lambda: write_report(detector, [table], path, keep=["other"]),
-        "is not a label": lambda: write_report(detector, [table], path, label="twice"),
+        "no rows": lambda: write_report(detector, iter([]), path),
+        "missing column": lambda: write_report(detector, table.drop("twice"), path),
+        "'lable'": lambda: write_report(detector, table, path, label="lable"),
+        "'other'": lambda: write_report(detector, table, path, keep=["other"]),
+        "is not a label": lambda: write_report(detector, table, path, label="twice"),
     }
     for message, attempt in cases.items():
         with pytest.raises(InputError, match=message):
             attempt()
         assert path.read_bytes() == before
     with pytest.raises(InputError, match="cannot write"):
-        write_report(detector, [table], tmp_path / "missing" / "report.html")
+        write_report(detector, table, tmp_path / "missing" / "report.html")
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -684,7 +709,7 @@ def test_figures_are_matplotlibs(report, detector, table) -> None:
     with pytest.raises(InputError, match="not 99"):
         plotting.plot_row(report, 99)
     with pytest.raises(InputError, match="labels"):
-        plotting.plot_curves(summarise(detector, [table]))
+        plotting.plot_curves(summarise(detector, table))
 
 
 # --- texts ---

@@ -40,7 +40,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     path = tmp_path_factory.mktemp("page") / "report.html"
     table = flooded(labelled_table())
     written = write_report(
-        mixed_detector(), [table], path, label="label", keep=["key"], data=SCRIPT, model="m.advae"
+        mixed_detector(), table, path, label="label", keep=["key"], data_name=SCRIPT
     )
     return written, path
 

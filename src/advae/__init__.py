@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from advae.estimator import AdVAEDetector
     from advae.explain import Explanation
     from advae.fitting import fit_detector
+    from advae.report.writing import write_report
 
 __all__ = [
     "AdVAEDetector",
@@ -39,6 +40,7 @@ __all__ = [
     "fit_detector",
     "load",
     "save",
+    "write_report",
 ]
 
 _HOMES = {
@@ -50,6 +52,7 @@ _HOMES = {
     "fit_detector": "fitting",
     "load": "artifact",
     "save": "artifact",
+    "write_report": "report",
 }
 
 

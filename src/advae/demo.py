@@ -68,8 +68,8 @@ def run(folder: Path) -> None:
         folder / "report.html",
         label="malignant",
         keep=["case"],
-        data="new.csv",
-        model="model.advae",
+        data_name="new.csv",
+        model_name="model.advae",
     )
     console.show_fit(detector, str(files["model.advae"]))
     _show(scored, folder)

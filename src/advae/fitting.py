@@ -20,7 +20,7 @@ from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError, TrainingError
-from advae.frames import as_frame
+from advae.frames import as_batches
 from advae.networks import Sizes
 from advae.sampling import RowSample
 from advae.table import TableEncoder
@@ -82,9 +82,8 @@ def fit_detector(
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
-    batches = data if isinstance(data, Iterator) else iter([as_frame(data)])
     frame, table, read = _gather(
-        (_drop(as_frame(batch), ignored) for batch in batches), sample, config.seed, hashed
+        (_drop(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
     )
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]

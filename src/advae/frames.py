@@ -1,5 +1,6 @@
 """What users hold as a table, as a Polars frame."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ def as_frame(data: Any) -> pl.DataFrame:
         return pl.DataFrame(data)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         raise InputError(f"cannot read the table: {error}") from None
+
+
+def as_batches(data: Any) -> Iterator[pl.DataFrame]:
+    """Return a table, or an iterator of tables, as an iterator of frames; see ``as_frame``."""
+    return map(as_frame, data if isinstance(data, Iterator) else [data])
 
 
 def _from_pandas(data: Any) -> pl.DataFrame:

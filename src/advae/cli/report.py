@@ -37,8 +37,8 @@ def report(
         output,
         label=label,
         keep=keep or [],
-        data=Path(data).name,
-        model=model.name,
+        data_name=Path(data).name,
+        model_name=model.name,
     )
     if not quiet:
         console.show_report(written, str(output))

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from advae.report import charts, text
 from advae.report.latent import PointGroup
-from advae.report.rows import Cell, Remedy
+from advae.report.rows import CELLS, Cell, Remedy, RowView
 from advae.report.scores import STEPS
 from advae.report.summary import Report
 
@@ -22,6 +22,9 @@ MOST_COLUMNS = 250
 
 FIRST_CELLS = 10
 """Columns of an opened row that are shown at once; a button shows the others."""
+
+LARGEST_PAYLOAD = 1_200_000
+"""Bytes of JSON, beside some hundred kilobytes of HTML: a page has at most 2 MB."""
 
 GROUP_NAMES = {
     "training": "Training rows",
@@ -77,7 +80,7 @@ def render_page(report: Report) -> str:
             policy=policy,
             script=Markup(script),  # ours, from the package
             style=Markup(style),
-            payload=embedded_json(_payload(report)),
+            payload=_embedded_payload(report),
             columns=report.columns[:MOST_COLUMNS],
             highest_share=max((column.alarm_share for column in report.columns), default=0.0),
         )
@@ -143,9 +146,21 @@ def _formula(source: str) -> Markup:
     return Markup(re.sub(r"_(\w+)", r"<sub>\1</sub>", str(escape(source))))
 
 
-def _payload(report: Report) -> dict[str, Any]:
+def _embedded_payload(report: Report) -> Markup:
+    """Return the payload with as many columns of each row as its bytes allow."""
+    for cells in (CELLS, CELLS // 2, CELLS // 4, FIRST_CELLS):
+        payload = embedded_json(_payload(report, cells))
+        if len(payload.encode()) <= LARGEST_PAYLOAD:
+            break
+    return payload
+
+
+def _payload(report: Report, cells: int) -> dict[str, Any]:
     """Return what the script needs: thresholds, row details, and the points of the latent space."""
     scores = report.scores
+    rows = [_row(row, cells) for row in report.top]
+    used = {cell[0] for row in rows for cell in row["cells"]}
+    used |= {column for row in report.top if row.remedy for column, _ in row.remedy.changes}
     return {
         "axis": {"low": scores.axis.low, "high": scores.axis.high, "steps": STEPS},
         "threshold": scores.threshold.value,
@@ -153,23 +168,28 @@ def _payload(report: Report) -> dict[str, Any]:
             {"key": g.key, "total": g.total, "above": g.above, "flagged": g.flagged}
             for g in scores.groups
         ],
-        "columns": [
-            {"name": text.shorten(name), "bars": _heights(bars)}
-            for name, bars in zip(report.feature_names, report.feature_bars, strict=True)
-        ],
+        "columns": {
+            column: {
+                "name": text.shorten(report.feature_names[column]),
+                "bars": _heights(report.feature_bars[column]),
+            }
+            for column in sorted(used)
+        },
         "directions": DIRECTIONS,
         "first": FIRST_CELLS,
-        "rows": [
-            {
-                "cells": [_cell(cell) for cell in row.cells],
-                "others": row.others,
-                "rest": _significant(row.rest),
-                "remedy": None if row.remedy is None else _remedy(row.remedy),
-                "score": _significant(row.score),
-            }
-            for row in report.top
-        ],
+        "rows": rows,
         "latent": [_points(group) for group in report.latent.groups],
+    }
+
+
+def _row(row: RowView, cells: int) -> dict[str, Any]:
+    dropped = row.cells[cells:]
+    return {
+        "cells": [_cell(cell) for cell in row.cells[:cells]],
+        "others": row.others + len(dropped),
+        "rest": _significant(row.rest + sum(cell.contribution for cell in dropped)),
+        "remedy": None if row.remedy is None else _remedy(row.remedy),
+        "score": _significant(row.score),
     }
 
 

@@ -1,13 +1,13 @@
 """Everything that a report says, as plain data: a detector and a table of new rows, summed up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import polars as pl
+from typing import Any
 
 from advae.detector import Detector
 from advae.errors import InputError
+from advae.frames import as_batches
 from advae.report.columns import ColumnView
 from advae.report.curves import LabelView, view_labels
 from advae.report.gather import gather
@@ -73,30 +73,31 @@ class Report:
 
 def summarise(
     detector: Detector,
-    batches: Iterable[pl.DataFrame],
+    data: Any,
     *,
     label: str | None = None,
     keep: Sequence[str] = (),
     top: int = TOP,
-    data: str = "the table",
-    model: str = "the model",
+    data_name: str = "the table",
+    model_name: str = "the model",
     made: datetime | None = None,
 ) -> Report:
-    """Score a stream of frames and sum up what there is to see, in one pass and bounded memory.
+    """Score a table and sum up what there is to see, in one pass and bounded memory.
 
     Parameters
     ----------
     detector
         A fitted detector.
-    batches
-        Frames with the training columns, at least one row in total.
+    data
+        Rows with the training columns, at least one: a table, see ``frames.as_frame``, or an
+        iterator of tables, for one larger than memory.
     label
         Column of known labels, see ``labels.parse_labels``.
     keep
         Columns to show beside the most anomalous rows.
     top
         How many of them to explain, at least 1.
-    data, model
+    data_name, model_name
         What to call the table and the model.
     made
         When; now if None.
@@ -106,9 +107,9 @@ def summarise(
     InputError
         For a table without rows, a missing column, or a value or label that cannot be read.
     """
-    found = gather(detector, batches, keep=keep, label=label, top=top, where=data)
+    found = gather(detector, as_batches(data), keep=keep, label=label, top=top, where=data_name)
     if not found.rows:
-        raise InputError(f"{data} has no rows, so there is nothing to report on")
+        raise InputError(f"{data_name} has no rows, so there is nothing to report on")
     distributions = [tally.distribution for tally in found.tallies]
     scores = found.scores["score"]
     anomalous = found.scores["anomalous"] if label is not None else None
@@ -119,8 +120,8 @@ def summarise(
     score_view = view_scores(detector, scores, anomalous, found.rows)
     latent = view_latent(detector, found.normal, found.alarms)
     return Report(
-        data=data,
-        model=model,
+        data=data_name,
+        model=model_name,
         made=(made or datetime.now(UTC)).astimezone(UTC),
         rows=found.rows,
         flagged=found.flagged,

@@ -1,9 +1,8 @@
 """A report on a table, written to a file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import polars as pl
+from typing import Any
 
 from advae import tensorfile
 from advae.detector import Detector
@@ -13,13 +12,13 @@ from advae.report.summary import Report, summarise
 
 def write_report(
     detector: Detector,
-    batches: Iterable[pl.DataFrame],
+    data: Any,
     path: str | Path,
     *,
     label: str | None = None,
     keep: Sequence[str] = (),
-    data: str = "the table",
-    model: str = "the model",
+    data_name: str = "the table",
+    model_name: str = "the model",
 ) -> Report:
     """Score a table and write a page on it: one HTML file that needs nothing else.
 
@@ -27,15 +26,15 @@ def write_report(
     ----------
     detector
         A fitted detector.
-    batches
-        The table as frames with the training columns: ``[frame]``, or a stream.
+    data
+        Rows with the training columns: a table, see ``frames.as_frame``, or an iterator of tables.
     path
         Where to write. The file appears when it is complete; an error leaves an older one as is.
     label
         Column of known labels, to measure the model against.
     keep
         Columns to show beside the most anomalous rows.
-    data, model
+    data_name, model_name
         What to call the table and the model on the page.
 
     Returns
@@ -48,7 +47,9 @@ def write_report(
         For a table without rows, a missing column, a value or label that cannot be read, or a
         file that cannot be written.
     """
-    report = summarise(detector, batches, label=label, keep=keep, data=data, model=model)
+    report = summarise(
+        detector, data, label=label, keep=keep, data_name=data_name, model_name=model_name
+    )
     page = render_page(report).encode()
     with tensorfile.replacing(Path(path)) as stream:
         stream.write(page)
