@@ -28,8 +28,8 @@ from advae.detector import Detector, Threshold
 from advae.fitting import fit_detector
 from advae.frames import as_frame
 from benchmarks.data import Array, adbench_names, load_adbench, missing_data, shuffled_half
+from benchmarks.disturbance import WORTH_A_WARNING, Watch
 from benchmarks.machine import machine_facts
-from benchmarks.timing import load_average
 
 TOP = 3
 BACKGROUND = 20
@@ -246,7 +246,7 @@ def main(
     if lacking:
         console.print(lacking)
         raise typer.Exit(2)
-    facts = machine_facts()
+    watch = Watch()
     if quick:
         sets, seeds, rows, peer_rows, iterations = ["40_vowels"], 1, 100, 2, 500
     results = []
@@ -255,11 +255,17 @@ def main(
             config = Config.preset("default", seed=seed, iterations=iterations)
             results.append(measure(name, config, change, rows, peer_rows))
             console.print(f"{name}, seed {seed}: {results[-1].contributions}", highlight=False)
-    facts["load average after"] = f"{load_average():.2f}"
+    others = watch.others(time.process_time())
+    if others > WORTH_A_WARNING:
+        print(f"other processes used {others:.0%} of the cores: these seconds mean little")
     show(results, console)
     if output is not None:
         found = [asdict(result) for result in results]
-        output.write_text(json.dumps({"machine": facts, "explanations": found}, indent=2))
+        output.write_text(
+            json.dumps(
+                {"machine": machine_facts(), "others": others, "explanations": found}, indent=2
+            )
+        )
 
 
 if __name__ == "__main__":
