@@ -23,6 +23,8 @@ lint: .venv/.extras-$(EXTRAS)
 bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.paper
+	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.explanations
 
 docs: .venv/.extras-docs
 	$(BIN)/mkdocs build --strict
