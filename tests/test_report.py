@@ -39,6 +39,7 @@ from advae.report.sampling import Highest, Reservoir
 from advae.report.scores import STEPS
 from advae.report.text import LONGEST, listed, number, share, shorten
 from advae.report.training import training_warnings, view_training
+from advae.score_axis import ScoreAxis
 
 
 @pytest.fixture(scope="module")
@@ -381,6 +382,37 @@ def test_counterfactuals_find_the_changed_column(detector, table) -> None:
             hits.append(bool(pair & {names[column] for column in found[row].columns}))
     assert len(hits) > 20
     assert np.mean(hits) >= 0.9
+
+
+# --- the axis of scores ---
+
+
+@pytest.mark.parametrize(
+    ("threshold", "scores"),
+    [
+        (0.2, [0.01, 0.1, 3.0]),
+        (0.2, [0.01, 0.1, 1e18]),
+        (500.0, [0.01, 0.02, 0.03]),
+        (0.0, [0.5, 0.6, 0.7]),
+        (1e9, [0.5, 0.5, 0.5]),
+        (0.3, []),
+        (0.0, []),
+        (0.3, [0.0, 0.0]),
+    ],
+)
+def test_the_axis_has_room_for_scores_and_threshold(threshold, scores) -> None:
+    sample = np.array(scores)
+    axis = ScoreAxis.around(threshold, [sample, np.empty(0)])
+    assert 0 < axis.low < axis.high < 1e14
+    for score in [*scores[:1], threshold]:
+        if score > 0:
+            assert axis.low < score < axis.high
+    places = np.linspace(0, 1, 7)
+    np.testing.assert_allclose(axis.place(axis.at(places)), places, atol=1e-12)
+    assert axis.shares(sample, 10).sum() == pytest.approx(1.0 if scores else 0.0)
+    ticks = axis.ticks()
+    assert 1 <= len(ticks) <= 7
+    assert all(axis.low <= tick <= axis.high for tick in ticks)
 
 
 # --- samples ---

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 DECADES = 4
-"""Scores further from the threshold than this many powers of ten stand at the end of the axis."""
+"""Scores so many powers of ten beyond threshold and medians stand at the ends of the axis."""
 
 _STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 
@@ -33,13 +33,15 @@ class ScoreAxis:
         """
         samples = [group[group > 0] for group in groups]
         samples = [group for group in samples if len(group)]
-        middle = threshold if threshold > 0 else min((float(s.min()) for s in samples), default=1)
-        least = min((float(np.quantile(s, 0.001)) for s in samples), default=middle)
-        most = max((float(s.max()) for s in samples), default=middle)
+        middles = [float(np.median(sample)) for sample in samples]
+        middles += [threshold] if threshold > 0 or not middles else []
+        low, high = min(middles) or 1.0, max(middles) or 1.0
+        least = min((float(np.quantile(sample, 0.001)) for sample in samples), default=low)
+        most = max((float(sample.max()) for sample in samples), default=high)
         reach = 10.0**DECADES
         return cls(
-            min(max(least, middle / reach), middle / 2) / 1.1,
-            max(min(most, middle * reach), middle * 2) * 1.1,
+            min(max(least, low / reach), low / 2) / 1.1,
+            max(min(most, high * reach), high * 2) * 1.1,
         )
 
     def place(self, scores: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
