@@ -23,8 +23,6 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from advae.terminal_chart import score_histogram
-
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float
@@ -113,6 +111,8 @@ def _losses(history: Mapping[str, list[float]]) -> str:
 
 def show_fit(detector: "Detector", path: str) -> None:
     """Print what was learned, and the thresholds side by side."""
+    from advae.terminal_chart import score_histogram
+
     facts = Table.grid(padding=(0, 2))
     facts.add_row("model", f"[bold]{escape(path)}[/]")
     for name in ("rows", "columns"):
@@ -131,6 +131,8 @@ def show_fit(detector: "Detector", path: str) -> None:
 
 def show_scores(brief: "Brief", threshold: float) -> None:
     """Print what a scored table looks like in brief, on standard error: the rows are the output."""
+    from advae.terminal_chart import score_histogram
+
     console = remarks()
     chart = score_histogram(console, {f"{brief.rows:,} rows": brief.scores}, threshold)
     console.print(chart, "\n", sep="")
