@@ -22,6 +22,9 @@ ROWS, BATCH = 1280, 128
 SCORED_ROWS = 20_480
 MATRIX = 2048
 EPOCH_STEPS = ROWS // BATCH
+BLOCK = 200
+"""Iterations of a unit of training. Batches and noise are drawn for so many at once, so that fewer
+would pay for draws that they do not use."""
 
 Shape = tuple[int, int, int]
 
@@ -54,7 +57,7 @@ def table(rows: int, columns: int) -> np.ndarray:
     return np.asarray((noisy - noisy.min(0)) / np.ptp(noisy, axis=0), np.float32)
 
 
-# --- training; a unit is an iteration ---
+# --- training; a unit is BLOCK iterations ---
 
 
 def ours_training(shape: Shape, variant: str = "adVAE", members: int = 1) -> Work:
@@ -64,14 +67,14 @@ def ours_training(shape: Shape, variant: str = "adVAE", members: int = 1) -> Wor
 
     data = table(ROWS, shape[0])
 
-    def work(iterations: int) -> None:
+    def work(blocks: int) -> None:
         config = Config.preset(
             "paper",
             variant=variant,
             hidden=shape[1],
             latent=shape[2],
             members=members,
-            iterations=iterations,
+            iterations=blocks * BLOCK,
         )
         training.fit(data, config)
 
@@ -93,8 +96,8 @@ def torch_training(shape: Shape, compiled: bool = False) -> Work:
     data, nets = torch.tensor(table(ROWS, shape[0])), torch_peer.initialise(sizes, 0)
     iterate = torch_compiled.compiled_iteration() if compiled else None
 
-    def work(iterations: int, _cache: object = cache) -> None:  # which lives as long as this
-        drawn = torch_peer.batches(data, sizes.latent, BATCH, iterations, 0)
+    def work(blocks: int, _cache: object = cache) -> None:  # which lives as long as this
+        drawn = torch_peer.batches(data, sizes.latent, BATCH, blocks * BLOCK, 0)
         if iterate is None:
             torch_peer.train(nets, drawn, weights)
         else:

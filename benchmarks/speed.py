@@ -38,14 +38,17 @@ def why_no_compiled_peer(effort: Effort) -> str | None:
 
 def training_rows(name: str, shape: work.Shape, effort: Effort) -> tuple[list[Row], dict[str, int]]:
     """Compare training; also return the best thread count of everyone in ``cold``'s words."""
+    unit = work.BLOCK
     tasks = {
-        "ours": Task("ours", work.ours_training, (shape,)),
+        "ours": Task("ours", work.ours_training, (shape,), unit),
         "matrix": Task("large float32 products", work.matrix_products, unit=work.MATRIX**3),
     }
     if installed("torch"):
-        tasks["torch"] = Task("eager torch", work.torch_training, (shape,))
+        tasks["torch"] = Task("eager torch", work.torch_training, (shape,), unit)
         if why_no_compiled_peer(effort) is None:
-            tasks["torch-compiled"] = Task("torch.compile", work.torch_training, (shape, True))
+            tasks["torch-compiled"] = Task(
+                "torch.compile", work.torch_training, (shape, True), unit
+            )
     winners = measure(tasks, effort)
     ours = winners["ours"]
     rows = [
@@ -72,9 +75,12 @@ def member_row(name: str, shape: work.Shape, effort: Effort) -> Row:
     winners = measure(
         {
             "all": Task(
-                f"{MEMBERS} members", work.ours_training, (shape, "adVAE", MEMBERS), MEMBERS
+                f"{MEMBERS} members",
+                work.ours_training,
+                (shape, "adVAE", MEMBERS),
+                MEMBERS * work.BLOCK,
             ),
-            "one": Task("1 member", work.ours_training, (shape,)),
+            "one": Task("1 member", work.ours_training, (shape,), work.BLOCK),
         },
         effort,
     )
@@ -112,7 +118,7 @@ def pyod_row(effort: Effort) -> Row:
     shape, steps = work.PAPER_LETTER, work.EPOCH_STEPS
     winners = measure(
         {
-            "ours": Task("ours, VAE", work.ours_training, (shape, "VAE")),
+            "ours": Task("ours, VAE", work.ours_training, (shape, "VAE"), work.BLOCK),
             "pyod": Task("PyOD VAE", work.pyod_training, (shape,), steps),
         },
         effort,
@@ -166,6 +172,8 @@ def main(
         )
     for line in skipped:
         console.print(f"skipped: {line}")
+    if quick:
+        console.print("One short round on one core: a trial, not a measurement")
     console.print(
         f"Medians of {effort.repeats} rounds; {time.perf_counter() - started:.0f} s; others: share "
         "of the cores that other processes used meanwhile"

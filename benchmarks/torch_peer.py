@@ -21,7 +21,7 @@ from advae.networks import AdVAE, Dense, Sizes
 
 LEARNING_RATE, DECAY_1, DECAY_2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 BLOCK = 200
-"""Iterations whose batches and noise are drawn at once."""
+"""Iterations whose batches and noise are drawn at once, as ours are."""
 
 
 class Nets(NamedTuple):
