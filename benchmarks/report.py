@@ -18,7 +18,7 @@ import typer
 from advae.config import Config
 from advae.detector import Detector
 from advae.fitting import fit_detector
-from advae.report import write_report
+from advae.report.writing import write_report
 from benchmarks.disturbance import WORTH_A_WARNING, Watch
 from benchmarks.machine import machine_facts
 

@@ -30,15 +30,16 @@ from advae.counterfactual import MOST_CHANGES, counterfactuals
 from advae.detector import Detector, Threshold
 from advae.errors import InputError
 from advae.held_out import HELD_OUT
-from advae.report import Report, render_page, summarise, write_report
 from advae.report.brief import Brief
 from advae.report.curves import curves
 from advae.report.distributions import distribution, stability_index
-from advae.report.page import embedded_json
+from advae.report.page import embedded_json, render_page
 from advae.report.sampling import Highest, Reservoir
 from advae.report.scores import STEPS
+from advae.report.summary import Report, summarise
 from advae.report.text import LONGEST, listed, number, share, shorten
 from advae.report.training import training_warnings, view_training
+from advae.report.writing import write_report
 from advae.score_axis import ScoreAxis
 
 

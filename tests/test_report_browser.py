@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from report_data import IMAGE, SCRIPT, flooded, labelled_table, mixed_detector
 
-from advae.report import Report, write_report
 from advae.report.scores import STEPS
+from advae.report.summary import Report
 from advae.report.text import share
+from advae.report.writing import write_report
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install 'advae[test]'"

@@ -52,7 +52,7 @@ _HOMES = {
     "fit_detector": "fitting",
     "load": "artifact",
     "save": "artifact",
-    "write_report": "report",
+    "write_report": "report.writing",
 }
 
 

@@ -13,7 +13,7 @@ from advae.config import Config
 from advae.errors import InputError
 from advae.fitting import fit_detector
 from advae.readers import open_source
-from advae.report import write_report
+from advae.report.writing import write_report
 from advae.writers import write_frames
 
 TRAINING_ROWS = 257

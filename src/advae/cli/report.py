@@ -26,7 +26,7 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae.report import write_report
+    from advae.report.writing import write_report
 
     check_output(output, data, str(model))
     detector = load_model(model)

@@ -1,11 +1,6 @@
 """The report: one page that shows what is normal, where the threshold lies, and who stands out.
 
-``summarise`` turns a detector and a table into plain data, ``render_page`` that into HTML, and
-``write_report`` does both; ``plotting`` draws the same data as Matplotlib figures.
+``summary.summarise`` turns a detector and a table into plain data, ``page.render_page`` that into
+HTML, and ``writing.write_report`` does both; ``plotting`` draws the same data with Matplotlib.
+Nothing is imported here, so that ``advae score`` needs no HTML for its few lines in the terminal.
 """
-
-from advae.report.page import render_page
-from advae.report.summary import Report, summarise
-from advae.report.writing import write_report
-
-__all__ = ["Report", "render_page", "summarise", "write_report"]
