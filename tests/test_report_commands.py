@@ -1,0 +1,188 @@
+"""Reports as files, in the terminal, in notebooks and as figures."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Run
+from report_data import (
+    labelled_table,
+    mixed_detector,
+)
+
+import advae
+from advae.detector import Detector
+from advae.errors import InputError
+from advae.report.brief import Brief
+from advae.report.summary import Report, summarise
+from advae.report.writing import write_report
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return mixed_detector()
+
+
+@pytest.fixture(scope="module")
+def table() -> pl.DataFrame:
+    return labelled_table()
+
+
+@pytest.fixture(scope="module")
+def report(detector: Detector, table: pl.DataFrame) -> Report:
+    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")
+
+
+# --- files and commands ---
+
+
+def test_a_report_is_written_whole_or_not_at_all(detector, table, tmp_path) -> None:
+    path = tmp_path / "report.html"
+    write_report(detector, table, path, label="label")
+    before = path.read_bytes()
+    cases = {
+        "no rows": lambda: write_report(detector, iter([]), path),
+        "missing column": lambda: write_report(detector, table.drop("twice"), path),
+        "'lable'": lambda: write_report(detector, table, path, label="lable"),
+        "'other'": lambda: write_report(detector, table, path, keep=["other"]),
+        "is not a label": lambda: write_report(detector, table, path, label="twice"),
+    }
+    for message, attempt in cases.items():
+        with pytest.raises(InputError, match=message):
+            attempt()
+        assert path.read_bytes() == before
+    with pytest.raises(InputError, match="cannot write"):
+        write_report(detector, table, tmp_path / "missing" / "report.html")
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.fixture
+def files(detector, table, tmp_path: Path) -> tuple[Path, Path]:
+    advae.save(detector, tmp_path / "m.advae")
+    table.write_parquet(tmp_path / "new.parquet")
+    return tmp_path / "m.advae", tmp_path / "new.parquet"
+
+
+def test_the_command_writes_a_page(run: Run, files, tmp_path: Path) -> None:
+    model, data = files
+    page = tmp_path / "page.html"
+    made = run("report", model, data, "-o", page, "--label", "label", "--keep", "key")
+    assert made.code == 0, made.err
+    assert "of 300 rows flagged" in made.out
+    assert "values outside the training range" in made.err
+    text = page.read_text()
+    assert "new.parquet" in text
+    assert "m.advae" in text
+    quiet = run("report", model, data, "-o", page, "--label", "label", "--keep", "key", "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label", "lable"], "Did you mean 'label'"),
+        (["--keep", "nothing"], "nothing"),
+        (["--label", "twice"], "is not a label"),
+        (["-o", "."], "is a folder"),
+    ],
+)
+def test_the_command_refuses_in_one_message(
+    run: Run, files, tmp_path: Path, monkeypatch, arguments, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = run("report", *files, *arguments)
+    assert refused.code == 2
+    assert message in refused.err
+    assert "Traceback" not in refused.err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_score_says_it_in_brief_beside_the_data(run: Run, files) -> None:
+    loud = run("score", *files, "--keep", "key", "--explain", 1)
+    assert pl.read_csv(loud.out.encode()).height == 300
+    assert "threshold" in loud.err
+    assert "of 300 rows flagged" in loud.err
+    assert "first reason" in loud.err
+    assert "\x1b" not in loud.err  # no terminal, no colours
+    quiet = run("score", *files, "--keep", "key", "--explain", 1, "--quiet")
+    assert quiet.out == loud.out
+    assert quiet.err == "note not used, since training did not have them: label\n"
+
+
+def test_the_terminal_chart_needs_no_unicode(detector) -> None:
+    import io
+
+    from rich.console import Console
+
+    from advae.terminal_chart import score_histogram
+
+    for encoding, fine in (("ascii", False), ("utf-8", True)):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        console = Console(file=stream, width=100)
+        groups = {"rows": detector.training_scores, "none": np.empty(0)}
+        console.print(score_histogram(console, groups, detector.threshold.value))
+        stream.flush()
+        shown = stream.buffer.getvalue().decode(encoding)
+        assert ("█" in shown) == fine
+        assert ("#" in shown) != fine
+        assert "threshold" in shown
+        shares = [float(each) for each in re.findall(r"([\d.]+)%", shown)]
+        assert sum(shares) == pytest.approx(100, abs=1)
+        above = shown[shown.index("threshold") :]
+        flagged = 100 * float((detector.training_scores > detector.threshold.value).mean())
+        assert sum(map(float, re.findall(r"([\d.]+)%", above))) == pytest.approx(flagged, abs=0.6)
+
+
+def test_brief_counts_what_passes(detector, table) -> None:
+    brief = Brief(["key"])
+    frames = list(brief.watch(detector.score_batches(table.iter_slices(77), keep=["key"])))
+    together = pl.concat(frames)
+    assert (brief.rows, brief.flagged) == (300, together["is_anomaly"].sum())
+    assert brief.headings == ("row", "key", "score", "p-value")
+    top = together.sort("anomaly_score", descending=True).head(5)
+    assert [row[0] for row in brief.highest] == top["row"].cast(pl.String).to_list()
+    assert Brief().highest == []
+
+
+# --- notebooks ---
+
+
+def test_a_detector_shows_itself_in_notebooks(detector) -> None:
+    shown = detector._repr_html_()
+    assert "training rows" in shown
+    assert f"{detector.threshold.value:.4g}" in shown
+    assert "<script" not in shown
+
+
+def test_an_estimator_shows_its_detector_once_fitted() -> None:
+    estimator = advae.AdVAEDetector(iterations=20, threshold="kde")
+    assert "training rows" not in estimator._repr_html_()
+    estimator.fit(np.random.default_rng(0).normal(size=(50, 2)))
+    shown = estimator._repr_mimebundle_()["text/html"]
+    assert "training rows, 50" in shown
+    assert "sk-container" in shown
+
+
+def test_figures_are_matplotlibs(report, detector, table) -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
+    from matplotlib.figure import Figure
+
+    from advae.report import plotting
+
+    drawn = (
+        plotting.plot_scores(report),
+        plotting.plot_curves(report),
+        plotting.plot_columns(report),
+        plotting.plot_row(report, 1),
+        plotting.plot_latent(report, synthetic=True),
+        plotting.plot_training(report),
+    )
+    for figure in drawn:
+        assert isinstance(figure, Figure)
+        figure.canvas.draw()
+    with pytest.raises(InputError, match="not 99"):
+        plotting.plot_row(report, 99)
+    with pytest.raises(InputError, match="labels"):
+        plotting.plot_curves(summarise(detector, table))
