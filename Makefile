@@ -6,7 +6,7 @@ EXTRAS ?= test
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-quick docs clean
 
 demo: .venv/.advae
 	$(BIN)/advae demo
@@ -25,6 +25,12 @@ bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.paper
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.explanations
+
+# Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
+# paper run in the tests.
+bench-quick: .venv/.extras-$(EXTRAS)
+	for name in scale report explanations contamination false_alarms; do \
+		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 docs: .venv/.extras-docs
 	$(BIN)/mkdocs build --strict
