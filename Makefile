@@ -23,13 +23,14 @@ lint: .venv/.extras-$(EXTRAS)
 bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.paper
+	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.explanations
 
 # Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
 # paper run in the tests.
 bench-quick: .venv/.extras-$(EXTRAS)
-	for name in scale report explanations contamination false_alarms; do \
+	for name in accuracy scale report explanations contamination false_alarms; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 docs: .venv/.extras-docs

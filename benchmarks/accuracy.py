@@ -6,7 +6,6 @@ settings. From the file comes the page with all tables, ``docs/results.md``.
 """
 
 import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from benchmarks.accuracy_runs import (
     plan,
     shuffled_files,
 )
+from benchmarks.baselines import BASELINES
 from benchmarks.data import PAPER_SETS, data_folder, missing_data
 from benchmarks.runs import Row, rows_of, run_all
 
@@ -58,16 +58,18 @@ def main(
     """Measure our methods and others on the open sets and on the paper's."""
     console = Console()
     started = time.perf_counter()
-    chosen = _chosen(methods, QUICK_METHODS if quick else METHODS, console)
     missing = missing_data(
         *(() if folder else ("adbench",)), *(f"advae-paper/{name}.mat" for name in PAPER_SETS)
     )
     try:
+        chosen = _chosen(methods, QUICK_METHODS if quick else METHODS)
+        if not tables:
+            _check_installed(chosen)
         if missing:
             raise ValueError(missing)
         shuffled, paper = shuffled_files(folder or data_folder() / "adbench"), paper_files()
     except ValueError as error:
-        console.print(error)
+        console.print(str(error), markup=False)
         raise typer.Exit(2) from None
     if quick:
         shuffled = [file for file in shuffled if file.path.stem in QUICK_SETS] or shuffled[:2]
@@ -90,7 +92,7 @@ def main(
             "paper": tuple(file.name for file in paper),
         },
         seeds,
-        shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
+        _command(folder, seeds),
     )
     page = PAGE if folder is None and not quick else out.with_suffix(".md")
     write_page(measured, page)
@@ -98,6 +100,16 @@ def main(
     for method, mean in zip(precision.methods, precision.means.mean(axis=1), strict=True):
         console.print(f"{method:16} AP {100 * mean:.2f}, shuffled halves")
     console.print(f"{page}; {time.perf_counter() - started:.0f} s with {jobs} workers")
+
+
+def _check_installed(methods: tuple[str, ...]) -> None:
+    for name in methods:
+        missing = BASELINES[name].missing() if name in BASELINES else []
+        if missing:
+            raise ValueError(
+                f"{name} needs {' and '.join(missing)}: pip install 'advae[bench]', or name other "
+                "methods with --methods"
+            )
 
 
 def _tell_failures(rows: list[Row], console: Console) -> None:
@@ -110,15 +122,20 @@ def _tell_failures(rows: list[Row], console: Console) -> None:
             )
 
 
-def _chosen(methods: str | None, every: tuple[str, ...], console: Console) -> tuple[str, ...]:
+def _command(folder: Path | None, seeds: int) -> str:
+    """Return what measures all that is on the page."""
+    words = ["python", "-m", "benchmarks.accuracy", "--scalings", "--seeds", str(seeds)]
+    return shlex.join([*words, *(["--folder", str(folder)] if folder else [])])
+
+
+def _chosen(methods: str | None, every: tuple[str, ...]) -> tuple[str, ...]:
     """Return the methods of this run, in their order."""
     if methods is None:
         return every
     names = [name.strip() for name in methods.split(";")]
     for name in names:
         if name not in METHODS:
-            console.print(f"unknown method {name!r}; known are: {'; '.join(METHODS)}")
-            raise typer.Exit(2)
+            raise ValueError(f"unknown method {name!r}; known are: {'; '.join(METHODS)}")
     return tuple(name for name in METHODS if name in names)
 
 

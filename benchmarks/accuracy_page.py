@@ -167,7 +167,10 @@ weights are one chosen run for each set.
 def _each_data_set(results: dict[str, Grid]) -> str:
     if not results["roc_auc"].methods:
         return ""
-    text = "## Each data set\n\nShuffled halves, mean over seeds; † some or all runs failed.\n"
+    text = """## Each data set
+
+Shuffled halves, mean over seeds; bold the best, † some or all runs failed.
+"""
     for metric in reversed(METRICS):
         own = results[metric]
         for name, sets in (_halves(own) or {"all sets": own.data_sets}).items():
@@ -182,7 +185,8 @@ def _time(rows: Sequence[Row]) -> str:
     return f"""## Time
 
 One core for each run, shuffled halves. PyOD's and our fits also score the training rows; ours
-include compilation where the compiled program was not on disk.
+include compilation where the compiled program was not on disk, and the first fit of a process the
+imports.
 
 {show.seconds(rows, METHODS)}"""
 
@@ -206,7 +210,7 @@ def _methods(measured: Measured) -> str:
 Ours take the table as it is and scale it themselves; all training rows train (`threshold="kde"`).
 Settings of the others are their library's, one thread, except:
 
-- k-NN: the distance to the k-th nearest training row.
+- k-NN: the distance to the k-th nearest training row, scaled as our method scales.
 - PCA: scikit-learn's, the components that explain 90 % of the variance; squared reconstruction
   error.
 - VAE, PyOD: `capacity` without bound and `beta = 2 / columns`. By default its KLD is clipped to

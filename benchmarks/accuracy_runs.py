@@ -56,7 +56,7 @@ TRIAL_SEEDS = 2
 
 QUICK_SETS = ("14_glass", "18_Ionosphere")
 QUICK_PAPER_SETS = ("letter",)
-QUICK_METHODS = (OURS, "1-NN", "PCA", "ECOD", "DeepSVDD")
+QUICK_METHODS = (OURS, "1-NN", "PCA", "IForest", "ECOD")
 QUICK_ITERATIONS = 100
 
 METRICS = ("roc_auc", "average_precision")

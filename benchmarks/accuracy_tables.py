@@ -59,16 +59,19 @@ def summary(results: dict[str, Grid], halves: dict[str, tuple[str, ...]], ours: 
 def per_data_set(results: Grid, extra: dict[str, Sequence[float]] | None = None) -> str:
     """Return a line for each method, a column for each data set and one for their mean.
 
+    The best on each set is bold, † marks failed runs.
+
     ``extra``: further lines, published figures in [0, 1] for each set.
     """
-    means = results.means
-    lost = results.failed.any(axis=2)
+    means, lost = results.means, results.failed.any(axis=2)
+    best = means == means.max(axis=0)
     lines = []
-    for method, own, failed in zip(results.methods, means, lost, strict=True):
+    for index, method in enumerate(results.methods):
         cells = [
-            f"{100 * value:.1f}{'†' if bad else ''}" for value, bad in zip(own, failed, strict=True)
+            f"**{100 * value:.1f}**" if top else f"{100 * value:.1f}{'†' if bad else ''}"
+            for value, top, bad in zip(means[index], best[index], lost[index], strict=True)
         ]
-        lines.append([method, *cells, f"{100 * own.mean():.2f}"])
+        lines.append([method, *cells, f"{100 * means[index].mean():.2f}"])
     for name, figures in (extra or {}).items():
         values = [f"{100 * figure:.1f}" for figure in figures]
         lines.append([name, *values, f"{100 * np.mean(figures):.2f}"])

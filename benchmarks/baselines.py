@@ -6,6 +6,7 @@ one thread.
 
 import contextlib
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,13 +28,18 @@ class Baseline:
     """A detector to compare with.
 
     ``fit`` takes scaled training rows, the parameters, and a seed where it is ``seeded``: where
-    its scores of the same rows depend on chance.
+    its scores of the same rows depend on chance. ``needs``: packages beyond the library's own.
     """
 
     fit: Callable[..., Scorer]
     scaling: Scaling
     parameters: dict[str, Any] = field(default_factory=dict)
     seeded: bool = False
+    needs: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Return the packages it needs that are not installed."""
+        return [name for name in self.needs if importlib.util.find_spec(name) is None]
 
     def scorer(self, train: Array, seed: int, parameters: dict[str, Any]) -> Scorer:
         """Fit to scaled training rows."""
@@ -125,32 +131,39 @@ def subspaces_of_all(train: Array, **parameters: Any) -> Scorer:
 
 
 QUIET = {"verbose": 0}
+PYOD = ("pyod",)
+TORCH = ("pyod", "torch")
 BASELINES: dict[str, Baseline] = {
     "1-NN": Baseline(neighbours, "min-max", {"n_neighbors": 1}),
     "5-NN": Baseline(neighbours, "min-max", {"n_neighbors": 5}),
     "LOF": Baseline(
         scikit_learn, "min-max", {"name": "neighbors.LocalOutlierFactor", "novelty": True}
     ),
-    "OCSVM": Baseline(scikit_learn, "min-max", {"name": "svm.OneClassSVM"}),
+    "OCSVM": Baseline(scikit_learn, "standard", {"name": "svm.OneClassSVM"}),
     "IForest": Baseline(scikit_learn, "min-max", {"name": "ensemble.IsolationForest"}, seeded=True),
     "PCA": Baseline(principal_components, "min-max", {"share": 0.9}),
-    "ECOD": Baseline(pyod, "min-max", {"name": "ecod.ECOD"}),
-    "HBOS": Baseline(pyod, "min-max", {"name": "hbos.HBOS"}),
-    "ABOD": Baseline(pyod, "min-max", {"name": "abod.ABOD", "method": "fast"}),
+    "ECOD": Baseline(pyod, "min-max", {"name": "ecod.ECOD"}, needs=PYOD),
+    "HBOS": Baseline(pyod, "min-max", {"name": "hbos.HBOS"}, needs=PYOD),
+    "ABOD": Baseline(pyod, "min-max", {"name": "abod.ABOD", "method": "fast"}, needs=PYOD),
     "LUNAR": Baseline(
-        pyod_network, "min-max", {"name": "lunar.LUNAR", "scaler": False}, seeded=True
+        pyod_network,
+        "min-max",
+        {"name": "lunar.LUNAR", "scaler": False},
+        seeded=True,
+        needs=TORCH,
     ),
     "VAE, PyOD": Baseline(
-        evidence_bound_vae, "standard", {"preprocessing": False} | QUIET, seeded=True
+        evidence_bound_vae, "standard", {"preprocessing": False} | QUIET, seeded=True, needs=TORCH
     ),
-    "MO_GAAL": Baseline(negated_gaal, "min-max", seeded=True),
+    "MO_GAAL": Baseline(negated_gaal, "min-max", seeded=True, needs=TORCH),
     "DeepSVDD": Baseline(
         pyod_network,
         "standard",
         {"name": "deep_svdd.DeepSVDD", "preprocessing": False} | QUIET,
         seeded=True,
+        needs=TORCH,
     ),
-    "SOD": Baseline(subspaces_of_all, "min-max"),
+    "SOD": Baseline(subspaces_of_all, "min-max", needs=PYOD),
 }
 
 

@@ -35,6 +35,7 @@ class Worker:
         self, measure: Callable[[Task], Result], task: Task, limit: float | None
     ) -> Result | Stopped:
         """Return what ``measure`` makes of a task, in at most ``limit`` seconds."""
+        self._executor.submit(_ready, measure).result()  # imports are not the task's
         started = time.monotonic()
         try:
             return self._executor.submit(_within, measure, task, limit).result()
@@ -87,6 +88,10 @@ def run_limited(
         threads.shutdown(cancel_futures=True)  # after an error the others need not be waited for
         for worker in workers:
             worker.close()
+
+
+def _ready(measure: Callable[[Task], Result]) -> None:
+    """Do nothing, in a process that has what ``measure`` needs."""
 
 
 def _within(measure: Callable[[Task], Result], task: Task, limit: float | None) -> Result:
