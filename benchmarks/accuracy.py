@@ -53,6 +53,7 @@ def main(
     scalings: Annotated[
         bool, typer.Option("--scalings", help="Try each baseline's other scaling too.")
     ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Do failed runs again.")] = False,
     tables: Annotated[bool, typer.Option("--tables", help="Only write the page.")] = False,
 ) -> None:
     """Measure our methods and others on the open sets and on the paper's."""
@@ -81,7 +82,7 @@ def main(
         runs = plan(files, chosen, seeds, iterations)
         if scalings:
             runs += other_scalings(plan(shuffled, chosen, seeds))
-        rows = run_all(measure, runs, out, SCHEMA, jobs, console, limit)
+        rows = run_all(measure, runs, out, SCHEMA, jobs, console, limit, retry)
         _tell_failures(rows, console)
     everything = plan(files, METHODS, seeds, iterations)
     measured = Measured(

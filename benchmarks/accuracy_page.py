@@ -68,7 +68,7 @@ def write_page(measured: Measured, page: Path) -> None:
 
 def _beginning(measured: Measured, results: Grid) -> str:
     absent = [name for name in METHODS if name not in results.methods]
-    note = f"\nNot measured, or not on every set: {', '.join(absent)}.\n" if absent else ""
+    note = f"\nNot measured, or not on every set yet: {', '.join(absent)}.\n" if absent else ""
     return f"""# Accuracy
 
 How well detectors rank anomalies above normal rows they have not seen, having learned from normal
@@ -103,8 +103,8 @@ them for independent promises a little too much.
     text = f"""## Shuffled halves
 
 {len(precision.data_sets)} open data sets. A random half of the normal rows trains; the other half
-and all anomalies are tested. {precision.values.shape[2]} seeds, each with its own split; ± is the
-standard deviation of the mean over seeds.
+and all anomalies are tested. Up to {precision.values.shape[2]} seeds, each with its own split; ± is
+the standard deviation of the mean over seeds.
 {split}
 {show.summary(results, halves, OURS)}"""
     if diagram is not None:
@@ -216,6 +216,8 @@ Settings of the others are their library's, one thread, except:
 - VAE, PyOD: `capacity` without bound and `beta = 2 / columns`. By default its KLD is clipped to
   [0, 0], so that it is none; its reconstruction error is a mean over columns, so that this beta
   gives the evidence lower bound of a Gaussian of variance 1.
+- ABOD: PyOD's fast one. A row that coincides with its neighbours spans no angle with them, and gets
+  NaN or an infinity; it is taken for the most normal one.
 - SOD: PyOD compares rows only with those they are scored with; it gets training and test rows.
 - MO_GAAL: PyOD returns what the discriminator gives, which is high for real rows; the score is its
   negative, as in its paper.

@@ -33,7 +33,7 @@ def summary(results: dict[str, Grid], halves: dict[str, tuple[str, ...]], ours: 
         The method to print in bold.
     """
     precision = results["average_precision"]
-    header, columns = ["method"], []
+    header, columns = ["method", "seeds"], [[str(count) for count in precision.seeds]]
     for metric in reversed(METRICS):
         own, name = results[metric], HEADINGS[metric]
         header += [f"{name}, mean ± sd", *(f"{name}, {half}" for half in halves)]
@@ -150,6 +150,8 @@ def failures(rows: Iterable[Row]) -> str:
 
 
 def _spread(values: np.ndarray) -> str:
+    """Return mean and standard deviation over the seeds that have a value."""
+    values = values[~np.isnan(values)]
     if len(values) == 1:
         return f"{100 * values[0]:.2f}"
     return f"{100 * values.mean():.2f} ± {100 * values.std(ddof=1):.2f}"

@@ -21,8 +21,8 @@ SIGNIFICANCE = 0.05
 class Grid:
     """One metric of methods on data sets.
 
-    ``values``: (methods, sets, seeds), what a random score would have where a run failed.
-    ``failed``: the same shape.
+    ``values``: (methods, sets, seeds), what a random score would have where a run failed, and NaN
+    where a method did not run with a seed. ``failed``: the same shape.
     """
 
     methods: tuple[str, ...]
@@ -33,24 +33,33 @@ class Grid:
     @property
     def means(self) -> Array:
         """Means over the seeds, (methods, sets); equal where they differ by rounding alone."""
-        return self.values.mean(axis=2).round(12)
+        return np.nanmean(self.values, axis=2).round(12)
 
     @property
     def by_seed(self) -> Array:
-        """Means over the sets, (methods, seeds)."""
+        """Means over the sets, (methods, seeds); NaN where a method did not run."""
         return self.values.mean(axis=1)
+
+    @property
+    def seeds(self) -> NDArray[np.int64]:
+        """With how many seeds each method ran, (methods,)."""
+        return (~np.isnan(self.by_seed)).sum(axis=1)
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """Where all runs of a method failed, (methods, sets)."""
+        return (self.failed | np.isnan(self.values)).all(axis=2)
 
     @property
     def ranks(self) -> Array:
         """Ranks of the means, (methods, sets); 1 is best, ties share, all runs failed is worst."""
-        lost = self.failed.all(axis=2)
-        return rankdata(np.where(lost, np.inf, -self.means), axis=0)
+        return rankdata(np.where(self.lost, np.inf, -self.means), axis=0)
 
     @property
     def wins(self) -> NDArray[np.int64]:
         """On how many sets a method has the best mean, alone or with others, (methods,)."""
         best = self.means == self.means.max(axis=0)
-        return (best & ~self.failed.all(axis=2)).sum(axis=1)
+        return (best & ~self.lost).sum(axis=1)
 
     def on(self, data_sets: Collection[str]) -> "Grid":
         """Return the part of these data sets."""
@@ -73,28 +82,26 @@ def grid(
     data_sets: Sequence[str],
     seeds: int,
 ) -> Grid:
-    """Return a metric of those methods that have a row for every data set and seed.
+    """Return a metric of the methods that have run, with one seed at least, on every data set.
 
-    A method with seed 0 alone has no randomness: its value stands for all seeds.
+    Of each method those seeds count that it has on every data set.
     """
-    cells: dict[tuple[str, str], dict[int, Row]] = {}
-    for row in rows:
-        cells.setdefault((row["method"], row["data_set"]), {})[row["seed"]] = row
+    own = {(row["method"], row["data_set"], row["seed"]): row for row in rows}
 
-    def complete(method: str) -> bool:
-        measured = [set(cells.get((method, name), ())) for name in data_sets]
-        return bool(measured) and (
-            all(own == {0} for own in measured) or all(own >= {*range(seeds)} for own in measured)
-        )
+    def has_run(method: str, seed: int) -> bool:
+        return all((method, name, seed) in own for name in data_sets)
 
-    kept = tuple(method for method in methods if complete(method))
-    values = np.empty((len(kept), len(data_sets), seeds))
+    ran = {method: [seed for seed in range(seeds) if has_run(method, seed)] for method in methods}
+    kept = tuple(method for method in methods if ran[method] and data_sets)
+    values = np.full((len(kept), len(data_sets), seeds), np.nan)
     failed = np.zeros(values.shape, bool)
-    for place in np.ndindex(values.shape):
-        cell = cells[kept[place[0]], data_sets[place[1]]]
-        row = cell.get(place[2], cell[0])
-        failed[place] = row["failure"] is not None
-        values[place] = _random(row, metric) if failed[place] else row[metric]
+    for first, method in enumerate(kept):
+        for second, name in enumerate(data_sets):
+            for seed in ran[method]:
+                row = own[method, name, seed]
+                lost = row["failure"] is not None
+                failed[first, second, seed] = lost
+                values[first, second, seed] = _random(row, metric) if lost else row[metric]
     return Grid(kept, tuple(data_sets), values, failed)
 
 

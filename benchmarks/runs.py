@@ -40,6 +40,7 @@ def run_all(
     jobs: int,
     console: Console,
     limit: float | None = None,
+    retry: bool = False,
 ) -> list[Row]:
     """Return the rows of all runs, of which those that ``out`` lacks are done and added to it.
 
@@ -59,9 +60,12 @@ def run_all(
         For the progress bar.
     limit
         Most seconds of one run; one that takes longer is ended, and its row says so.
+    retry
+        Do those again that failed.
     """
     known = kept_rows(runs, out, schema) if runs else {}
-    todo = [run for run in runs if _key(run.identity) not in known]
+    settled = {key for key, row in known.items() if not (retry and row["failure"] is not None)}
+    todo = [run for run in runs if _key(run.identity) not in settled]
     console.print(f"{len(runs)} runs, {len(runs) - len(todo)} of them already in {out}")
     if todo:
         out.parent.mkdir(parents=True, exist_ok=True)
