@@ -134,7 +134,12 @@ def _panels(rows: Sequence[str], columns: Sequence[str]) -> tuple["Figure", dict
 
 
 def _legend(figure: "Figure", axes: object) -> None:
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3 if figure.get_figwidth() > 4 else 1,
+        markerscale=2,
+    )
 
 
 def _each(rows: Sequence[Row], name: str) -> list[str]:

@@ -42,6 +42,7 @@ SCALED_SETTINGS = (
 )
 """Settings that are multiplied by FACTORS, where the preset's value is not 0."""
 LAMBDA = "lambda_"
+QUICK_SWEEPS = (LAMBDA, CONTAMINATION)
 SIZES = {"hidden": (16, 32, 64, 128, 256), "latent": (2, 4, 8, 16, 32)}
 NOISE_SCALES = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 SHOWN = 300
@@ -59,11 +60,12 @@ def plan(sets: tuple[str, ...], seeds: int, iterations: int | None, quick: bool)
                 if seed == 0:
                     tasks.append({"experiment": "space"} | common)
                 tasks.append({"experiment": "noise"} | common)
-                for setting, values in sweeps(variant):
-                    tasks += [
-                        {"experiment": "robustness", "setting": setting, "value": value} | common
-                        for value in (values[::4] if quick else values)
-                    ]
+                tasks += [
+                    {"experiment": "robustness", "setting": setting, "value": value} | common
+                    for setting, values in sweeps(variant)
+                    if setting in QUICK_SWEEPS or not quick
+                    for value in values
+                ]
     return tasks
 
 

@@ -181,6 +181,7 @@ def test_a_task_over_its_limit_is_ended_and_the_others_go_on() -> None:
 class Counted:
     number: int
     log: Path
+    fails: bool = False
 
     @property
     def identity(self) -> dict[str, int]:
@@ -194,7 +195,7 @@ class Counted:
 def square(run: Counted) -> dict[str, float]:
     with run.log.open("a") as stream:
         stream.write(f"{run.number} ")
-    return {"square": float(run.number**2)}
+    return {"failure": "tired"} if run.fails else {"square": float(run.number**2)}
 
 
 def test_runs_that_are_kept_are_not_done_again(tmp_path: Path) -> None:
@@ -210,6 +211,16 @@ def test_runs_that_are_kept_are_not_done_again(tmp_path: Path) -> None:
     assert log.read_text().split() == ["3", "2", "5"]
     assert not out.with_suffix(".partial").exists()
     assert pl.read_parquet(out).height == 3
+
+
+def test_failed_runs_are_done_again_when_asked_for(tmp_path: Path) -> None:
+    schema = {"number": pl.Int64, "square": pl.Float64, "failure": pl.String}
+    out, log, console = tmp_path / "runs.parquet", tmp_path / "log", Console(quiet=True)
+    (row,) = run_all(square, [Counted(3, log, fails=True)], out, schema, 1, console)
+    assert row == {"number": 3, "square": None, "failure": "tired"}
+    assert run_all(square, [Counted(3, log)], out, schema, 1, console) == [row]
+    again = run_all(square, [Counted(3, log)], out, schema, 1, console, retry=True)
+    assert again == [{"number": 3, "square": 9.0, "failure": None}]
 
 
 # --- the numbers ---
