@@ -223,7 +223,8 @@ Settings of the others are their library's, one thread, except:
   negative, as in its paper.
 
 Scaling, fixed for each method: mean AP over the selection half with both, where both were tried,
-{seeds} seeds.
+up to {seeds} seeds. LUNAR, VAE and DeepSVDD have what PyOD does by itself, MO_GAAL what suits its
+noise, which is uniform in [0, 1].
 
 {show.scalings(grids)}"""
 
