@@ -101,7 +101,7 @@ def measure(run: Run) -> Row:
         raise RuntimeError("the numerical core was edited during the measurement: start it again")
     split = load_paper_set(run.data_set)
     train, test = split.train.astype(np.float32), split.test.astype(np.float32)
-    row: Row = {}
+    row = run.known
     try:
         model = training.fit(train, run.config).state.model
     except TrainingError as error:
