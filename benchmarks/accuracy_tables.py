@@ -14,9 +14,9 @@ from benchmarks.runs import Row
 HEADINGS = {"roc_auc": "ROC AUC", "average_precision": "AP"}
 
 
-def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table whose first column is text and whose others are figures."""
-    marks = ["---", *["---:"] * (len(header) - 1)]
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]], words: int = 1) -> str:
+    """Return a table whose first ``words`` columns are text and whose others are figures."""
+    marks = ["---"] * words + ["---:"] * (len(header) - words)
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, marks, *lines)) + "\n"
 
 
@@ -129,7 +129,7 @@ def scalings(grids: dict[str, Grid]) -> str:
             value = f"{100 * results.of(method).mean():.2f}" if results and known else "–"
             cells.append(f"**{value}**" if scaling == baseline.scaling else value)
         lines.append([method, baseline.scaling, *cells])
-    return markdown(["method", "scaling", *SCALINGS], lines)
+    return markdown(["method", "scaling", *SCALINGS], lines, words=2)
 
 
 def failures(rows: Iterable[Row]) -> str:
@@ -142,11 +142,10 @@ def failures(rows: Iterable[Row]) -> str:
     if not counts:
         return ""
     lines = [
-        [method, data_set, protocol, str(count), reason.replace("|", "/").replace("\n", " ")]
+        [method, data_set, protocol, reason.replace("|", "/").replace("\n", " "), str(count)]
         for (protocol, method, data_set, reason), count in counts.items()
     ]
-    table = markdown(["method", "data set", "protocol", "runs", "reason"], lines)
-    return table.replace("---: |\n", "--- |\n", 1)
+    return markdown(["method", "data set", "protocol", "reason", "runs"], lines, words=4)
 
 
 def _spread(values: np.ndarray) -> str:
