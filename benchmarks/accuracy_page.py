@@ -107,8 +107,8 @@ promises a little too much.
     text = f"""## Shuffled halves
 
 {len(precision.data_sets)} open data sets. A random half of the normal rows trains; the other half
-and all anomalies are tested. Up to {precision.values.shape[2]} seeds, each with its own split, fewer
-for methods that take long; ± is the standard deviation of the mean over seeds.
+and all anomalies are tested. Up to {precision.values.shape[2]} seeds, each with its own split;
+fewer for methods that take long. ± is the standard deviation of the mean over seeds.
 {split}
 {show.summary(results, halves, OURS)}"""
     if diagram is not None:
