@@ -76,6 +76,11 @@ class Config:
         Of Adam, above 0.
     schedule
         ``"constant"``, or ``"cosine"`` from ``learning_rate`` to 0 over the iterations.
+    patience
+        Iterations without a lower error of rows set apart for it (``calibration.plan_rows``) after
+        which training ends; the weights of the lowest error are kept. It ends no later than after
+        ``iterations``, over which the schedule runs whether or not it ends before. 0 in the paper:
+        all iterations are done, and the last weights kept.
     points
         Latent noise vectors of the score, L.
     sampling
@@ -110,6 +115,7 @@ class Config:
     batch_size: int = 128
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"
+    patience: int = 0
     points: int = 32
     sampling: Sampling = "sobol"
     members: int = 1
@@ -224,6 +230,7 @@ _COUNTS = {
     "latent": (1, 16_384),
     "iterations": (1, 10**9),
     "batch_size": (1, 10**6),
+    "patience": (0, 10**9),
     "points": (1, 2**20),
     "members": (1, 1024),
     "seed": (0, 2**63 - 1),

@@ -72,6 +72,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Of Adam, above 0.
     schedule : {"constant", "cosine"}, default=None
         Course of the learning rate.
+    patience : int, default=None
+        Iterations without progress after which training ends; 0 for never.
     points : int, default=None
         Latent noise vectors of the score.
     sampling : {"sobol", "random"}, default=None
@@ -139,6 +141,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         batch_size: int | None = None,
         learning_rate: float | None = None,
         schedule: Schedule | None = None,
+        patience: int | None = None,
         points: int | None = None,
         sampling: Sampling | None = None,
         hashed: Sequence[str] | None = None,
@@ -164,6 +167,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self.patience = patience
         self.points = points
         self.sampling = sampling
         self.hashed = hashed

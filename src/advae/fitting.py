@@ -21,6 +21,7 @@ from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError, TrainingError
 from advae.frames import as_batches
+from advae.held_out import best_block
 from advae.networks import Sizes
 from advae.sampling import RowSample
 from advae.table import TableEncoder
@@ -87,6 +88,7 @@ def fit_detector(
     )
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
+    watched_frame = frame[plan.watched]
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
@@ -96,15 +98,17 @@ def fit_detector(
 
     start = None
     if checkpoint is not None:
-        # The calibration rows stand in it too: they decide on the detector that comes out.
-        fingerprint = _fingerprint(config, table, encoded, calibration_frame)
+        # The other rows stand in it too: they decide on the detector that comes out.
+        fingerprint = _fingerprint(config, table, encoded, calibration_frame, watched_frame)
         if resume and checkpoint.exists():
             start = checkpoints.load(checkpoint, config, sizes, fingerprint)
         on_block = _saving(checkpoint, fingerprint, on_block)
+    # With patience those held out decide when training ends, which calibration rows must not.
+    held_out = table.transform(watched_frame if config.patience else calibration_frame)
     end = training.fit(
         varied,
         config,
-        held_out=table.transform(calibration_frame)[:, : table.network_width],
+        held_out=held_out[:, : table.network_width],
         member_rows=plan.member_rows(config.members),
         resume=start,
         on_block=on_block,
@@ -113,7 +117,7 @@ def fit_detector(
     detector = Detector(
         config=config,
         table=table,
-        model=end.state.model,
+        model=end.model,
         latent_noise=scoring.latent_noise(config, sizes.latent),
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
@@ -188,26 +192,34 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
 
 
 def _summary(table: TableEncoder, end: Snapshot, plan: Plan, read: int) -> TrainingSummary:
-    rows = len(plan.training) + len(plan.calibration)
+    rows = len(plan.training) + len(plan.watched) + len(plan.calibration)
     sampled = f"A uniform sample of {rows:,} of {read:,} rows trained and calibrated the model."
+    ended = ""
+    if end.best is not None:
+        best = int(end.history["iteration"][best_block(end.history)])
+        ended = (
+            f"Training ended after {end.iteration:,} iterations. The weights kept are those after "
+            f"{best:,}, where the error of {len(plan.watched):,} rows set apart for it was least."
+        )
     return TrainingSummary(
         rows=len(plan.training),
         calibration_rows=len(plan.calibration),
         folds=plan.folds,
         history=end.history,
-        notes=tuple(filter(None, (*table.notes, sampled if read > rows else "", plan.note))),
+        notes=tuple(filter(None, (*table.notes, sampled if read > rows else "", plan.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )
 
 
 def _fingerprint(
-    config: Config, table: TableEncoder, encoded: HostMatrix, calibration: pl.DataFrame
+    config: Config, table: TableEncoder, encoded: HostMatrix, *others: pl.DataFrame
 ) -> str:
     settings = [config.to_json(), table.to_json(), version("advae"), version("jax")]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(encoded.tobytes())
-    if calibration.height:
-        digest.update(table.transform(calibration).tobytes())
+    for frame in others:
+        if frame.height:
+            digest.update(table.transform(frame).tobytes())
     return digest.hexdigest()
 
 
