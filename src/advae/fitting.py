@@ -85,7 +85,10 @@ def fit_detector(
     frame, table, sampled = _gather(
         (_drop(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
     )
-    frame, screened = _screen(frame, table, config, hashed)
+    screened = ""
+    if config.trim:
+        frame, screened = _screen(frame, table, config, hashed)
+        table = None  # an anomaly would stretch a column's range, and so hide others
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
     if table is None:

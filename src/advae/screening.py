@@ -56,7 +56,8 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     distance = _distance(scaled, np.arange(len(rows)), trusted, 1)
     far = distance > FAR * np.quantile(distance[trusted], 0.95)
     farthest = np.argsort(-distance, kind="stable")[: int(most * len(rows))]
-    return farthest[far[farthest]]
+    suspected: np.ndarray = farthest[far[farthest]]
+    return suspected
 
 
 def _distance(
@@ -75,6 +76,6 @@ def _distance(
         squares = np.square(rows[own]).sum(axis=1)[:, None] + norms - 2 * rows[own] @ others.T
         squares[squares < 1e-9] = 0.0  # what rounding leaves between equal rows
         squares[own[:, None] == company] = np.inf
-        nearest = np.partition(squares, neighbour - 1, axis=1)[:, neighbour - 1]
-        found[start : start + step] = np.sqrt(nearest)
+        squares.partition(neighbour - 1, axis=1)
+        found[start : start + step] = np.sqrt(squares[:, neighbour - 1])
     return found
