@@ -94,7 +94,8 @@ class Config:
         Share of normal rows that may be flagged, in (0, 1).
     trim
         Most of the given rows, as a share in [0, 0.5), to set aside as suspected anomalies before
-        anything is learned, see ``screening.suspects``; 0 screens nothing.
+        anything is learned, see ``screening.suspects``; 0 screens nothing. New normal rows like
+        those set aside are flagged too: up to about alpha plus their share, instead of alpha.
     seed
         Origin of all randomness, in [0, 2**63).
     """

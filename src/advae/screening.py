@@ -6,9 +6,9 @@ from jaxtyping import Float, Int
 from advae._types import HostMatrix
 
 FAR = 1.3
-"""How many times as far from the unsuspected rows as 95 % of these are from each other a row must
-be. Chosen with half of the open sets: at 1.3, screening clean rows costs no average precision on
-average over them."""
+"""How many times as far from the trusted rows a suspect must be as 95 % of these are from each
+other. Chosen with half of the open sets, for the average precision of fits with and without
+anomalies among the rows; `benchmarks/README.md` has the figures."""
 
 REFERENCE_ROWS = 4096
 """Most rows that all rows are compared with; of more, a uniform sample."""
@@ -21,13 +21,13 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     """Return the rows that lie far from all rows but a few.
 
     First, the distance of each row to its k-th neighbour, k being the share ``most`` of the rows: a
-    group of anomalies of that size or smaller cannot vouch for each other. The ``most`` farthest
-    are out of question as company; then the distance to the nearest of the others decides, and a
-    row is suspected if that is `FAR` times what is usual among them. Columns count in units of
-    their standard deviation.
+    group of anomalies of that size or smaller cannot vouch for each other. All but the ``most``
+    farthest are trusted. Then the distance to the nearest trusted row decides: a row is suspected
+    if that is `FAR` times what is usual among them. Columns count in units of their standard
+    deviation.
 
-    Rows of a rare kind look the same as anomalies, and few columns have long tails: of clean rows
-    up to the share ``most`` can be suspected.
+    Rows of a rare kind look the same as anomalies, and in few columns tails are long: of clean
+    rows, up to the share ``most`` can be suspected. Anomalies amid normal rows are not found.
 
     Parameters
     ----------
