@@ -34,6 +34,7 @@ WRONG = {
     "relative_margin_z": [-1.0, math.nan, math.inf, None],
     "learning_rate": [0, 0.0, -0.001, math.nan, math.inf, None],
     "alpha": [0.0, 1.0, -0.1, 1.1, math.nan, math.inf, 1, 0, "0.1", None],
+    "trim": [-0.1, 0.5, 1, math.nan, math.inf, "0.1", None],
     "calibration": [0.0, 1.0, -0.2, 2.0, math.nan, None],
 }
 
@@ -108,6 +109,7 @@ def test_every_setting_has_wrong_values_above():
         {"hidden": None, "latent": None},
         {"lambda_": 0, "gamma": 0, "margin_x": 0, "margin_z": 0},
         {"iterations": 1, "batch_size": 1, "points": 1, "members": 1, "hidden": 1, "latent": 1},
+        {"trim": 0},
         {"seed": 0, "alpha": 1e-6, "calibration": 0.999, "learning_rate": 1e-12},
     ],
 )

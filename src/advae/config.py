@@ -97,6 +97,10 @@ class Config:
         Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
     alpha
         Share of normal rows that may be flagged, in (0, 1).
+    trim
+        Most of the given rows, as a share in [0, 0.5), to set aside as suspected anomalies before
+        anything is learned, see ``screening.suspects``; 0 screens nothing. New normal rows like
+        those set aside are flagged too: up to about alpha plus their share, instead of alpha.
     seed
         Origin of all randomness, in [0, 2**63).
     """
@@ -122,6 +126,7 @@ class Config:
     threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
     alpha: float = 0.1
+    trim: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -149,6 +154,7 @@ class Config:
             value = getattr(self, name)
             is_share = isinstance(value, float) and 0 < value < 1
             _check(name, value, is_share, "a share between 0 and 1, both excluded")
+        _check("trim", self.trim, self.trim < 0.5, "a share, at least 0 and below 0.5")
 
     @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
@@ -243,6 +249,7 @@ _NUMBERS = (
     "relative_margin_x",
     "relative_margin_z",
     "learning_rate",
+    "trim",
 )
 
 PRESETS: dict[Preset, dict[str, Any]] = {

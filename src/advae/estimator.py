@@ -48,6 +48,9 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         How the threshold is learned, or the score itself, at least 0; see ``Config``.
     calibration : float in (0, 1), default=None
         Most of the rows, as a share, to hold out of training for the conformal threshold.
+    trim : float in [0, 0.5), default=None
+        Most of the rows, as a share, to set aside as suspected anomalies before anything is
+        learned; 0 in both presets. ``detector_.summary.notes`` says how many were.
     members : int, default=None
         Networks of the ensemble, at least 1.
     iterations : int, default=None
@@ -125,6 +128,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         contamination: float | Literal["auto"] = "auto",
         threshold: ThresholdMethod | float | None = None,
         calibration: float | None = None,
+        trim: float | None = None,
         members: int | None = None,
         iterations: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -151,6 +155,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.contamination = contamination
         self.threshold = threshold
         self.calibration = calibration
+        self.trim = trim
         self.members = members
         self.iterations = iterations
         self.random_state = random_state
