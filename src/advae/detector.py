@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from advae import scoring
 from advae._types import HostMatrix
@@ -17,6 +17,7 @@ from advae.explain import Explanation, top_reasons
 from advae.frames import as_frame
 from advae.networks import AdVAE
 from advae.notebook import card
+from advae.residuals import Reference
 from advae.table import TableEncoder
 from advae.threshold import p_values
 from advae.values import quoted, quoted_list
@@ -107,6 +108,8 @@ class Detector:
         The networks; leaves have a leading member axis.
     latent_noise
         Noise vectors shared by all rows, shape (points, latent).
+    reference
+        What scoring knows of the training rows besides the networks; see `residuals`.
     training_scores
         Scores of the training rows (a sample of them in a large table), ascending.
     calibration_scores
@@ -126,6 +129,7 @@ class Detector:
     table: TableEncoder
     model: AdVAE
     latent_noise: Float[np.ndarray, "points latent"]
+    reference: Reference
     training_scores: Float[np.ndarray, "training_rows"]
     calibration_scores: Float[np.ndarray, "calibration_rows"]
     threshold: Threshold
@@ -259,10 +263,17 @@ class Detector:
             yield pl.DataFrame([rows, *kept, *scored, *reasons])
             first += frame.height
 
-    def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
-        """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
+    def score_encoded(
+        self, encoded: HostMatrix, own: Int[np.ndarray, "rows"] | None = None
+    ) -> EncodedScores:
+        """Score rows that ``table.transform`` encoded, float32, shape (rows, width).
+
+        ``own``: of training rows, their position in the reference's memory, or -1.
+        """
         varied = self.table.network_width
-        scored = scoring.score_rows(self.model, self.latent_noise, encoded[:, :varied])
+        scored = scoring.score_rows(
+            self.model, self.latent_noise, encoded[:, :varied], self.reference, own
+        )
         # NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
         # otherwise. They bypass the networks, which could learn nothing of them, and add their
         # square: on rows like training's the score is the paper's.

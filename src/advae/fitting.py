@@ -19,10 +19,11 @@ from advae._types import HostMatrix
 from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_rows
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
-from advae.errors import InputError, TrainingError
+from advae.errors import InputError
 from advae.frames import as_batches
 from advae.held_out import best_block
 from advae.networks import Sizes
+from advae.reference import learn_reference
 from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.training import Snapshot
@@ -118,11 +119,16 @@ def fit_detector(
         on_block=on_block,
     )
 
+    noise = scoring.latent_noise(config, sizes.latent)
+    reference, kept = learn_reference(
+        end.model, noise, varied, config, plan.member_rows(config.members)
+    )
     detector = Detector(
         config=config,
         table=table,
         model=end.model,
-        latent_noise=scoring.latent_noise(config, sizes.latent),
+        latent_noise=noise,
+        reference=reference,
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
@@ -130,15 +136,16 @@ def fit_detector(
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
-    training_scores = detector.anomaly_score(training_frame[::stride])
+    own = np.full(len(varied), -1)
+    own[kept] = np.arange(len(kept))
+    training_scores = detector.score_encoded(
+        encoded[::stride], own[::stride] if len(kept) else None
+    ).score
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
-        raise TrainingError(
-            "training diverged: the scores of the training rows are not finite; lower "
-            "learning_rate, gamma or lambda_"
-        )
+        raise training.diverged("the scores of the training rows are not finite")
     calibration_scores = (
-        out_of_fold_scores(detector, training_frame, plan.fold)
+        out_of_fold_scores(detector, encoded, plan.fold, kept)
         if plan.folds
         else detector.anomaly_score(calibration_frame)
     )

@@ -1,4 +1,7 @@
-"""The anomaly score, equations (11) and (12), and what each column adds to it."""
+"""The anomaly score, equations (11) and (12), and what each column adds to it.
+
+`residuals` has what the ``default`` preset does with the residual beyond the paper.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.special import ndtri
 from scipy.stats import qmc
 
@@ -17,6 +20,7 @@ from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Sizes
+from advae.residuals import Reference, product, recall
 from advae.streams import stream
 from advae.threads import available
 
@@ -25,6 +29,9 @@ BLOCK_ROWS = 256
 its score cannot depend, not even in the last bit, on the rows beside it. Small enough that a
 block's activations stay in a core's cache, so that blocks in different threads do not disturb
 each other: faster than larger blocks that share out every matrix product."""
+
+PAPER = Reference()
+"""The paper's score: nothing is known of the training rows besides the networks."""
 
 INPUT_RANGE = (-1.0, 2.0)
 """NOTE[DIFF]: the encoder sees values clipped to this range, and the residual uses them as they
@@ -87,13 +94,20 @@ def _matched(
 
 
 @jax.jit
-def _score_block(model: AdVAE, noise: Points, x: Matrix) -> tuple[Array, Matrix, Matrix]:
+def _score_block(
+    model: AdVAE,
+    noise: Points,
+    reference: Reference,
+    x: Matrix,
+    own: Int[Array, "rows"] | None,
+) -> tuple[Array, Matrix, Matrix]:
     """Score one block of rows by the members of ``model``, one after the other."""
     seen = jnp.clip(x, *INPUT_RANGE)
 
     def add_member(
-        sums: tuple[Matrix, Matrix], member: AdVAE
+        sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
     ) -> tuple[tuple[Matrix, Matrix], None]:
+        member, whitening = one
         q = member.encoder(seen)
 
         def add_points(total: Matrix, points: Float[Array, "points latent"]) -> tuple[Matrix, None]:
@@ -104,14 +118,28 @@ def _score_block(model: AdVAE, noise: Points, x: Matrix) -> tuple[Array, Matrix,
         # Summed few points at a time: L copies of the block are never held.
         total, _ = jax.lax.scan(add_points, jnp.zeros_like(x), _in_chunks(noise, model.sizes))
         expected = total / noise.shape[0]
+        residual = x - expected if whitening is None else (x - expected) @ whitening
         squares, expectations = sums
-        return (squares + (x - expected) ** 2, expectations + expected), None
+        return (squares + residual**2, expectations + expected), None
 
     zeros = jnp.zeros_like(x)
-    (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), model)
+    (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), (model, reference.whitening))
     members = jax.tree.leaves(model)[0].shape[0]
-    contributions = squares / members
-    return jnp.sum(contributions, axis=1), contributions, expected / members
+    contributions, expected = squares / members, expected / members
+    if reference.memory is not None:
+        recalled = recall(reference.memory, seen, own)
+        contributions = product(contributions, ((x - recalled) @ reference.memory.whitening) ** 2)
+        expected = 0.5 * (expected + recalled)
+    return jnp.sum(contributions, axis=1), contributions, expected
+
+
+@jax.jit
+def _score_own_block(
+    model: AdVAE, noise: Points, reference: Reference, x_and_own: Matrix
+) -> tuple[Array, Matrix, Matrix]:
+    x, own = x_and_own[:, :-1], x_and_own[:, -1].astype(int)
+    scored: tuple[Array, Matrix, Matrix] = _score_block(model, noise, reference, x, own)
+    return scored
 
 
 def _in_chunks(noise: Points, sizes: Sizes) -> Float[Array, "chunks points latent"]:
@@ -121,7 +149,13 @@ def _in_chunks(noise: Points, sizes: Sizes) -> Float[Array, "chunks points laten
     return noise.reshape(-1, chunk, noise.shape[1])
 
 
-def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostMatrix) -> Scored:
+def score_rows(
+    model: AdVAE,
+    noise: Float[np.ndarray, "points latent"],
+    x: HostMatrix,
+    reference: Reference = PAPER,
+    own: Int[np.ndarray, "rows"] | None = None,
+) -> Scored:
     """Score encoded rows.
 
     Parameters
@@ -133,10 +167,16 @@ def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostM
     x
         Encoded rows, shape (rows, columns); training rows lie in [0, 1], new ones anywhere finite
         within +/-1e9.
+    reference
+        What is known of the training rows; by default nothing, and the score is the paper's,
+        s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2. See `residuals` for the other one.
+    own
+        Of training rows, their position in the reference's memory, or -1: as strange to it as new
+        rows are. None for new rows.
 
     Returns
     -------
-    Score, contributions and expected values: s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2.
+    Score, contributions and expected values.
     """
     rows, columns = x.shape
     scored = Scored(
@@ -144,7 +184,12 @@ def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostM
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    _fill(scored, x, lambda block: _score_block(model, noise, block))
+    if own is None:
+        _fill(scored, x, lambda block: _score_block(model, noise, reference, block, None))
+    else:
+        # Beside the rows, so that both are cut and padded alike; exact up to 2**24.
+        with_own = np.concatenate([x, own[:, None].astype(np.float32)], axis=1)
+        _fill(scored, with_own, lambda block: _score_own_block(model, noise, reference, block))
     return scored
 
 

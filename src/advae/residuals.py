@@ -1,0 +1,132 @@
+"""What the networks leave unexplained, weighed by what is usual, and set beside normal rows.
+
+NOTE[DIFF]: the paper's score is the plain squared norm of the residual, equation (12); the `paper`
+preset keeps it. Here
+
+    s(x) = ‖W (x − x̂)‖ · ‖V (x − m(x))‖
+
+The first factor is the paper's residual, with x̂ the mean reconstruction. W whitens it: it divides
+by the spread that residuals of training rows have in each direction, so that an error of usual size
+in a column that is hard to reconstruct does not hide a small one in a column that is easy. The
+second factor asks how far the row lies from the normal rows around it: m(x) is the mean of training
+rows, each weighed by its closeness to x, as attention does. The networks know the dependencies
+between columns, the rows know the gaps between the groups of normal rows: each finds anomalies that
+the other misses. Both factors are norms in units of the training ranges, and so is the score a
+squared one, as the paper's is.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from advae._types import HostMatrix, Matrix
+
+SHRINKAGE = 0.1
+"""Share of the isotropic part in the covariance of residuals: a direction in which training rows
+have no residual at all weighs as much as one with a tenth of the typical variance."""
+
+BANDWIDTH = 0.25
+"""Of the weights of rows, in mean squared distances between a training row and its nearest."""
+
+_SMALLEST_BANDWIDTH = 1e-6
+"""In mean squared distances from the centre: where most rows have a duplicate."""
+
+
+class Memory(NamedTuple):
+    """Training rows that a row is compared with.
+
+    ``rows``: shape (kept, columns). ``whitening``: V, shape (columns, columns). ``bandwidth``: of
+    the weights exp(-squared distance / bandwidth), above 0, shape (1,).
+    """
+
+    rows: Matrix | HostMatrix
+    whitening: Matrix | HostMatrix
+    bandwidth: Float[Array, "1"] | Float[np.ndarray, "1"]
+
+
+class Reference(NamedTuple):
+    """What scoring knows of the training rows besides the networks; the paper's knows nothing.
+
+    ``whitening``: W of each member, shape (members, columns, columns); None leaves residuals as
+    they are. ``memory``: None leaves out the second factor.
+    """
+
+    whitening: Float[Array, "members columns columns"] | Float[np.ndarray, "m c c"] | None = None
+    memory: Memory | None = None
+
+
+def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
+    """Return the symmetric matrix that makes usual residuals alike in all directions.
+
+    The inverse square root of their covariance about 0, in units of its mean variance and shrunk
+    towards the identity by `SHRINKAGE`; shape (columns, columns), float32. It is the identity
+    where residuals are alike already, so that whitened residuals keep their unit.
+    """
+    rows, columns = residuals.shape
+    r = residuals.astype(np.float64)
+    covariance = r.T @ r / rows
+    typical = np.trace(covariance) / columns
+    if not typical > 0:
+        return np.eye(columns, dtype=np.float32)
+    variances, axes = np.linalg.eigh(covariance / typical)
+    variances = (1 - SHRINKAGE) * np.maximum(variances, 0.0) + SHRINKAGE
+    return np.asarray((axes / np.sqrt(variances)) @ axes.T, np.float32)
+
+
+def recall(memory: Memory, x: Matrix, own: Int[Array, "rows"] | None) -> Matrix:
+    """Return m(x), the mean of the memory's rows weighed by their closeness to each row of x.
+
+    Parameters
+    ----------
+    memory
+        Training rows.
+    x
+        Rows, shape (rows, columns).
+    own
+        For each row its position in the memory, which is then left out, as a row cannot vouch for
+        itself; -1 for a row that is not there. None where no row is.
+    """
+    # About their centre, where squares are small and little is lost by rounding.
+    centre = jnp.mean(memory.rows, axis=0)
+    kept = memory.rows - centre
+    # The squared norm of x is the same for all rows of the memory, and the weights' sum takes it.
+    closeness = (2.0 * (x - centre) @ kept.T - jnp.sum(kept**2, axis=1)) / memory.bandwidth
+    if own is not None:
+        closeness = jnp.where(own[:, None] == jnp.arange(len(kept)), -jnp.inf, closeness)
+    recalled: Matrix = centre + jax.nn.softmax(closeness, axis=1) @ kept
+    return recalled
+
+
+def product(first: Matrix, second: Matrix) -> Matrix:
+    """Return by column the product of two norms, given the squares that add up to each squared.
+
+    A column's part is half its share of each of the two sums, in units of the product: nothing is
+    negative, and the parts add up to the product.
+    """
+    a, b = (jnp.sqrt(jnp.sum(squares, axis=1, keepdims=True)) for squares in (first, second))
+    # A norm of 0 makes the product 0, whatever the other's columns are.
+    share_a, share_b = (
+        jnp.where(n > 0, m / jnp.where(n > 0, n, 1), 0) for m, n in ((b, a), (a, b))
+    )
+    return 0.5 * (share_a * first + share_b * second)
+
+
+def remember(rows: HostMatrix, whiten: bool) -> Memory:
+    """Return the memory of training rows, shape (kept, columns), at least 2."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    squares = np.square(centred).sum(axis=1)
+    distances = np.empty((len(rows), len(rows)), np.float32)
+    for first in range(0, len(rows), 256):
+        part = slice(first, first + 256)
+        distances[part] = squares[part, None] + squares - 2 * centred[part] @ centred.T
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.maximum(distances.min(axis=1), 0.0)
+    smallest = max(_SMALLEST_BANDWIDTH * float(squares.mean()), 1e-12)
+    bandwidth = np.float32(max(BANDWIDTH * float(nearest.mean()), smallest))
+    weights = np.exp((nearest[:, None] - distances) / bandwidth)
+    residuals = rows - (weights / weights.sum(axis=1, keepdims=True)) @ rows
+    matrix = whitening(residuals) if whiten else np.eye(rows.shape[1], dtype=np.float32)
+    return Memory(rows, matrix, np.full(1, bandwidth))
