@@ -22,6 +22,7 @@ WRONG = {
     "latent": [0, 2.5, "8", False, 16_385],
     "iterations": [0, -5, 1e3, None, True, 10**9 + 1],
     "batch_size": [0, 12.5, None, 10**6 + 1],
+    "patience": [-1, 2.0, None, 10**9 + 1],
     "points": [0, None, 2**20 + 1],
     "members": [0, 1.5, None, 1025],
     "seed": [-1, 0.5, None, 2**63],
@@ -33,6 +34,7 @@ WRONG = {
     "relative_margin_z": [-1.0, math.nan, math.inf, None],
     "learning_rate": [0, 0.0, -0.001, math.nan, math.inf, None],
     "alpha": [0.0, 1.0, -0.1, 1.1, math.nan, math.inf, 1, 0, "0.1", None],
+    "trim": [-0.1, 0.5, 1, math.nan, math.inf, "0.1", None],
     "calibration": [0.0, 1.0, -0.2, 2.0, math.nan, None],
 }
 
@@ -45,7 +47,7 @@ def test_paper_preset_has_the_papers_settings():
     paper = Config.preset("paper")
     assert paper.variant == "adVAE"
     assert (paper.batch_size, paper.iterations, paper.learning_rate) == (128, 20_000, 0.001)
-    assert (paper.schedule, paper.members) == ("constant", 1)
+    assert (paper.schedule, paper.patience, paper.members) == ("constant", 0, 1)
     assert (paper.gamma, paper.margin_x, paper.margin_z) == (0.001, 2.0, 40.0)
     assert (paper.relative_margin_x, paper.relative_margin_z) == (0, 0)
     assert (paper.points, paper.sampling) == (1000, "random")
@@ -107,6 +109,7 @@ def test_every_setting_has_wrong_values_above():
         {"hidden": None, "latent": None},
         {"lambda_": 0, "gamma": 0, "margin_x": 0, "margin_z": 0},
         {"iterations": 1, "batch_size": 1, "points": 1, "members": 1, "hidden": 1, "latent": 1},
+        {"trim": 0},
         {"seed": 0, "alpha": 1e-6, "calibration": 0.999, "learning_rate": 1e-12},
     ],
 )

@@ -12,6 +12,7 @@ from advae.calibration import plan_rows
 from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError, TrainingError
 from advae.fitting import fit_detector
+from advae.held_out import HELD_OUT, HeldOut
 from advae.networks import Sizes
 from advae.steps import term_names
 
@@ -408,3 +409,91 @@ def test_a_checkpoint_without_an_array_is_refused(data, stopped):
         tensorfile.write(stopped, record, changed)
         with pytest.raises(ModelFileError, match="the file is damaged or was edited"):
             fit_detector(data, config(), checkpoint=stopped, resume=True)
+
+
+# --- ending early ---
+
+
+def steady(**changes):
+    """Return settings of a training that goes on at full rate, so that its error stops falling."""
+    wanted = {"schedule": "constant", "learning_rate": 0.01, "iterations": 10_000, "patience": 400}
+    return config(**wanted | changes)
+
+
+def test_training_ends_when_the_held_out_error_no_longer_falls(data):
+    held_out, snapshots = table(40, seed=3), []
+    end = training.fit(
+        data, steady(), held_out=held_out, on_block=lambda s: snapshots.append(copied(s))
+    )
+    errors = end.history[HELD_OUT]
+    best = errors.index(min(errors))
+    assert end.iteration == end.history["iteration"][best] + 400 < 10_000
+    assert [s.finished for s in snapshots] == [False] * (len(snapshots) - 1) + [True]
+    # The weights are those of the lowest error, and not the last ones.
+    assert_equal_trees(end.model, snapshots[best].state.model)
+    watched = HeldOut(held_out, steady(), SIZES.latent)
+    assert watched.error([end.model]) == pytest.approx(min(errors), rel=1e-6)
+    assert watched.error([end.state.model]) == pytest.approx(errors[-1], rel=1e-6) != min(errors)
+
+
+def test_training_does_not_end_while_the_held_out_error_falls(data):
+    watched = config(learning_rate=1e-4, patience=200, iterations=800)
+    end = training.fit(data, watched, held_out=table(40, seed=3))
+    errors = end.history[HELD_OUT]
+    assert errors == sorted(errors, reverse=True)
+    assert end.iteration == 800
+    # Nothing else differs from a training without patience.
+    plain = training.fit(data, replace(watched, patience=0), held_out=table(40, seed=3))
+    assert plain.best is None
+    assert_equal_trees(end.model, plain.model)
+    assert end.history == plain.history
+
+
+def test_without_rows_held_out_patience_does_nothing(data):
+    end = training.fit(data, config(patience=1))
+    assert end.iteration == 401
+    assert end.best is None
+
+
+def test_resuming_an_ended_training_gives_the_same_model(tmp_path):
+    rows = table(400)
+    whole = fit_to_bytes(rows, steady(), tmp_path / "whole")
+    ended = artifact.load(tmp_path / "whole").summary.history["iteration"][-1]
+    assert 400 < ended < 10_000
+    options = {"checkpoint": tmp_path / "stopped", "resume": True}
+    # Before the best block, after it, and at the end.
+    for border in (200, ended - 400, ended - 200, ended):
+        with pytest.raises(StoppedError):
+            fit_detector(rows, steady(), on_block=stop_at(border), **options)
+    assert fit_to_bytes(rows, steady(), tmp_path / "model", **options) == whole
+
+
+def test_rows_that_end_training_neither_train_nor_calibrate():
+    plan, plain = (plan_rows(1000, config(patience=n)) for n in (400, 0))
+    assert len(plain.watched) == 0
+    assert len(plan.watched) == round(0.1 * len(plain.training))
+    np.testing.assert_array_equal(plan.calibration, plain.calibration)
+    np.testing.assert_array_equal(np.sort([*plan.training, *plan.watched]), plain.training)
+    assert len(plan_rows(10**6, config(patience=400)).watched) == 1000
+
+
+def test_rows_that_end_training_belong_to_no_fold():
+    plan = plan_rows(300, config(patience=400, members=4, alpha=0.02))
+    assert plan.folds == 4
+    assert len(plan.watched) == 30
+    assert len(plan.fold) == len(plan.training) == 270
+
+
+def test_a_small_table_trains_to_the_end_and_says_so():
+    detector = fit_detector(table(60), config(patience=1))
+    assert detector.summary.history["iteration"][-1] == 401
+    assert any("Too few rows to end training early" in note for note in detector.summary.notes)
+
+
+def test_the_summary_tells_where_training_ended():
+    detector = fit_detector(table(400), steady())
+    history = detector.summary.history
+    best = history["iteration"][history[HELD_OUT].index(min(history[HELD_OUT]))]
+    (told,) = [note for note in detector.summary.notes if "Training ended" in note]
+    assert f"after {history['iteration'][-1]:,} iterations" in told
+    assert f"those after {best:,}" in told

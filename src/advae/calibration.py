@@ -1,7 +1,7 @@
 """Which rows a threshold is learned from, and the thresholds that a detector can have."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from operator import itemgetter
 from typing import NamedTuple
@@ -31,6 +31,12 @@ FEWEST_MEMBERS = 4
 
 MOST_FOLDS = 10
 
+WATCHED = 0.1
+"""Share of the training rows set apart to end training by, with ``Config.patience``."""
+
+FEWEST_WATCHED, MOST_WATCHED = 20, 1000
+"""How many those may be: fewer would end it by chance, more would tell no more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -47,12 +53,17 @@ class Plan:
         sees the rows of fold m modulo the number of folds.
     note
         What the user should know about it; empty when there is nothing.
+    watched
+        Positions of the rows that decide when training ends, ascending; empty where none do.
+        Calibration rows cannot: a training that ends where it reconstructs them best would make
+        them score lower than new rows.
     """
 
     training: Int[np.ndarray, "training"]
     calibration: Int[np.ndarray, "calibration"]
     fold: Int[np.ndarray, "training"]
     note: str = ""
+    watched: Int[np.ndarray, "watched"] = field(default_factory=lambda: np.empty(0, int))
 
     @property
     def folds(self) -> int:
@@ -72,6 +83,26 @@ class Plan:
 
 
 def plan_rows(rows: int, config: Config) -> Plan:
+    """Decide which of ``rows`` normal rows train, which calibrate, and which end training."""
+    plan = _calibration_plan(rows, config)
+    return _with_watched(plan, config.seed) if config.patience else plan
+
+
+def _with_watched(plan: Plan, seed: int) -> Plan:
+    """Return the plan with some of its training rows watched instead."""
+    rows = len(plan.training)
+    count = min(MOST_WATCHED, round(rows * WATCHED))
+    if count < FEWEST_WATCHED:
+        needed = math.ceil(FEWEST_WATCHED / WATCHED)
+        note = f"Too few rows to end training early, which takes {needed} beside those held out."
+        return replace(plan, note=f"{plan.note} {note}".lstrip())
+    shuffled = np.random.default_rng([seed, rows, count]).permutation(rows)
+    watched, rest = np.sort(shuffled[:count]), np.sort(shuffled[count:])
+    fold = plan.fold[rest] if plan.folds else plan.fold
+    return replace(plan, training=plan.training[rest], watched=plan.training[watched], fold=fold)
+
+
+def _calibration_plan(rows: int, config: Config) -> Plan:
     """Decide how a threshold is to be calibrated with ``rows`` normal rows.
 
     With enough rows, some are held out of all training: split-conformal calibration. With fewer,

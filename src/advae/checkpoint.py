@@ -12,7 +12,7 @@ from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError
 from advae.held_out import HELD_OUT
 from advae.networks import Sizes
-from advae.steps import TrainState, term_names
+from advae.steps import term_names
 from advae.training import Snapshot, initial_state
 
 _KIND = "checkpoint"
@@ -27,7 +27,8 @@ def save(path: Path, snapshot: Snapshot, fingerprint: str) -> None:
         "iteration": snapshot.iteration,
         "history": snapshot.history,
     }
-    tensorfile.write(path, record, named_leaves(snapshot.state))
+    arrays = named_leaves({"state": snapshot.state, "best": snapshot.best})
+    tensorfile.write(path, record, arrays)
 
 
 def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot:
@@ -53,13 +54,14 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
             f"checkpoint {path} comes from other data, settings or versions, so its training "
             "cannot go on with these; fit without --resume to start again"
         )
-    template = jax.eval_shape(lambda: initial_state(sizes, config))
-    state: TrainState = replace_leaves(template, arrays, path)
     history = record["history"]
     expected = {"iteration", *term_names(VARIANTS[config.variant])}
     if history.keys() - {HELD_OUT} != expected:
         raise ModelFileError(f"checkpoint {path} has a foreign history; fit without --resume")
-    return Snapshot(record["iteration"], (state,), history)
+    state = jax.eval_shape(lambda: initial_state(sizes, config))
+    best = state.model if config.patience and HELD_OUT in history else None
+    found = replace_leaves({"state": state, "best": best}, arrays, path)
+    return Snapshot(record["iteration"], (found["state"],), history, found["best"])
 
 
 def named_leaves(tree: object) -> dict[str, np.ndarray]:

@@ -76,6 +76,11 @@ class Config:
         Of Adam, above 0.
     schedule
         ``"constant"``, or ``"cosine"`` from ``learning_rate`` to 0 over the iterations.
+    patience
+        Iterations without a lower error of rows set apart for it (``calibration.plan_rows``) after
+        which training ends; the weights of the lowest error are kept. It ends no later than after
+        ``iterations``, over which the schedule runs whether or not it ends before. 0 in the paper:
+        all iterations are done, and the last weights kept.
     points
         Latent noise vectors of the score, L.
     sampling
@@ -92,6 +97,10 @@ class Config:
         Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
     alpha
         Share of normal rows that may be flagged, in (0, 1).
+    trim
+        Most of the given rows, as a share in [0, 0.5), to set aside as suspected anomalies before
+        anything is learned, see ``screening.suspects``; 0 screens nothing. New normal rows like
+        those set aside are flagged too: up to about alpha plus their share, instead of alpha.
     seed
         Origin of all randomness, in [0, 2**63).
     """
@@ -110,12 +119,14 @@ class Config:
     batch_size: int = 128
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"
+    patience: int = 0
     points: int = 32
     sampling: Sampling = "sobol"
     members: int = 1
     threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
     alpha: float = 0.1
+    trim: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -143,6 +154,7 @@ class Config:
             value = getattr(self, name)
             is_share = isinstance(value, float) and 0 < value < 1
             _check(name, value, is_share, "a share between 0 and 1, both excluded")
+        _check("trim", self.trim, self.trim < 0.5, "a share, at least 0 and below 0.5")
 
     @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
@@ -224,6 +236,7 @@ _COUNTS = {
     "latent": (1, 16_384),
     "iterations": (1, 10**9),
     "batch_size": (1, 10**6),
+    "patience": (0, 10**9),
     "points": (1, 2**20),
     "members": (1, 1024),
     "seed": (0, 2**63 - 1),
@@ -236,6 +249,7 @@ _NUMBERS = (
     "relative_margin_x",
     "relative_margin_z",
     "learning_rate",
+    "trim",
 )
 
 PRESETS: dict[Preset, dict[str, Any]] = {

@@ -149,7 +149,7 @@ class Detector:
             "rows": f"{summary.rows:,} learned from{held_out}{in_folds}",
             "columns": f"{len(self.table.features)}, encoded as {sizes.columns} numbers",
             "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
-            "training": f"{config.iterations:,} iterations, seed {config.seed}",
+            "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",
             "made with": ", ".join(f"{name} {number}" for name, number in summary.versions.items()),
         }
 

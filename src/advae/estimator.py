@@ -48,6 +48,9 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         How the threshold is learned, or the score itself, at least 0; see ``Config``.
     calibration : float in (0, 1), default=None
         Most of the rows, as a share, to hold out of training for the conformal threshold.
+    trim : float in [0, 0.5), default=None
+        Most of the rows, as a share, to set aside as suspected anomalies before anything is
+        learned; 0 in both presets. ``detector_.summary.notes`` says how many were.
     members : int, default=None
         Networks of the ensemble, at least 1.
     iterations : int, default=None
@@ -72,6 +75,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Of Adam, above 0.
     schedule : {"constant", "cosine"}, default=None
         Course of the learning rate.
+    patience : int, default=None
+        Iterations without progress after which training ends; 0 for never.
     points : int, default=None
         Latent noise vectors of the score.
     sampling : {"sobol", "random"}, default=None
@@ -123,6 +128,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         contamination: float | Literal["auto"] = "auto",
         threshold: ThresholdMethod | float | None = None,
         calibration: float | None = None,
+        trim: float | None = None,
         members: int | None = None,
         iterations: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -139,6 +145,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         batch_size: int | None = None,
         learning_rate: float | None = None,
         schedule: Schedule | None = None,
+        patience: int | None = None,
         points: int | None = None,
         sampling: Sampling | None = None,
         hashed: Sequence[str] | None = None,
@@ -148,6 +155,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.contamination = contamination
         self.threshold = threshold
         self.calibration = calibration
+        self.trim = trim
         self.members = members
         self.iterations = iterations
         self.random_state = random_state
@@ -164,6 +172,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self.patience = patience
         self.points = points
         self.sampling = sampling
         self.hashed = hashed

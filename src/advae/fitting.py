@@ -14,13 +14,14 @@ import numpy as np
 import polars as pl
 
 from advae import checkpoint as checkpoints
-from advae import scoring, training
+from advae import scoring, screening, training
 from advae._types import HostMatrix
 from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_rows
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError, TrainingError
 from advae.frames import as_batches
+from advae.held_out import best_block
 from advae.networks import Sizes
 from advae.sampling import RowSample
 from advae.table import TableEncoder
@@ -82,11 +83,16 @@ def fit_detector(
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
-    frame, table, read = _gather(
+    frame, table, sampled = _gather(
         (_drop(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
     )
+    screened = ""
+    if config.trim:
+        frame, screened = _screen(frame, table, config, hashed)
+        table = None  # an anomaly would stretch a column's range, and so hide others
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
+    watched_frame = frame[plan.watched]
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
@@ -96,15 +102,17 @@ def fit_detector(
 
     start = None
     if checkpoint is not None:
-        # The calibration rows stand in it too: they decide on the detector that comes out.
-        fingerprint = _fingerprint(config, table, encoded, calibration_frame)
+        # The other rows stand in it too: they decide on the detector that comes out.
+        fingerprint = _fingerprint(config, table, encoded, calibration_frame, watched_frame)
         if resume and checkpoint.exists():
             start = checkpoints.load(checkpoint, config, sizes, fingerprint)
         on_block = _saving(checkpoint, fingerprint, on_block)
+    # With patience those held out decide when training ends, which calibration rows must not.
+    held_out = table.transform(watched_frame if config.patience else calibration_frame)
     end = training.fit(
         varied,
         config,
-        held_out=table.transform(calibration_frame)[:, : table.network_width],
+        held_out=held_out[:, : table.network_width],
         member_rows=plan.member_rows(config.members),
         resume=start,
         on_block=on_block,
@@ -113,12 +121,12 @@ def fit_detector(
     detector = Detector(
         config=config,
         table=table,
-        model=end.state.model,
+        model=end.model,
         latent_noise=scoring.latent_noise(config, sizes.latent),
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, plan, read),
+        summary=_summary(table, end, plan, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
@@ -147,8 +155,8 @@ def fit_detector(
 
 def _gather(
     batches: Iterator[pl.DataFrame], most: int, seed: int, hashed: Collection[str]
-) -> tuple[pl.DataFrame, TableEncoder | None, int]:
-    """Return the rows to learn from, the encoder if it had to see more, and the rows read."""
+) -> tuple[pl.DataFrame, TableEncoder | None, str]:
+    """Return the rows to learn from, and the encoder and a note if it had to see more."""
     held: list[pl.DataFrame] = []
     read = 0
     for batch in batches:
@@ -159,7 +167,7 @@ def _gather(
     else:
         if not held:
             raise InputError("there is no table to learn from: the stream of frames is empty")
-        return pl.concat(held), None, read
+        return pl.concat(held), None, ""
     rows = RowSample(most, seed)
 
     def watched() -> Iterator[pl.DataFrame]:
@@ -171,7 +179,37 @@ def _gather(
             yield batch
 
     table = TableEncoder.fit_batches(watched(), hashed=hashed)
-    return rows.frame(), table, read
+    frame = rows.frame()
+    note = (
+        f"A uniform sample of {frame.height:,} of {read:,} rows trained and calibrated the model."
+    )
+    return frame, table, note
+
+
+def _screen(
+    frame: pl.DataFrame, table: TableEncoder | None, config: Config, hashed: Collection[str]
+) -> tuple[pl.DataFrame, str]:
+    """Return the rows without those that ``trim`` sets aside, and a note about these.
+
+    They calibrate nothing either: the anomalies among them would raise the threshold.
+    """
+    encoder = TableEncoder.fit(frame, hashed=hashed) if table is None else table
+    encoded = encoder.transform(frame)
+    found = screening.suspects(encoded, config.trim, config.seed)
+    kept = np.isin(np.arange(frame.height), found, invert=True)
+    if not np.ptp(encoded[kept], axis=0).any():
+        raise InputError(
+            f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
+            "identical, so there is nothing to learn; lower trim, or give other rows"
+        )
+    note = (
+        f"{len(found):,} of {frame.height:,} rows were set aside as suspected anomalies "
+        f"(trim = {config.trim:g})"
+    )
+    if table is None and len(found):
+        worst = ", ".join(map(str, found[:5]))
+        note += f"; the most suspect are rows {worst} (the first row given is row 0)"
+    return frame.filter(pl.Series(kept)), f"{note}."
 
 
 def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
@@ -187,27 +225,35 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
     return Threshold("given", None, config.threshold, "given before training")
 
 
-def _summary(table: TableEncoder, end: Snapshot, plan: Plan, read: int) -> TrainingSummary:
-    rows = len(plan.training) + len(plan.calibration)
-    sampled = f"A uniform sample of {rows:,} of {read:,} rows trained and calibrated the model."
+def _summary(
+    table: TableEncoder, end: Snapshot, plan: Plan, notes: tuple[str, ...]
+) -> TrainingSummary:
+    ended = ""
+    if end.best is not None:
+        best = int(end.history["iteration"][best_block(end.history)])
+        ended = (
+            f"Training ended after {end.iteration:,} iterations. The weights kept are those after "
+            f"{best:,}, where the error of {len(plan.watched):,} rows set apart for it was least."
+        )
     return TrainingSummary(
         rows=len(plan.training),
         calibration_rows=len(plan.calibration),
         folds=plan.folds,
         history=end.history,
-        notes=tuple(filter(None, (*table.notes, sampled if read > rows else "", plan.note))),
+        notes=tuple(filter(None, (*table.notes, *notes, plan.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )
 
 
 def _fingerprint(
-    config: Config, table: TableEncoder, encoded: HostMatrix, calibration: pl.DataFrame
+    config: Config, table: TableEncoder, encoded: HostMatrix, *others: pl.DataFrame
 ) -> str:
     settings = [config.to_json(), table.to_json(), version("advae"), version("jax")]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(encoded.tobytes())
-    if calibration.height:
-        digest.update(table.transform(calibration).tobytes())
+    for frame in others:
+        if frame.height:
+            digest.update(table.transform(frame).tobytes())
     return digest.hexdigest()
 
 

@@ -17,8 +17,25 @@ from advae.streams import stream
 HELD_OUT = "held_out_reconstruction"
 """Its name in a training's history."""
 
-ROWS = 256
+ROWS = 1024
 """Most rows measured."""
+
+History = dict[str, list[float]]
+"""A value of every quantity for each block of iterations, and ``"iteration"`` at its end."""
+
+
+def best_block(history: History) -> int:
+    """Return the position of the block after which the error was least; the first of equals."""
+    errors = history[HELD_OUT]
+    return errors.index(min(errors))
+
+
+def exhausted(history: History, patience: int) -> bool:
+    """Return whether the error last fell ``patience`` iterations ago; never for 0."""
+    iterations = history["iteration"]
+    if not patience or not iterations:
+        return False
+    return iterations[-1] - iterations[best_block(history)] >= patience
 
 
 class HeldOut:

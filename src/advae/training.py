@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,14 @@ from jaxtyping import Array, Float, Int, Key
 from advae._types import HostMatrix, Matrix
 from advae.config import VARIANTS, Config, Variant
 from advae.errors import TrainingError
-from advae.held_out import HELD_OUT, HeldOut
+from advae.held_out import HELD_OUT, HeldOut, History, best_block, exhausted
 from advae.losses import Noise, Settings
-from advae.networks import Sizes, initialise_members
+from advae.networks import AdVAE, Sizes, initialise_members
 from advae.steps import TrainState, fresh_state, term_names, train_step
 from advae.streams import stream
 from advae.threads import available
+
+Tree = TypeVar("Tree")
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -96,17 +99,28 @@ class Snapshot:
     history
         ``"iteration"``, and for each loss term its unweighted mean over each block and the
         members; `HELD_OUT` where rows were held out.
+    best
+        With ``Config.patience``, the members' networks at the block with the lowest error of the
+        rows held out; None without, and before the first block.
+    finished
+        Whether the training has ended.
     """
 
     iteration: int
     parts: tuple[TrainState, ...]
-    history: dict[str, list[float]]
+    history: History
+    best: AdVAE | None = None
+    finished: bool = False
 
     @property
     def state(self) -> TrainState:
         """Networks and optimisers of all members, stacked on a leading axis."""
-        state: TrainState = jax.tree.map(lambda *leaves: np.concatenate(leaves), *self.parts)
-        return state
+        return _joined(self.parts)
+
+    @property
+    def model(self) -> AdVAE:
+        """The networks that training arrived at: the best ones where they are kept."""
+        return self.state.model if self.best is None else self.best
 
 
 def block_length(sizes: Sizes, config: Config) -> int:
@@ -142,7 +156,8 @@ def fit(
         Settings; one seed gives bit-identical results on one machine.
     held_out
         Encoded normal rows that take no part, shape (held out rows, columns); their
-        reconstruction error joins the history. None, or no row, for none.
+        reconstruction error joins the history, and with ``config.patience`` decides when training
+        ends. None, or no row, for none: then all iterations are done.
     member_rows
         Positions of the rows that each member may see, shape (members, rows of each); all rows
         when None.
@@ -166,11 +181,12 @@ def fit(
     if held_out is not None and len(held_out):
         watched = HeldOut(held_out, config, sizes.latent)
     if resume is None:
-        start: dict[str, list[float]] = {name: [] for name in ("iteration", *names)}
+        start: History = {name: [] for name in ("iteration", *names)}
         if watched is not None:
             start[HELD_OUT] = []
         resume = Snapshot(0, (initial_state(sizes, config),), start)
-    done, history = resume.iteration, resume.history
+    done, history, best = resume.iteration, resume.history, resume.best
+    patience = config.patience if watched is not None else 0
     groups = [
         _Group(data, config, sizes, members, resume, member_rows)
         for members in _member_groups(config.members)
@@ -178,7 +194,8 @@ def fit(
     with ThreadPoolExecutor(min(available(), len(groups))) as pool:
         # The first block of every group in this thread, so that it is compiled once.
         run: Callable[..., Iterable[Float[np.ndarray, "terms members"]]] = map
-        while done < config.iterations:
+        finished = done >= config.iterations or exhausted(history, patience)
+        while not finished:
             count = min(block_length(sizes, config), config.iterations - done)
             sums = np.concatenate(list(run(partial(_Group.advance, count=count), groups)), axis=1)
             run, done = pool.map, done + count
@@ -189,9 +206,19 @@ def fit(
             history = {"iteration": [*history["iteration"], done]} | {
                 name: [*history[name], float(mean)] for name, mean in means.items()
             }
+            if patience and best_block(history) == len(history[HELD_OUT]) - 1:
+                best = _joined(tuple(group.state.model for group in groups))
+            finished = done >= config.iterations or exhausted(history, patience)
             if on_block is not None:
-                on_block(Snapshot(done, tuple(group.state for group in groups), history))
-    return Snapshot(done, tuple(group.state for group in groups), history)
+                parts = tuple(group.state for group in groups)
+                on_block(Snapshot(done, parts, history, best, finished))
+    return Snapshot(done, tuple(group.state for group in groups), history, best, finished)
+
+
+def _joined(parts: tuple[Tree, ...]) -> Tree:
+    """Return a copy of the members of all groups, stacked; the next block reuses their buffers."""
+    tree: Tree = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return tree
 
 
 def _member_groups(members: int) -> list[range]:

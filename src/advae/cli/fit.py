@@ -37,8 +37,21 @@ def fit(
         int | None,
         typer.Option(metavar="N", help="Training iterations; the preset's if not given."),
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="End training after N iterations without progress on rows set apart; 0: never.",
+        ),
+    ] = None,
     members: Annotated[
         int | None, typer.Option(metavar="M", help="Networks of the ensemble.")
+    ] = None,
+    trim: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Most rows to set aside as suspected anomalies, as a share."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
     sample: Annotated[
@@ -58,7 +71,12 @@ def fit(
     from advae.fitting import fit_detector
     from advae.readers import open_source
 
-    changes = {"iterations": iterations, "members": members}
+    changes = {
+        "iterations": iterations,
+        "patience": patience,
+        "members": members,
+        "trim": trim,
+    }
     config = Config.preset(
         preset,
         alpha=alpha,
@@ -76,7 +94,7 @@ def fit(
 
             def on_block(snapshot: Any) -> None:
                 show(snapshot)
-                stop.deferred = snapshot.iteration < config.iterations
+                stop.deferred = not snapshot.finished
                 if stop.requested:
                     console.remark(
                         f"interrupted at iteration {snapshot.iteration} of {config.iterations}; "

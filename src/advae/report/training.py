@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from advae.detector import Detector
-from advae.held_out import HELD_OUT
+from advae.held_out import HELD_OUT, best_block
 
 COLLAPSED = 0.05
 """Nats of KLD(q) below which the latent variables tell nothing of the rows."""
@@ -123,10 +123,11 @@ def training_warnings(detector: Detector) -> list[str]:
             f"{getattr(config, setting):g} would make it act."
         )
     held_out = history.get(HELD_OUT, [])
-    if held_out and held_out[-1] > OVERFITTED * min(held_out):
-        best = int(history["iteration"][held_out.index(min(held_out))])
+    if not config.patience and held_out and held_out[-1] > OVERFITTED * min(held_out):
+        best = int(history["iteration"][best_block(history)])
         found.append(
             f"The held-out error was least at iteration {best:,} and rose after it: the networks "
-            "began to learn the training rows by heart. Fit with fewer iterations or more rows."
+            "began to learn the training rows by heart. Fit with more rows, fewer iterations, or "
+            "with patience, which ends training there."
         )
     return found
