@@ -157,7 +157,7 @@ def _paper(results: dict[str, Grid]) -> str:
     text = f"""## The paper's protocol
 
 Five sets, split by row position as by the paper's authors, scaled to [0, 1] on the training rows.
-{results["roc_auc"].values.shape[2]} seeds; methods without randomness run once. The published
+Up to {results["roc_auc"].values.shape[2]} seeds; methods without randomness run once. The published
 weights are one chosen run for each set.
 """
     for metric in reversed(METRICS):

@@ -15,7 +15,7 @@ CORE_MODULES = (
 DETECTOR_MODULES = (
     *CORE_MODULES,
     *("calibration", "categories", "column_fit", "columns", "detector", "fitting", "frames"),
-    *("readings", "sampling", "summary", "table", "values"),
+    *("readings", "sampling", "screening", "summary", "table", "values"),
 )
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 
