@@ -82,7 +82,7 @@ class EncodedScores(NamedTuple):
     """Scores of encoded rows, column by column.
 
     ``score``: shape (rows,), at least 0. ``contributions``: what each encoded column adds, shape
-    (rows, width), float64. ``expected``: the mean reconstruction, shape (rows, width).
+    (rows, width), float64. ``expected``: what the model expects of the row, shape (rows, width).
     """
 
     score: Float[np.ndarray, "rows"]
@@ -94,9 +94,9 @@ class EncodedScores(NamedTuple):
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
-    Make one with ``fit_detector`` or ``load``. Scores are squared errors in units of the columns'
-    training ranges, at least 0, higher = more anomalous; a score depends on nothing but the row
-    and the model.
+    Make one with ``fit_detector`` or ``load``. Scores are in squared units of the columns' training
+    ranges, at least 0, higher = more anomalous; a score depends on nothing but the row and the
+    model. See `residuals` for what it is made of.
 
     Parameters
     ----------

@@ -43,7 +43,8 @@ class Scored(NamedTuple):
     """Scores of encoded rows and where they come from.
 
     ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
-    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1].
+    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1], or half way
+    between it and the memory's rows like it.
     """
 
     score: HostVector
