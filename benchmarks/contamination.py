@@ -119,11 +119,11 @@ def comparison(rows: list[Row], measure: str, title: str) -> Table:
     table.add_column("method")
     for share in shares:
         table.add_column(f"{share:.0%}", justify="right")
-    table.add_column("lost at 5%", justify="right")
+    table.add_column("5% against plain 0%", justify="right")
     for method in METHODS:
         found = {share: float(np.mean(means(rows, measure, method, share))) for share in shares}
-        lost = found[0.0] - found.get(0.05, math.nan)
-        table.add_row(method, *(f"{value:.2f}" for value in (*found.values(), lost)))
+        change = found.get(0.05, math.nan) - float(np.mean(means(rows, measure, PLAIN, 0.0)))
+        table.add_row(method, *(f"{value:.2f}" for value in found.values()), f"{change:+.2f}")
     cells = []
     for share in shares:
         plain, robust = (means(rows, measure, method, share) for method in METHODS)
