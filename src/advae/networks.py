@@ -31,7 +31,51 @@ class Dense(eqx.Module):
 
     def __call__(self, x: Float[Array, "rows inputs"]) -> Float[Array, "rows outputs"]:
         """Apply the layer to every row."""
-        return x @ self.weight + self.bias
+        return _affine(x, self.weight, self.bias)
+
+
+@jax.custom_vjp
+def _affine(
+    x: Float[Array, "rows inputs"],
+    weight: Float[Array, "inputs outputs"],
+    bias: Float[Array, "outputs"],
+) -> Float[Array, "rows outputs"]:
+    """Return ``x @ weight + bias``.
+
+    Its slopes are written out for the speed of XLA on a CPU: as JAX derives them, the slope of the
+    weight comes transposed, and Adam reads it against the order of the memory; the slope of the
+    bias is a column sum, which as a product is several times faster.
+    """
+    return x @ weight + bias
+
+
+_Kept = tuple[Float[Array, "rows inputs"], Float[Array, "inputs outputs"]]
+
+
+def _affine_forward(
+    x: Float[Array, "rows inputs"],
+    weight: Float[Array, "inputs outputs"],
+    bias: Float[Array, "outputs"],
+) -> tuple[Float[Array, "rows outputs"], _Kept]:
+    return _affine(x, weight, bias), (x, weight)
+
+
+def _affine_backward(
+    kept: _Kept, slope: Float[Array, "rows outputs"]
+) -> tuple[Float[Array, "rows inputs"], Float[Array, "inputs outputs"], Float[Array, "outputs"]]:
+    x, weight = kept
+    inputs, outputs = weight.shape
+    # The smaller side first: its transpose is the cheaper one.
+    of_weight = _over_rows(slope, x).T if inputs > outputs else _over_rows(x, slope)
+    of_bias = (jnp.ones((1, len(x)), x.dtype) @ slope)[0]
+    return jax.lax.dot_general(slope, weight, (((1,), (1,)), ((), ()))), of_weight, of_bias
+
+
+_affine.defvjp(_affine_forward, _affine_backward)
+
+
+def _over_rows(a: Float[Array, "rows first"], b: Float[Array, "rows second"]) -> Array:
+    return jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())))
 
 
 def _dense(inputs: int, outputs: int, key: Key[Array, ""]) -> Dense:
