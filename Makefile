@@ -22,6 +22,7 @@ lint: .venv/.extras-$(EXTRAS)
 
 bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.time_to_quality
 	$(BIN)/python -m benchmarks.paper
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.explanations
@@ -29,7 +30,7 @@ bench: .venv/.extras-bench
 # Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
 # paper run in the tests.
 bench-quick: .venv/.extras-$(EXTRAS)
-	for name in scale report explanations contamination false_alarms; do \
+	for name in speed time_to_quality scale report explanations contamination false_alarms; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 docs: .venv/.extras-docs
