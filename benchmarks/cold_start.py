@@ -1,4 +1,4 @@
-"""Times of fresh processes, from their start to a fitted model, caches empty or warm."""
+"""Times of fresh processes: to a fitted model, caches empty or warm, and of short commands."""
 
 import json
 import os
@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from benchmarks.cold import START_ITERATIONS
+from benchmarks.contestants import PAPER_LETTER, table
 from benchmarks.disturbance import Watch
 from benchmarks.rows import Effort, Row
 from benchmarks.timing import ratio
 
 ITERATIONS = 20_000
-QUICK_ITERATIONS = 2_000
+QUICK_ITERATIONS = 400
+COMMAND_ROWS = 1000
+MARKS = {"advae --help": 0.5, f"advae score, {COMMAND_ROWS:,} rows, warm cache": 3.0}
+"""Seconds within which a command should be done."""
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -28,18 +35,21 @@ def cold_rows(threads: Mapping[str, int], effort: Effort) -> list[Row]:
     threads
         Of everyone who trains (see ``cold``); ``"ours"`` is among them.
     effort
-        With ``quick``, fewer iterations are done and the others are added by calculation.
+        With ``quick``, fewer iterations are done and the others are added by calculation, and
+        only the empty cache is tried.
     """
-    taken: dict[str, list[float]] = {who: [] for who in ("ours, warm cache", *threads)}
+    firsts = ("ours",) if effort.quick else ("ours", "ours, warm cache")
+    taken: dict[str, list[float]] = {who: [] for who in (*firsts, *threads)}
     watch, used = Watch(), _children_seconds()
     with tempfile.TemporaryDirectory() as warm:
-        _run("ours", threads["ours"], Path(warm), START_ITERATIONS * 2)
+        if not effort.quick:
+            _run("ours", threads["ours"], Path(warm), START_ITERATIONS * 2)
         for _ in range(effort.repeats):
             for who, count in threads.items():
                 with tempfile.TemporaryDirectory() as empty:
                     taken[who].append(_fitted(who, count, Path(empty), effort.quick))
-            seconds = _fitted("ours", threads["ours"], Path(warm), effort.quick)
-            taken["ours, warm cache"].append(seconds)
+            for who in firsts[1:]:
+                taken[who].append(_fitted("ours", threads["ours"], Path(warm), quick=False))
     others = watch.others(_children_seconds() - used)
     how = f"{QUICK_ITERATIONS:,} done, the others calculated" if effort.quick else ""
     return [
@@ -56,8 +66,45 @@ def cold_rows(threads: Mapping[str, int], effort: Effort) -> list[Row]:
         )
         for peer, count in threads.items()
         if peer != "ours"
-        for first in ("ours", "ours, warm cache")
+        for first in firsts
     ]
+
+
+def command_rows(effort: Effort) -> list[Row]:
+    """Time short commands in turn, beside the seconds that they should take."""
+    taken: dict[str, list[float]] = {command: [] for command in MARKS}
+    watch, used = Watch(), _children_seconds()
+    with tempfile.TemporaryDirectory() as folder:
+        rows, model, scores = (Path(folder) / name for name in ("t.csv", "m.advae", "s.csv"))
+        names = ",".join(f"x{column}" for column in range(PAPER_LETTER[0]))
+        numbers = table(COMMAND_ROWS, PAPER_LETTER[0])
+        np.savetxt(rows, numbers, fmt="%.6f", delimiter=",", header=names, comments="")
+        _command(folder, "fit", rows, "-o", model, "--iterations", 200, "--quiet")
+        words: list[tuple[object, ...]] = [("--help",), ("score", model, rows, "-o", scores)]
+        _command(folder, *words[1])
+        for _ in range(effort.repeats):
+            for command, arguments in zip(MARKS, words, strict=True):
+                taken[command].append(_command(folder, *arguments))
+    others = watch.others(_children_seconds() - used)
+    return [
+        Row(
+            "fresh process", "s", command, median(seconds), "the mark", MARKS[command],
+            ratio([MARKS[command]] * len(seconds), seconds), others,
+        )
+        for command, seconds in taken.items()
+    ]  # fmt: skip
+
+
+def _command(cache: str, *arguments: object) -> float:
+    """Return the seconds of a command whose caches are in a folder."""
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "advae", *map(str, arguments)],
+        env=os.environ | {"XDG_CACHE_HOME": cache},
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - started
 
 
 def _children_seconds() -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CORE_MODULES = (
-    *("config", "gaussian", "held_out", "losses", "networks"),
+    *("config", "corruption", "gaussian", "held_out", "losses", "networks", "residuals"),
     *("scoring", "steps", "streams", "threshold", "training"),
 )
 """What decides on a training, and on the scores of encoded rows."""
@@ -15,7 +15,7 @@ CORE_MODULES = (
 DETECTOR_MODULES = (
     *CORE_MODULES,
     *("calibration", "categories", "column_fit", "columns", "detector", "fitting", "frames"),
-    *("readings", "sampling", "screening", "summary", "table", "values"),
+    *("readings", "reference", "sampling", "screening", "summary", "table", "values"),
 )
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 

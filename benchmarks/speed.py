@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import contestants as work
-from benchmarks.cold_start import cold_rows
+from benchmarks.cold_start import cold_rows, command_rows
 from benchmarks.disturbance import WORTH_A_WARNING
 from benchmarks.machine import installed, machine_facts
 from benchmarks.rows import Effort, Row, compare, measure, speed_table
@@ -131,25 +131,26 @@ def pyod_row(effort: Effort) -> Row:
 
 def main(
     quick: Annotated[
-        bool, typer.Option(help="One short round on one core, without torch.compile.")
+        bool, typer.Option(help="One short round on one core, of the narrow networks only.")
     ] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds of every comparison.")] = 5,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/speed.json"),
 ) -> None:
     """Measure, print one table of ratios, and keep the figures."""
     console = Console()
-    effort = Effort(1 if quick else repeats, 0.2 if quick else 1.0, quick)
+    effort = Effort(1 if quick else repeats, 0.05 if quick else 1.0, quick)
     facts = machine_facts()
     for name, fact in facts.items():
         console.print(f"{name}: {fact}")
     started = time.perf_counter()
     skipped = []
     rows, threads = training_rows("letter (d=32, h=16, k=11)", work.PAPER_LETTER, effort)
-    rows += training_rows("wide (d=32, h=256, k=22)", work.WIDE, effort)[0]
+    if not quick:
+        rows += training_rows("wide (d=32, h=256, k=22)", work.WIDE, effort)[0]
+        rows.append(member_row("letter", work.PAPER_LETTER, effort))
+        rows.append(member_row("wide", work.WIDE, effort))
     rows += cold_rows(threads, effort)
-    rows += [
-        member_row(n, s, effort) for n, s in (("letter", work.PAPER_LETTER), ("wide", work.WIDE))
-    ]
+    rows += command_rows(effort)
     rows += scoring_rows(effort)
     if not installed("torch"):
         skipped.append("torch and PyOD: PyTorch is not installed (the bench extra)")
@@ -160,8 +161,10 @@ def main(
         absent = [name for name in ("pyod", "tqdm") if not installed(name)]
         if absent:
             skipped.append(f"PyOD's VAE: {' and '.join(absent)} not installed (the bench extra)")
-        else:
+        elif not quick:
             rows.append(pyod_row(effort))
+    if quick:
+        skipped.append("wide networks, ensembles, warm caches and PyOD's VAE: quick")
     console.print(speed_table(rows))
     disturbed = [row for row in rows if row.others > WORTH_A_WARNING]
     if disturbed:

@@ -19,7 +19,7 @@ from scipy.stats import qmc
 from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
-from advae.networks import AdVAE, Sizes
+from advae.networks import AdVAE, Generator
 from advae.residuals import Reference, product, recall
 from advae.streams import stream
 from advae.threads import available
@@ -43,8 +43,8 @@ class Scored(NamedTuple):
     """Scores of encoded rows and where they come from.
 
     ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
-    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1], or half way
-    between it and the memory's rows like it.
+    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1], half way
+    to the memory's rows like it where there is a memory.
     """
 
     score: HostVector
@@ -94,7 +94,38 @@ def _matched(
     return matched
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="with_own")
+def _score_blocks(
+    model: AdVAE,
+    noise: Points,
+    reference: Reference,
+    with_own: bool,
+    x: Matrix,
+    blocks: Int[Array, ""] | int,
+) -> tuple[Array, Matrix, Matrix]:
+    """Score the first ``blocks`` blocks of rows, one after the other, by one program.
+
+    ``with_own``: the last column is no value, but the row's position in the memory.
+    """
+
+    def score(i: Array, wholes: tuple[Array, Matrix, Matrix]) -> tuple[Array, Matrix, Matrix]:
+        first = i * BLOCK_ROWS
+        block = jax.lax.dynamic_slice_in_dim(x, first, BLOCK_ROWS)
+        own = block[:, -1].astype(int) if with_own else None
+        parts = _score_block(model, noise, reference, block[:, :columns], own)
+        filled: tuple[Array, Matrix, Matrix] = jax.tree.map(
+            partial(jax.lax.dynamic_update_slice_in_dim, start_index=first, axis=0), wholes, parts
+        )
+        return filled
+
+    columns = x.shape[1] - with_own
+    each = jnp.zeros((len(x), columns))
+    scored: tuple[Array, Matrix, Matrix] = jax.lax.fori_loop(
+        0, blocks, score, (jnp.zeros(len(x)), each, each)
+    )
+    return scored
+
+
 def _score_block(
     model: AdVAE,
     noise: Points,
@@ -109,16 +140,7 @@ def _score_block(
         sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
     ) -> tuple[tuple[Matrix, Matrix], None]:
         member, whitening = one
-        q = member.encoder(seen)
-
-        def add_points(total: Matrix, points: Float[Array, "points latent"]) -> tuple[Matrix, None]:
-            z = q.sample(points[:, None, :])
-            made = member.generator(z.reshape(-1, z.shape[-1]))
-            return total + jnp.sum(made.reshape(len(points), *x.shape), axis=0), None
-
-        # Summed few points at a time: L copies of the block are never held.
-        total, _ = jax.lax.scan(add_points, jnp.zeros_like(x), _in_chunks(noise, model.sizes))
-        expected = total / noise.shape[0]
+        expected = _expected(member.generator, member.encoder(seen), noise)
         residual = x - expected if whitening is None else (x - expected) @ whitening
         squares, expectations = sums
         return (squares + residual**2, expectations + expected), None
@@ -134,20 +156,27 @@ def _score_block(
     return jnp.sum(contributions, axis=1), contributions, expected
 
 
-@jax.jit
-def _score_own_block(
-    model: AdVAE, noise: Points, reference: Reference, x_and_own: Matrix
-) -> tuple[Array, Matrix, Matrix]:
-    x, own = x_and_own[:, :-1], x_and_own[:, -1].astype(int)
-    scored: tuple[Array, Matrix, Matrix] = _score_block(model, noise, reference, x, own)
-    return scored
+def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
+    """Return the mean of G(mu + sigma * eps_l) over the points, one point at a time.
 
+    The same arithmetic as ``Generator``, with a column of numbers for each row: on a CPU the many
+    rows fill its vectors, which a few latent variables do not. The sigmoid of v is
+    (1 + tanh(v / 2)) / 2, whose constants leave the loop.
+    """
+    first, second, head = generator.layers
+    mean, deviation = q.mean.T, q.deviation.T
+    weights = first.weight.T, second.weight.T, 0.5 * head.weight.T
+    biases = first.bias[:, None], second.bias[:, None], 0.5 * head.bias[:, None]
 
-def _in_chunks(noise: Points, sizes: Sizes) -> Float[Array, "chunks points latent"]:
-    """Return the points in chunks: narrow networks take several at a time, to fill the machine."""
-    most = max(1, 128 // max(sizes.hidden, sizes.columns))
-    chunk = next(size for size in range(most, 0, -1) if len(noise) % size == 0)
-    return noise.reshape(-1, chunk, noise.shape[1])
+    def add_point(total: Matrix, point: Float[Array, "latent"]) -> tuple[Matrix, None]:
+        z = mean + deviation * point[:, None]
+        hidden = jax.nn.relu(weights[0] @ z + biases[0])
+        hidden = jax.nn.relu(weights[1] @ hidden + biases[1])
+        return total + jnp.tanh(weights[2] @ hidden + biases[2]), None
+
+    zeros = jnp.zeros((head.bias.shape[0], mean.shape[1]))
+    total, _ = jax.lax.scan(add_point, zeros, noise)
+    return 0.5 + (0.5 / len(noise)) * total.T
 
 
 def score_rows(
@@ -185,13 +214,20 @@ def score_rows(
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    if own is None:
-        _fill(scored, x, lambda block: _score_block(model, noise, reference, block, None))
-    else:
-        # Beside the rows, so that both are cut and padded alike; exact up to 2**24.
-        with_own = np.concatenate([x, own[:, None].astype(np.float32)], axis=1)
-        _fill(scored, with_own, lambda block: _score_own_block(model, noise, reference, block))
+    rows_and_own = x
+    if own is not None:  # beside the rows, both are cut and padded alike; exact up to 2**24
+        rows_and_own = np.concatenate([x, own[:, None].astype(np.float32)], axis=1)
+    score = partial(_score_blocks, model, noise, reference, own is not None)
+    _fill(scored, rows_and_own, score, _blocks_at_once(columns))
     return scored
+
+
+def _blocks_at_once(columns: int) -> int:
+    """Return how many blocks one call scores, 1 to 8: a call costs as much as a tenth of a block.
+
+    Not more, so that several cores share out a small table too, and that a wide one stays small.
+    """
+    return max(1, min(8, 2**17 // (BLOCK_ROWS * columns)))
 
 
 class Codes(NamedTuple):
@@ -233,25 +269,31 @@ def _codes(
 ) -> Codes:
     shape = (len(x), model.sizes.latent)
     codes = Codes(np.empty(shape, np.float32), np.empty(shape, np.float32))
-    _fill(codes, x, function)
+    _fill(codes, x, lambda block, _: function(block), 1)
     return codes
 
 
 def _fill(
     wholes: tuple[np.ndarray, ...],
     x: HostMatrix,
-    function: Callable[[HostMatrix], tuple[Array, ...]],
+    function: Callable[[HostMatrix, int], tuple[Array, ...]],
+    at_once: int,
 ) -> None:
-    """Write into ``wholes`` what ``function`` makes of the rows, one padded block at a time."""
+    """Write into ``wholes`` what ``function`` makes of the rows, some padded blocks at a time.
+
+    It is given ``at_once`` blocks, and how many of them hold rows.
+    """
+    step = at_once * BLOCK_ROWS
 
     def do(first: int) -> None:
-        block = x[first : first + BLOCK_ROWS]
-        padded = np.zeros((BLOCK_ROWS, x.shape[1]), np.float32)
-        padded[: len(block)] = block
-        for whole, part in zip(wholes, function(padded), strict=True):
-            whole[first : first + len(block)] = np.asarray(part)[: len(block)]
+        part = x[first : first + step]
+        padded = np.zeros((step, x.shape[1]), np.float32)
+        padded[: len(part)] = part
+        made = function(padded, -(-len(part) // BLOCK_ROWS))
+        for whole, found in zip(wholes, made, strict=True):
+            whole[first : first + len(part)] = np.asarray(found)[: len(part)]
 
-    starts = range(0, len(x), BLOCK_ROWS)
+    starts = range(0, len(x), step)
     for first in starts[:1]:
         do(first)  # in this thread, so that it is compiled once
     if len(starts) > 1:
