@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from advae import scoring
 from advae._types import HostMatrix
@@ -263,16 +263,11 @@ class Detector:
             yield pl.DataFrame([rows, *kept, *scored, *reasons])
             first += frame.height
 
-    def score_encoded(
-        self, encoded: HostMatrix, own: Int[np.ndarray, "rows"] | None = None
-    ) -> EncodedScores:
-        """Score rows that ``table.transform`` encoded, float32, shape (rows, width).
-
-        ``own``: of training rows, their position in the reference's memory, or -1.
-        """
+    def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
+        """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
         varied = self.table.network_width
         scored = scoring.score_rows(
-            self.model, self.latent_noise, encoded[:, :varied], self.reference, own
+            self.model, self.latent_noise, encoded[:, :varied], self.reference
         )
         # NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
         # otherwise. They bypass the networks, which could learn nothing of them, and add their

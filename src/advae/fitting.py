@@ -136,11 +136,7 @@ def fit_detector(
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
-    own = np.full(len(varied), -1)
-    own[kept] = np.arange(len(kept))
-    training_scores = detector.score_encoded(
-        encoded[::stride], own[::stride] if len(kept) else None
-    ).score
+    training_scores = detector.score_encoded(encoded[::stride]).score
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
         raise training.diverged("the scores of the training rows are not finite")

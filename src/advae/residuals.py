@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from advae._types import HostMatrix, Matrix
 
@@ -30,6 +30,10 @@ have no residual at all weighs as much as one with a tenth of the typical varian
 
 BANDWIDTH = 0.25
 """Of the weights of rows, in mean squared distances between a training row and its nearest."""
+
+SAME = 1e-6
+"""Squared distance of rows that count as equal, in their mean squared distances from the centre:
+what rounding leaves."""
 
 _SMALLEST_BANDWIDTH = 1e-6
 """In mean squared distances from the centre: where most rows have a duplicate."""
@@ -76,8 +80,12 @@ def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
     return np.asarray((axes / np.sqrt(variances)) @ axes.T, np.float32)
 
 
-def recall(memory: Memory, x: Matrix, own: Int[Array, "rows"] | None) -> Matrix:
+def recall(memory: Memory, x: Matrix) -> Matrix:
     """Return m(x), the mean of the memory's rows weighed by their closeness to each row of x.
+
+    A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
+    row is then as strange to the memory as it was before it was kept, and an anomaly among them
+    does not excuse itself when its table is scored.
 
     Parameters
     ----------
@@ -85,18 +93,21 @@ def recall(memory: Memory, x: Matrix, own: Int[Array, "rows"] | None) -> Matrix:
         Training rows.
     x
         Rows, shape (rows, columns).
-    own
-        For each row its position in the memory, which is then left out, as a row cannot vouch for
-        itself; -1 for a row that is not there. None where no row is.
     """
     # About their centre, where squares are small and little is lost by rounding.
     centre = jnp.mean(memory.rows, axis=0)
-    kept = memory.rows - centre
-    # The squared norm of x is the same for all rows of the memory, and the weights' sum takes it.
-    closeness = (2.0 * (x - centre) @ kept.T - jnp.sum(kept**2, axis=1)) / memory.bandwidth
-    if own is not None:
-        closeness = jnp.where(own[:, None] == jnp.arange(len(kept)), -jnp.inf, closeness)
-    recalled: Matrix = centre + jax.nn.softmax(closeness, axis=1) @ kept
+    kept, x = memory.rows - centre, x - centre
+    squares, own_square = jnp.sum(kept**2, axis=1), jnp.sum(x**2, axis=1, keepdims=True)
+    # Less than the negated squared distance by the square of x, which all rows of the memory share.
+    closeness = 2.0 * x @ kept.T - squares
+    nearest = jnp.max(closeness, axis=1, keepdims=True)
+    same = own_square - nearest <= SAME * (own_square + jnp.mean(squares))
+    # Of n equal rows each keeps the weight of (n - 1) / n rows.
+    equal = same & (closeness == nearest)
+    count = jnp.sum(equal, axis=1, keepdims=True)
+    lost = jnp.log1p(-1.0 / jnp.maximum(count, 1))
+    weights = jax.nn.softmax(closeness / memory.bandwidth + jnp.where(equal, lost, 0.0), axis=1)
+    recalled: Matrix = centre + weights @ kept
     return recalled
 
 

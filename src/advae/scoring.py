@@ -94,44 +94,32 @@ def _matched(
     return matched
 
 
-@partial(jax.jit, static_argnames="with_own")
+@jax.jit
 def _score_blocks(
     model: AdVAE,
     noise: Points,
     reference: Reference,
-    with_own: bool,
     x: Matrix,
     blocks: Int[Array, ""] | int,
 ) -> tuple[Array, Matrix, Matrix]:
-    """Score the first ``blocks`` blocks of rows, one after the other, by one program.
-
-    ``with_own``: the last column is no value, but the row's position in the memory.
-    """
+    """Score the first ``blocks`` blocks of rows, one after the other, by one program."""
 
     def score(i: Array, wholes: tuple[Array, Matrix, Matrix]) -> tuple[Array, Matrix, Matrix]:
         first = i * BLOCK_ROWS
         block = jax.lax.dynamic_slice_in_dim(x, first, BLOCK_ROWS)
-        own = block[:, -1].astype(int) if with_own else None
-        parts = _score_block(model, noise, reference, block[:, :columns], own)
+        parts = _score_block(model, noise, reference, block)
         filled: tuple[Array, Matrix, Matrix] = jax.tree.map(
             partial(jax.lax.dynamic_update_slice_in_dim, start_index=first, axis=0), wholes, parts
         )
         return filled
 
-    columns = x.shape[1] - with_own
-    each = jnp.zeros((len(x), columns))
-    scored: tuple[Array, Matrix, Matrix] = jax.lax.fori_loop(
-        0, blocks, score, (jnp.zeros(len(x)), each, each)
-    )
+    empty = (jnp.zeros(len(x)), jnp.zeros_like(x), jnp.zeros_like(x))
+    scored: tuple[Array, Matrix, Matrix] = jax.lax.fori_loop(0, blocks, score, empty)
     return scored
 
 
 def _score_block(
-    model: AdVAE,
-    noise: Points,
-    reference: Reference,
-    x: Matrix,
-    own: Int[Array, "rows"] | None,
+    model: AdVAE, noise: Points, reference: Reference, x: Matrix
 ) -> tuple[Array, Matrix, Matrix]:
     """Score one block of rows by the members of ``model``, one after the other."""
     seen = jnp.clip(x, *INPUT_RANGE)
@@ -150,7 +138,7 @@ def _score_block(
     members = jax.tree.leaves(model)[0].shape[0]
     contributions, expected = squares / members, expected / members
     if reference.memory is not None:
-        recalled = recall(reference.memory, seen, own)
+        recalled = recall(reference.memory, seen)
         contributions = product(contributions, ((x - recalled) @ reference.memory.whitening) ** 2)
         expected = 0.5 * (expected + recalled)
     return jnp.sum(contributions, axis=1), contributions, expected
@@ -184,7 +172,6 @@ def score_rows(
     noise: Float[np.ndarray, "points latent"],
     x: HostMatrix,
     reference: Reference = PAPER,
-    own: Int[np.ndarray, "rows"] | None = None,
 ) -> Scored:
     """Score encoded rows.
 
@@ -200,9 +187,6 @@ def score_rows(
     reference
         What is known of the training rows; by default nothing, and the score is the paper's,
         s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2. See `residuals` for the other one.
-    own
-        Of training rows, their position in the reference's memory, or -1: as strange to it as new
-        rows are. None for new rows.
 
     Returns
     -------
@@ -214,11 +198,7 @@ def score_rows(
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    rows_and_own = x
-    if own is not None:  # beside the rows, both are cut and padded alike; exact up to 2**24
-        rows_and_own = np.concatenate([x, own[:, None].astype(np.float32)], axis=1)
-    score = partial(_score_blocks, model, noise, reference, own is not None)
-    _fill(scored, rows_and_own, score, _blocks_at_once(columns))
+    _fill(scored, x, partial(_score_blocks, model, noise, reference), _blocks_at_once(columns))
     return scored
 
 
