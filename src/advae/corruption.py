@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from advae._types import Matrix
 from advae.config import Config
 
 
@@ -35,7 +34,7 @@ def damage_of(config: Config) -> Damage | None:
 
 def corrupt(
     x: Float[Array, "*batch columns"],
-    data: Matrix,
+    strangers: Float[Array, "*batch columns"],
     damage: Damage,
     key: Key[Array, ""],
 ) -> Float[Array, "*batch columns"]:
@@ -45,17 +44,14 @@ def corrupt(
     ----------
     x
         Rows in [0, 1], shape (..., columns).
-    data
-        The training rows, shape (rows, columns).
+    strangers
+        The values to replace with: of each column, those of training rows drawn for each value.
     damage
-        How much. A replaced value becomes that of its column in a row of its own.
+        How much.
     key
         Of the randomness.
     """
-    shares, chosen, others, added = jr.split(key, 4)
+    shares, chosen, added = jr.split(key, 3)
     share = jr.uniform(shares, x.shape[:-1])[..., None] * damage.swap
-    donors = jr.randint(others, x.shape, 0, len(data))
-    swapped = jnp.where(
-        jr.uniform(chosen, x.shape) < share, data[donors, jnp.arange(x.shape[-1])], x
-    )
+    swapped = jnp.where(jr.uniform(chosen, x.shape) < share, strangers, x)
     return swapped + damage.noise * jr.normal(added, x.shape)

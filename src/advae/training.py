@@ -90,14 +90,20 @@ def _draw_batches(
     damage: Damage | None,
 ) -> Batches:
     # Apart from the training program, so that another number of rows recompiles only this.
-    count = data.shape[0] if member_rows is None else member_rows.shape[1]
-    drawn = jr.randint(key, (members, length, rows), 0, count)
-    if member_rows is not None:
-        drawn = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
-    x = data[drawn]
+    def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
+        if member_rows is None:
+            return jr.randint(key, (members, *shape), 0, data.shape[0])
+        drawn = jr.randint(key, (members, *shape), 0, member_rows.shape[1])
+        found: Array = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
+        return found
+
+    x = data[draw(key, (length, rows))]
     if damage is None:
         return Batches(x, None)
-    return Batches(x, corrupt(x, data, damage, jr.fold_in(key, 1)))
+    others, damaging = jr.split(jr.fold_in(key, 1))
+    columns = data.shape[1]
+    strangers = data[draw(others, (length, rows, columns)), jnp.arange(columns)]
+    return Batches(x, corrupt(x, strangers, damage, damaging))
 
 
 @dataclass(frozen=True)
