@@ -148,9 +148,11 @@ class Detector:
         summary, config, sizes = self.summary, self.config, self.model.sizes
         held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
         in_folds = f", in {summary.folds} folds" if summary.folds else ""
+        memory = self.reference.memory
+        kept = f", {len(memory.rows):,} kept to compare with" if memory is not None else ""
         members = f", {config.members} members" if config.members > 1 else ""
         return {
-            "rows": f"{summary.rows:,} learned from{held_out}{in_folds}",
+            "rows": f"{summary.rows:,} learned from{held_out}{in_folds}{kept}",
             "columns": f"{len(self.table.features)}, encoded as {sizes.columns} numbers",
             "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
             "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",

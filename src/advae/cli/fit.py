@@ -53,6 +53,12 @@ def fit(
             metavar="SHARE", help="Most rows to set aside as suspected anomalies, as a share."
         ),
     ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Most rows that the model keeps to compare new ones with; 0: none."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
     sample: Annotated[
         int, typer.Option(metavar="N", min=2, help="Most rows to train with; of more, a sample.")
@@ -76,6 +82,7 @@ def fit(
         "patience": patience,
         "members": members,
         "trim": trim,
+        "memory": memory,
     }
     config = Config.preset(
         preset,
