@@ -18,6 +18,7 @@ from advae.residuals import (
     SHRINKAGE,
     Memory,
     Reference,
+    padded,
     product,
     recall,
     remember,
@@ -93,6 +94,17 @@ def test_a_row_does_not_vouch_for_itself(rows):
     distance = np.linalg.norm(rows - found, axis=1)
     assert (distance[:2] < 1e-3).all()
     assert (distance[2:] > 0.05).all()
+
+
+def test_padding_changes_nothing(rows):
+    memory = remember(rows, whiten=True)
+    wide = padded(Reference(None, memory)).memory
+    assert wide.rows.shape == (256, D)
+    x = jnp.asarray(np.concatenate([rows[:5], rows[:5] + 0.1]))
+    np.testing.assert_allclose(recall(wide, x), recall(memory, x), rtol=1e-5)
+    exact = Reference(None, memory._replace(rows=np.ones((512, D), np.float32)))
+    assert padded(exact).memory.rows.shape == (512, D)
+    assert padded(Reference()) == Reference()
 
 
 def test_a_lone_training_row_is_as_strange_as_it_was(rows):

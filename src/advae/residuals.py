@@ -80,6 +80,19 @@ def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
     return np.asarray((axes / np.sqrt(variances)) @ axes.T, np.float32)
 
 
+def padded(reference: Reference) -> Reference:
+    """Return a reference whose memory has rows of NaN to the next power of two, at least 256.
+
+    So that memories of different sizes share a few compiled programs.
+    """
+    if reference.memory is None:
+        return reference
+    rows = np.asarray(reference.memory.rows)
+    missing = max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    rows = np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan)
+    return reference._replace(memory=reference.memory._replace(rows=rows))
+
+
 def recall(memory: Memory, x: Matrix) -> Matrix:
     """Return m(x), the mean of the memory's rows weighed by their closeness to each row of x.
 
@@ -90,18 +103,21 @@ def recall(memory: Memory, x: Matrix) -> Matrix:
     Parameters
     ----------
     memory
-        Training rows.
+        Training rows; rows of NaN are none.
     x
         Rows, shape (rows, columns).
     """
+    there = ~jnp.isnan(memory.rows[:, 0])
     # About their centre, where squares are small and little is lost by rounding.
-    centre = jnp.mean(memory.rows, axis=0)
-    kept, x = memory.rows - centre, x - centre
+    centre = jnp.nanmean(memory.rows, axis=0)
+    kept, x = jnp.where(there[:, None], memory.rows - centre, 0.0), x - centre
     squares, own_square = jnp.sum(kept**2, axis=1), jnp.sum(x**2, axis=1, keepdims=True)
+    typical = jnp.mean(squares, where=there)
+    squares = jnp.where(there, squares, jnp.inf)
     # Less than the negated squared distance by the square of x, which all rows of the memory share.
     closeness = 2.0 * x @ kept.T - squares
     nearest = jnp.max(closeness, axis=1, keepdims=True)
-    same = own_square - nearest <= SAME * (own_square + jnp.mean(squares))
+    same = own_square - nearest <= SAME * (own_square + typical)
     # Of n equal rows each keeps the weight of (n - 1) / n rows.
     equal = same & (closeness == nearest)
     count = jnp.sum(equal, axis=1, keepdims=True)

@@ -20,7 +20,7 @@ from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
-from advae.residuals import Reference, product, recall
+from advae.residuals import Reference, padded, product, recall
 from advae.streams import stream
 from advae.threads import available
 
@@ -198,7 +198,8 @@ def score_rows(
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    _fill(scored, x, partial(_score_blocks, model, noise, reference), _blocks_at_once(columns))
+    score = partial(_score_blocks, model, noise, padded(reference))
+    _fill(scored, x, score, _blocks_at_once(columns))
     return scored
 
 
