@@ -145,8 +145,9 @@ def _own_variants(precision: Grid) -> str:
         return ""
     return f"""## What self-adversarial training gains
 
-The same preset, width, iterations and members, without the terms of the generator (E-adVAE), of the
-encoder (G-adVAE), of both (VAE), and without sampling (AE). AP over all sets, tested as above.
+The default preset keeps the encoder's self-adversarial terms (E-adVAE). The same preset, width,
+iterations and members with neither (VAE), with the generator's too (adVAE), with the generator's
+alone (G-adVAE), and without sampling (AE). AP over all sets, tested as above.
 
 {show.comparisons(compare(precision, OURS, own), OURS)}"""
 

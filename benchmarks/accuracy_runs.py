@@ -46,7 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "advae paper": {"name": "paper"},
     **{
         f"advae {variant}": {"name": "default", "variant": variant}
-        for variant in ("E-adVAE", "G-adVAE", "VAE", "AE")
+        for variant in ("VAE", "adVAE", "G-adVAE", "AE")
     },
 }
 """Our methods: a preset and the changes to it. All rows train: no threshold is needed here, so
