@@ -38,8 +38,8 @@ def reference_whitening(residuals):
     """Return the inverse square root by the Denman-Beavers iteration: nothing shared with ours."""
     r = residuals.astype(np.float64)
     covariance = np.einsum("ni,nj->ij", r, r) / len(r)
-    covariance /= np.trace(covariance) / len(covariance)
-    root = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.eye(len(covariance))
+    spread = np.sqrt(np.diag(covariance))
+    root = (1 - SHRINKAGE) * covariance / spread[:, None] / spread + SHRINKAGE * np.eye(len(spread))
     inverse = np.eye(len(root))
     for _ in range(60):
         root, inverse = (
@@ -65,17 +65,19 @@ def test_whitening_equals_the_reference(rows):
     np.testing.assert_allclose(whitening(residuals), reference_whitening(residuals), rtol=1e-5)
 
 
-def test_whitening_leaves_alike_residuals_alone():
-    residuals = np.random.default_rng(1).normal(size=(200_000, 3))
-    np.testing.assert_allclose(whitening(7 * residuals), np.eye(3), atol=0.01)
+def test_whitening_leaves_uncorrelated_residuals_alone():
+    residuals = np.random.default_rng(1).normal(size=(200_000, 3)) * [7, 0.1, 1]
+    np.testing.assert_allclose(whitening(residuals), np.eye(3), atol=0.01)
     np.testing.assert_array_equal(whitening(np.zeros((4, 3))), np.eye(3))
 
 
-def test_a_direction_without_residuals_gets_a_bounded_weight(rows):
-    residuals = rows.copy()
-    residuals[:, 2] = 0
-    matrix = whitening(residuals)
-    assert matrix[2, 2] == pytest.approx(SHRINKAGE**-0.5, rel=1e-5)
+def test_a_combination_without_residuals_gets_a_bounded_weight(rows):
+    twins = np.column_stack([rows[:, 0] - 0.5, rows[:, 0] - 0.5, np.zeros(len(rows))])
+    matrix = whitening(twins)
+    apart = np.array([1.0, -1.0, 0.0])
+    np.testing.assert_allclose(matrix @ apart, SHRINKAGE**-0.5 * apart, rtol=1e-5)
+    # A column that never varied keeps its weight.
+    np.testing.assert_allclose(matrix[2], [0, 0, 1], atol=1e-6)
 
 
 def test_recall_equals_the_reference(rows):

@@ -5,10 +5,9 @@ preset keeps it. Here
 
     s(x) = ‖W (x − x̂)‖ · ‖V (x − m(x))‖
 
-The first factor is the paper's residual, with x̂ the mean reconstruction. W whitens it: it divides
-by the spread that residuals of training rows have in each direction, so that an error of usual size
-in a column that is hard to reconstruct does not hide a small one in a column that is easy. The
-second factor asks how far the row lies from the normal rows around it: m(x) is the mean of training
+The first factor is the paper's residual, with x̂ the mean reconstruction. W undoes the correlations
+that residuals of training rows have: errors that usually come together count once, and one that
+breaks the pattern counts more. The second factor asks how far the row lies from the normal rows around it: m(x) is the mean of training
 rows, each weighed by its closeness to x, as attention does. The networks know the dependencies
 between columns, the rows know the gaps between the groups of normal rows: each finds anomalies that
 the other misses. Both factors are norms in units of the training ranges, and so is the score a
@@ -25,8 +24,8 @@ from jaxtyping import Array, Float
 from advae._types import HostMatrix, Matrix
 
 SHRINKAGE = 0.1
-"""Share of the isotropic part in the covariance of residuals: a direction in which training rows
-have no residual at all weighs as much as one with a tenth of the typical variance."""
+"""Share of the identity in the correlations of residuals: a combination of columns in which training
+rows have no residual at all weighs ten times as much as it would by itself."""
 
 BANDWIDTH = 0.25
 """Of the weights of rows, in mean squared distances between a training row and its nearest."""
@@ -63,21 +62,22 @@ class Reference(NamedTuple):
 
 
 def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
-    """Return the symmetric matrix that makes usual residuals alike in all directions.
+    """Return the symmetric matrix that undoes the correlations of usual residuals.
 
-    The inverse square root of their covariance about 0, in units of its mean variance and shrunk
-    towards the identity by `SHRINKAGE`; shape (columns, columns), float32. It is the identity
-    where residuals are alike already, so that whitened residuals keep their unit.
+    The inverse square root of their correlations about 0, shrunk towards the identity by
+    `SHRINKAGE`; shape (columns, columns), float32. Columns keep their scale: one that hardly ever
+    varies would otherwise weigh so much that its rare other values decide every score.
     """
     rows, columns = residuals.shape
     r = residuals.astype(np.float64)
     covariance = r.T @ r / rows
-    typical = np.trace(covariance) / columns
-    if not typical > 0:
-        return np.eye(columns, dtype=np.float32)
-    variances, axes = np.linalg.eigh(covariance / typical)
-    variances = (1 - SHRINKAGE) * np.maximum(variances, 0.0) + SHRINKAGE
-    return np.asarray((axes / np.sqrt(variances)) @ axes.T, np.float32)
+    spread = np.sqrt(np.diagonal(covariance))
+    spread = np.where(spread > 0, spread, 1.0)
+    correlations = covariance / np.outer(spread, spread)
+    np.fill_diagonal(correlations, 1.0)
+    strengths, axes = np.linalg.eigh(correlations)
+    strengths = (1 - SHRINKAGE) * np.maximum(strengths, 0.0) + SHRINKAGE
+    return np.asarray((axes / np.sqrt(strengths)) @ axes.T, np.float32)
 
 
 def padded(reference: Reference) -> Reference:
