@@ -7,11 +7,11 @@ preset keeps it. Here
 
 The first factor is the paper's residual, with x̂ the mean reconstruction. W undoes the correlations
 that residuals of training rows have: errors that usually come together count once, and one that
-breaks the pattern counts more. The second factor asks how far the row lies from the normal rows around it: m(x) is the mean of training
-rows, each weighed by its closeness to x, as attention does. The networks know the dependencies
-between columns, the rows know the gaps between the groups of normal rows: each finds anomalies that
-the other misses. Both factors are norms in units of the training ranges, and so is the score a
-squared one, as the paper's is.
+breaks the pattern counts more. The second factor asks how far the row lies from the normal rows
+around it: m(x) is the mean of training rows, each weighed by its closeness to x, as attention does.
+The networks know the dependencies between columns, the rows know the gaps between the groups of
+normal rows: each finds anomalies that the other misses. Both factors are norms in units of the
+training ranges, and so is the score a squared one, as the paper's is.
 """
 
 from typing import NamedTuple
@@ -24,8 +24,8 @@ from jaxtyping import Array, Float
 from advae._types import HostMatrix, Matrix
 
 SHRINKAGE = 0.1
-"""Share of the identity in the correlations of residuals: a combination of columns in which training
-rows have no residual at all weighs ten times as much as it would by itself."""
+"""Share of the identity in the correlations of residuals: a combination of columns in which
+training rows have no residual at all weighs ten times as much as it would by itself."""
 
 BANDWIDTH = 0.25
 """Of the weights of rows, in mean squared distances between a training row and its nearest."""
@@ -68,9 +68,8 @@ def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
     `SHRINKAGE`; shape (columns, columns), float32. Columns keep their scale: one that hardly ever
     varies would otherwise weigh so much that its rare other values decide every score.
     """
-    rows, columns = residuals.shape
     r = residuals.astype(np.float64)
-    covariance = r.T @ r / rows
+    covariance = r.T @ r / len(r)
     spread = np.sqrt(np.diagonal(covariance))
     spread = np.where(spread > 0, spread, 1.0)
     correlations = covariance / np.outer(spread, spread)
