@@ -24,13 +24,15 @@ bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.time_to_quality
 	$(BIN)/python -m benchmarks.paper
+	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.explanations
 
 # Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
 # paper run in the tests.
 bench-quick: .venv/.extras-$(EXTRAS)
-	for name in speed time_to_quality scale report explanations contamination false_alarms; do \
+	for name in speed time_to_quality accuracy experiments scale report explanations \
+		contamination false_alarms; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 docs: .venv/.extras-docs

@@ -4,6 +4,7 @@ The data folder is not part of the repository: set ``ADVAE_DATA`` to it, or keep
 ``../shared/data`` beside the repository. Its own README describes the sets.
 """
 
+import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -83,13 +84,27 @@ def load_paper_set(name: str) -> Split:
 
 def adbench_names() -> list[str]:
     """Return the names of the ADBench sets in the data folder, in the order of their numbers."""
-    names = [path.stem for path in (data_folder() / "adbench").glob("*.npz")]
-    return sorted(names, key=lambda name: int(name.split("_")[0]))
+    return [path.stem for path in labelled_files(data_folder() / "adbench")]
 
 
 def load_adbench(name: str) -> tuple[Array, Labels]:
     """Load the rows and the labels, 1 for an anomaly, of one ADBench set, as they are."""
-    with np.load(data_folder() / "adbench" / f"{name}.npz", allow_pickle=False) as stored:
+    return load_labelled(data_folder() / "adbench" / f"{name}.npz")
+
+
+def labelled_files(folder: Path) -> list[Path]:
+    """Return the .npz files of a folder, those that begin with a number in its order first."""
+
+    def order(path: Path) -> tuple[float, str]:
+        number = path.stem.split("_")[0]
+        return (int(number) if number.isdecimal() else math.inf), path.stem
+
+    return sorted(folder.glob("*.npz"), key=order)
+
+
+def load_labelled(path: Path) -> tuple[Array, Labels]:
+    """Load the rows ``X`` and the labels ``y``, 1 for an anomaly, of a .npz file, as they are."""
+    with np.load(path, allow_pickle=False) as stored:
         return np.asarray(stored["X"], np.float64), np.asarray(stored["y"], np.int64).ravel()
 
 
@@ -113,9 +128,18 @@ def shuffled_half(X: Array, y: Labels, seed: int) -> Split:
 def scaled(split: Split) -> Split:
     """Scale to [0, 1] on the training rows; a column constant in them only moves, to 0 there."""
     low = split.train.min(axis=0)
-    span = split.train.max(axis=0) - low
-    span[span == 0] = 1.0
-    return Split((split.train - low) / span, (split.test - low) / span, split.labels)
+    return _in_units(split, low, split.train.max(axis=0) - low)
+
+
+def standardised(split: Split) -> Split:
+    """Scale to mean 0 and standard deviation 1 on the training rows; a constant one only moves."""
+    varies = split.train.max(axis=0) > split.train.min(axis=0)  # rounding gives others a deviation
+    return _in_units(split, split.train.mean(axis=0), split.train.std(axis=0) * varies)
+
+
+def _in_units(split: Split, origin: Array, unit: Array) -> Split:
+    unit = np.where(unit == 0, 1.0, unit)
+    return Split((split.train - origin) / unit, (split.test - origin) / unit, split.labels)
 
 
 def _split(train: Array, held_out: Array, anomalous: Array) -> Split:

@@ -4,22 +4,16 @@ Every run is one row of a Parquet file, kept as soon as it ends. Runs that the f
 with the same settings and the same numerical code, are not done again.
 """
 
-import ast
-import hashlib
-import importlib.util
 import json
-import os
 import time
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import numpy as np
 import polars as pl
 import typer
 from rich.console import Console
-from rich.progress import track
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -28,16 +22,13 @@ from advae.config import Config, VariantName
 from advae.errors import TrainingError
 from advae.threshold import kde_threshold
 from benchmarks.data import PAPER_SETS, Split, load_paper_set, missing_data
+from benchmarks.digest import CORE_MODULES, code_version
 from benchmarks.paper_tables import METRICS, SETS, gains_over_vae, metric_table
-from benchmarks.workers import available_cores, pool
+from benchmarks.runs import Row, run_all
 
 ALPHA = 0.1
 NEIGHBOUR = "1-NN"
 METHODS: tuple[str, ...] = (*get_args(VariantName), NEIGHBOUR)
-CORE_MODULES = (
-    *("config", "gaussian", "held_out", "losses", "networks"),
-    *("scoring", "steps", "streams", "threshold", "training"),
-)
 SCHEMA = {
     **dict.fromkeys(("data_set", "method", "settings", "code", "failure"), pl.String),
     "seed": pl.Int64,
@@ -54,26 +45,21 @@ class Run:
     code: str
 
     @property
-    def identity(self) -> dict[str, str]:
+    def identity(self) -> Row:
         """What makes two runs the same."""
         settings = json.dumps(self.config.to_json(), sort_keys=True)
         return {"data_set": self.data_set, "settings": settings, "code": self.code}
 
-
-def code_version() -> str:
-    """Return a digest of the numerical core's source without its comments and layout."""
-    digest = hashlib.sha256()
-    for name in CORE_MODULES:
-        spec = importlib.util.find_spec(f"advae.{name}")
-        if spec is not None and spec.origin is not None:
-            digest.update(ast.dump(ast.parse(Path(spec.origin).read_bytes())).encode())
-    return digest.hexdigest()[:12]
+    @property
+    def known(self) -> Row:
+        """What is known before the training."""
+        return self.identity | {"method": self.config.variant, "seed": self.config.seed}
 
 
 def plan(seeds: int, quick: bool, lambda_: float | None) -> list[Run]:
     """Return the runs, the first seed of everything first."""
     short = {"iterations": 300, "points": 32} if quick else {}
-    code = code_version()
+    code = code_version(CORE_MODULES)
     return [
         Run(
             name,
@@ -108,15 +94,14 @@ def judge(split: Split, train_scores: np.ndarray, test_scores: np.ndarray) -> di
     }
 
 
-def measure(run: Run) -> dict[str, Any]:
+def measure(run: Run) -> Row:
     """Train, score and judge; a training that diverges gives a row that says so."""
     started = time.perf_counter()
-    if code_version() != run.code:
+    if code_version(CORE_MODULES) != run.code:
         raise RuntimeError("the numerical core was edited during the measurement: start it again")
     split = load_paper_set(run.data_set)
     train, test = split.train.astype(np.float32), split.test.astype(np.float32)
-    row: dict[str, Any] = dict.fromkeys(SCHEMA) | run.identity
-    row |= {"method": run.config.variant, "seed": run.config.seed}
+    row = run.known
     try:
         model = training.fit(train, run.config).state.model
     except TrainingError as error:
@@ -131,48 +116,13 @@ def measure(run: Run) -> dict[str, Any]:
     return row | {"seconds": time.perf_counter() - started}
 
 
-def nearest_neighbour(name: str) -> dict[str, Any]:
+def nearest_neighbour(name: str) -> Row:
     """Return the row of the distance to the nearest training row, with the same scaling."""
     split = load_paper_set(name)
     neighbours = NearestNeighbors(n_neighbors=1).fit(split.train)
     others = neighbours.kneighbors()[0][:, 0]  # of a training row: the nearest other one
     row = judge(split, others, neighbours.kneighbors(split.test)[0][:, 0])
     return {"data_set": name, "method": NEIGHBOUR, "seed": 0, "failure": None} | row
-
-
-def run_all(runs: list[Run], out: Path, jobs: int, console: Console) -> list[dict[str, Any]]:
-    """Return the rows of all runs, of which those that ``out`` lacks are done and added to it."""
-    kept = pl.read_parquet(out).to_dicts() if out.exists() else []
-    known = {_key(row): row for row in kept}
-    todo = [run for run in runs if _key(run.identity) not in known]
-    console.print(f"{len(runs)} runs, {len(runs) - len(todo)} of them already in {out}")
-    if todo:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # Every program is compiled by one worker, and loaded by the others.
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out.parent / "jax-cache"))
-        cores = available_cores()
-        with pool([frozenset({cores[job % len(cores)]}) for job in range(jobs)]) as workers:
-            futures = [workers.submit(measure, run) for run in todo]
-            ended = as_completed(futures)
-            try:
-                for future in track(ended, "Training", len(futures), console=console):
-                    row = future.result()
-                    known[_key(row)] = row
-                    _save(list(known.values()), out)
-            except BaseException:
-                workers.shutdown(cancel_futures=True)  # the others need not be waited for
-                raise
-    return [known[_key(run.identity)] for run in runs]
-
-
-def _key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("data_set", "settings", "code"))
-
-
-def _save(rows: list[dict[str, Any]], out: Path) -> None:
-    partial = out.with_suffix(".partial")
-    pl.DataFrame(rows, schema=SCHEMA).write_parquet(partial)
-    partial.replace(out)
 
 
 def main(
@@ -194,7 +144,7 @@ def main(
         raise typer.Exit(2)
     started = time.perf_counter()
     runs = plan(1 if quick else seeds, quick, lambda_)
-    rows = run_all(runs, out, jobs, console)
+    rows = run_all(measure, runs, out, SCHEMA, jobs, console)
     rows += [nearest_neighbour(name) for name in SETS]
     for metric in METRICS:
         console.print(metric_table(metric, METHODS, rows))

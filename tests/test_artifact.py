@@ -134,6 +134,10 @@ def test_the_file_is_plain_safetensors(path):
         assert stored.metadata().keys() == {"advae"}
     assert {array.dtype.kind for array in arrays.values()} == {"f"}
     assert {name for name in arrays if not name.startswith("model.")} == {
+        "reference.whitening",
+        "reference.memory.rows",
+        "reference.memory.whitening",
+        "reference.memory.bandwidth",
         "latent_noise",
         "training_scores",
         "calibration_scores",
@@ -142,9 +146,12 @@ def test_the_file_is_plain_safetensors(path):
     }
 
 
-def test_no_training_row_is_in_the_file(detector, path):
+def test_no_training_row_is_in_the_file_but_the_memory(detector, path):
     rows = detector.table.transform(table().drop("unused"))
     _, arrays = tensorfile.read(path, "model")
+    assert set(map(bytes, arrays.pop("reference.memory.rows"))) <= set(
+        map(bytes, rows[:, : detector.table.network_width])
+    )
     for name, array in arrays.items():
         flat = array.astype(np.float64).ravel()
         for width in (rows.shape[1], detector.table.network_width):
@@ -273,7 +280,13 @@ def test_a_name_that_cannot_be_one(tmp_path):
 def test_a_later_version_is_refused(path):
     record, arrays = tensorfile.read(path, "model")
     tensorfile.write(path, record | {"format_version": 99}, arrays)
-    assert_refused(path, "has format version 99, this advae reads up to 1; upgrade advae")
+    assert_refused(path, "has format version 99, this advae reads up to 2; upgrade advae")
+
+
+def test_an_earlier_version_is_refused(path):
+    record, arrays = tensorfile.read(path, "model")
+    tensorfile.write(path, record | {"format_version": 1}, arrays)
+    assert_refused(path, "has format version 1, written before the first release; fit again")
 
 
 @pytest.mark.parametrize("version", [None, "1", 0, -1, 1.5])
@@ -366,17 +379,17 @@ def test_golden_scores_allow_for_another_machine(path, detector):
             lambda record, arrays: arrays.update(
                 {"model.encoder.layers.0.bias": np.zeros((2, 9), np.float32)}
             ),
-            r"array 'encoder.layers.0.bias' is float32\[2, 9\], expected float32\[2, 8\]",
+            r"array 'model.encoder.layers.0.bias' is float32\[2, 9\], expected float32\[2, 8\]",
         ),
         (
             lambda record, arrays: arrays.update(
                 {"model.encoder.layers.0.bias": np.zeros((2, 8), np.float64)}
             ),
-            "array 'encoder.layers.0.bias' is float64",
+            "array 'model.encoder.layers.0.bias' is float64",
         ),
         (
             lambda record, arrays: arrays.pop("model.transformer.layers.2.bias"),
-            "array 'transformer.layers.2.bias' is missing",
+            "array 'model.transformer.layers.2.bias' is missing",
         ),
         (lambda record, arrays: arrays.pop("latent_noise"), "is damaged: 'latent_noise'"),
         (

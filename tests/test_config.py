@@ -34,6 +34,11 @@ WRONG = {
     "relative_margin_z": [-1.0, math.nan, math.inf, None],
     "learning_rate": [0, 0.0, -0.001, math.nan, math.inf, None],
     "alpha": [0.0, 1.0, -0.1, 1.1, math.nan, math.inf, 1, 0, "0.1", None],
+    "swap": [-0.1, 1.1, math.nan, "0.1", None],
+    "input_noise": [-0.1, math.nan, math.inf, None],
+    "whiten": [0, 1, "yes", None],
+    "memory": [-1, 1, 2.0, None, 2**16 + 1],
+    "trim": [-0.1, 0.5, 1, math.nan, math.inf, "0.1", None],
     "calibration": [0.0, 1.0, -0.2, 2.0, math.nan, None],
 }
 
@@ -49,6 +54,8 @@ def test_paper_preset_has_the_papers_settings():
     assert (paper.schedule, paper.patience, paper.members) == ("constant", 0, 1)
     assert (paper.gamma, paper.margin_x, paper.margin_z) == (0.001, 2.0, 40.0)
     assert (paper.relative_margin_x, paper.relative_margin_z) == (0, 0)
+    assert (paper.swap, paper.input_noise) == (0, 0)
+    assert (paper.whiten, paper.memory) == (False, 0)
     assert (paper.points, paper.sampling) == (1000, "random")
     assert (paper.threshold, paper.alpha) == ("kde", 0.1)
 
@@ -108,6 +115,7 @@ def test_every_setting_has_wrong_values_above():
         {"hidden": None, "latent": None},
         {"lambda_": 0, "gamma": 0, "margin_x": 0, "margin_z": 0},
         {"iterations": 1, "batch_size": 1, "points": 1, "members": 1, "hidden": 1, "latent": 1},
+        {"trim": 0},
         {"seed": 0, "alpha": 1e-6, "calibration": 0.999, "learning_rate": 1e-12},
     ],
 )

@@ -198,7 +198,8 @@ def test_out_of_fold_scores_are_those_of_the_members_that_never_saw_the_row(
 ) -> None:
     frame = pl.DataFrame(clouds(90), schema=[f"column_{i}" for i in range(3)], orient="row")
     plan = plan_rows(90, folded.config)
-    scores = out_of_fold_scores(folded, frame, plan.fold)
+    encoded = folded.table.transform(frame)
+    scores = out_of_fold_scores(folded, encoded, plan.fold, np.arange(90))
     np.testing.assert_array_equal(np.sort(scores), folded.calibration_scores)
     assert folded.summary.folds == 4
     assert folded.summary.rows == 90

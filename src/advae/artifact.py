@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.random as jr
@@ -15,8 +15,19 @@ from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
 from advae.networks import AdVAE, Sizes, initialise_members
+from advae.residuals import Memory, Reference
 from advae.streams import stream
 from advae.table import TableEncoder
+
+_ROWS = "reference.memory.rows"
+
+
+class _Trees(NamedTuple):
+    """What is stored leaf by leaf."""
+
+    model: AdVAE
+    reference: Reference
+
 
 GOLDEN_ROWS = 4
 GOLDEN_TOLERANCE = 1e-4
@@ -26,8 +37,8 @@ GOLDEN_TOLERANCE = 1e-4
 def save(detector: Detector, path: str | Path) -> None:
     """Write a detector to one file, the same bytes for the same detector.
 
-    The file holds no training row, only scores and column statistics. It is written under another
-    name and renamed, so ``path`` is never half a model.
+    The file holds scores, column statistics and, unless ``memory`` is 0, up to so many encoded
+    training rows. It is written under another name and renamed, so ``path`` is never half a model.
 
     Raises
     ------
@@ -47,12 +58,12 @@ def save(detector: Detector, path: str | Path) -> None:
         "summary": asdict(detector.summary),
         "ignored": list(detector.ignored),
     }
-    arrays = {f"model.{name}": array for name, array in named_leaves(detector.model).items()} | {
+    arrays = named_leaves(_Trees(detector.model, detector.reference)) | {
         "latent_noise": detector.latent_noise,
         "training_scores": detector.training_scores,
         "calibration_scores": detector.calibration_scores,
         "golden_rows": golden,
-        "golden_scores": scoring.score_rows(detector.model, detector.latent_noise, golden).score,
+        "golden_scores": _scores(detector, golden),
     }
     tensorfile.write(Path(path), record, arrays)
 
@@ -72,7 +83,7 @@ def load(path: str | Path) -> Detector:
     try:
         detector = _detector(record, arrays, path)
         golden, wanted = arrays["golden_rows"], arrays["golden_scores"]
-        found = scoring.score_rows(detector.model, detector.latent_noise, golden).score
+        found = _scores(detector, golden)
         _check_parts(detector, found, wanted)
     except (AdVAEError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ModelFileError):
@@ -84,6 +95,13 @@ def load(path: str | Path) -> Detector:
             f"({found.tolist()} instead of {wanted.tolist()}): do not use it on this machine"
         )
     return detector
+
+
+def _scores(detector: Detector, golden: np.ndarray) -> np.ndarray:
+    """Return the scores of encoded rows without the columns that never varied."""
+    return scoring.score_rows(
+        detector.model, detector.latent_noise, golden, detector.reference
+    ).score
 
 
 def _check_parts(detector: Detector, found: np.ndarray, wanted: np.ndarray) -> None:
@@ -102,14 +120,11 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
     config = Config.from_json(record["config"])
     table = TableEncoder.from_json(record["table"])
     sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
-    template: AdVAE = jax.eval_shape(
+    model: AdVAE = jax.eval_shape(
         lambda: initialise_members(sizes, config.members, stream(0, "initial weights"))
     )
-    weights = {
-        name.removeprefix("model."): array
-        for name, array in arrays.items()
-        if name.startswith("model.")
-    }
+    reference = _reference_shapes(config, sizes.columns, len(arrays.get(_ROWS, ())))
+    trees = replace_leaves(_Trees(model, reference), arrays, path)
     noise = arrays["latent_noise"]
     if noise.ndim != 2 or noise.shape[1] != sizes.latent or not len(noise):
         raise ModelFileError(f"{path} is damaged: latent_noise has shape {noise.shape}")
@@ -117,12 +132,23 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
     return Detector(
         config=config,
         table=table,
-        model=replace_leaves(template, weights, path),
+        model=trees.model,
         latent_noise=noise,
+        reference=jax.tree.map(np.asarray, trees.reference),
         training_scores=arrays["training_scores"],
         calibration_scores=arrays["calibration_scores"],
         threshold=Threshold(**record["threshold"]),
         summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
         ignored=tuple(record["ignored"]),
         earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
+    )
+
+
+def _reference_shapes(config: Config, columns: int, kept: int) -> Reference:
+    def shape(*lengths: int) -> Any:
+        return jax.ShapeDtypeStruct(lengths, np.float32)  # type: ignore[no-untyped-call]
+
+    return Reference(
+        shape(config.members, columns, columns) if config.whiten else None,
+        Memory(shape(kept, columns), shape(columns, columns), shape(1)) if config.memory else None,
     )

@@ -68,6 +68,12 @@ class Config:
     relative_margin_x, relative_margin_z
         What is added to m_x and m_z in every batch, in units of its mean reconstruction error
         and of its mean KLD(q); 0 in the paper.
+    swap
+        Largest share of a row's values, in [0, 1], that other rows' replace before the encoder
+        sees it in training; 0 in the paper. See `corruption`.
+    input_noise
+        Standard deviation of the noise added before the encoder sees a row in training, in units
+        of the columns' training ranges; 0 in the paper.
     iterations
         Training iterations, each one step 1 and one step 2.
     batch_size
@@ -86,6 +92,12 @@ class Config:
     sampling
         ``"sobol"``: scrambled Sobol points mapped to normal quantiles, with the mean and
         covariance of the standard normal; ``"random"``: pseudo-random draws, the paper's.
+    whiten
+        Weigh the residual by what is usual among training rows. False in the paper. See
+        `residuals`.
+    memory
+        Most training rows that the model keeps, encoded, to compare new rows with: the score is
+        then the product of two distances, see `residuals`. 0 keeps none, as the paper.
     members
         Networks of the ensemble; the score is the mean of the members' scores.
     threshold
@@ -97,31 +109,40 @@ class Config:
         Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
     alpha
         Share of normal rows that may be flagged, in (0, 1).
+    trim
+        Most of the given rows, as a share in [0, 0.5), to set aside as suspected anomalies before
+        anything is learned, see ``screening.suspects``; 0 screens nothing. New normal rows like
+        those set aside are flagged too: up to about alpha plus their share, instead of alpha.
     seed
         Origin of all randomness, in [0, 2**63).
     """
 
-    variant: VariantName = "adVAE"
+    variant: VariantName = "E-adVAE"
     hidden: int | None = 128
     latent: int | None = 32
     latent_at_most_columns: bool = True
-    lambda_: float = 0.01
-    gamma: float = 0.001
-    margin_x: float = 2.0
-    margin_z: float = 40.0
-    relative_margin_x: float = 0.0
-    relative_margin_z: float = 0.0
-    iterations: int = 8_000
+    lambda_: float = 0.001
+    gamma: float = 0.0001
+    margin_x: float = 0.0
+    margin_z: float = 0.0
+    relative_margin_x: float = 0.3
+    relative_margin_z: float = 2.0
+    swap: float = 0.5
+    input_noise: float = 0.05
+    iterations: int = 3_000
     batch_size: int = 128
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"
     patience: int = 0
     points: int = 32
     sampling: Sampling = "sobol"
+    whiten: bool = True
+    memory: int = 4096
     members: int = 1
     threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
     alpha: float = 0.1
+    trim: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -142,13 +163,17 @@ class Config:
         for name in _NUMBERS:
             value = getattr(self, name)
             _check(name, value, _is_number(value) and value >= 0, "a finite number, at least 0")
-        at_most = self.latent_at_most_columns
-        _check("latent_at_most_columns", at_most, isinstance(at_most, bool), "True or False")
+        for name in ("latent_at_most_columns", "whiten"):
+            value = getattr(self, name)
+            _check(name, value, isinstance(value, bool), "True or False")
+        _check("swap", self.swap, self.swap <= 1, "a share between 0 and 1")
+        _check("memory", self.memory, self.memory != 1, "0 for none, or at least 2")
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("alpha", "calibration"):
             value = getattr(self, name)
             is_share = isinstance(value, float) and 0 < value < 1
             _check(name, value, is_share, "a share between 0 and 1, both excluded")
+        _check("trim", self.trim, self.trim < 0.5, "a share, at least 0 and below 0.5")
 
     @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
@@ -232,6 +257,7 @@ _COUNTS = {
     "batch_size": (1, 10**6),
     "patience": (0, 10**9),
     "points": (1, 2**20),
+    "memory": (0, 2**16),
     "members": (1, 1024),
     "seed": (0, 2**63 - 1),
 }
@@ -242,20 +268,33 @@ _NUMBERS = (
     "margin_z",
     "relative_margin_x",
     "relative_margin_z",
+    "swap",
+    "input_noise",
     "learning_rate",
+    "trim",
 )
 
 PRESETS: dict[Preset, dict[str, Any]] = {
     "default": {},
     "paper": {
+        "variant": "adVAE",
         "hidden": None,
         "latent": None,
         "latent_at_most_columns": False,
         "lambda_": 0.03,
+        "gamma": 0.001,
+        "margin_x": 2.0,
+        "margin_z": 40.0,
+        "relative_margin_x": 0.0,
+        "relative_margin_z": 0.0,
+        "swap": 0.0,
+        "input_noise": 0.0,
         "iterations": 20_000,
         "schedule": "constant",
         "points": 1000,
         "sampling": "random",
+        "whiten": False,
+        "memory": 0,
         "threshold": "kde",
     },
 }

@@ -17,6 +17,7 @@ from advae.explain import Explanation, top_reasons
 from advae.frames import as_frame
 from advae.networks import AdVAE
 from advae.notebook import card
+from advae.residuals import Reference
 from advae.table import TableEncoder
 from advae.threshold import p_values
 from advae.values import quoted, quoted_list
@@ -81,7 +82,7 @@ class EncodedScores(NamedTuple):
     """Scores of encoded rows, column by column.
 
     ``score``: shape (rows,), at least 0. ``contributions``: what each encoded column adds, shape
-    (rows, width), float64. ``expected``: the mean reconstruction, shape (rows, width).
+    (rows, width), float64. ``expected``: what the model expects of the row, shape (rows, width).
     """
 
     score: Float[np.ndarray, "rows"]
@@ -93,9 +94,9 @@ class EncodedScores(NamedTuple):
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
-    Make one with ``fit_detector`` or ``load``. Scores are squared errors in units of the columns'
-    training ranges, at least 0, higher = more anomalous; a score depends on nothing but the row
-    and the model.
+    Make one with ``fit_detector`` or ``load``. Scores are in squared units of the columns' training
+    ranges, at least 0, higher = more anomalous; a score depends on nothing but the row and the
+    model. See `residuals` for what it is made of.
 
     Parameters
     ----------
@@ -107,6 +108,8 @@ class Detector:
         The networks; leaves have a leading member axis.
     latent_noise
         Noise vectors shared by all rows, shape (points, latent).
+    reference
+        What scoring knows of the training rows besides the networks; see `residuals`.
     training_scores
         Scores of the training rows (a sample of them in a large table), ascending.
     calibration_scores
@@ -126,6 +129,7 @@ class Detector:
     table: TableEncoder
     model: AdVAE
     latent_noise: Float[np.ndarray, "points latent"]
+    reference: Reference
     training_scores: Float[np.ndarray, "training_rows"]
     calibration_scores: Float[np.ndarray, "calibration_rows"]
     threshold: Threshold
@@ -144,9 +148,11 @@ class Detector:
         summary, config, sizes = self.summary, self.config, self.model.sizes
         held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
         in_folds = f", in {summary.folds} folds" if summary.folds else ""
+        memory = self.reference.memory
+        kept = f", {len(memory.rows):,} kept to compare with" if memory is not None else ""
         members = f", {config.members} members" if config.members > 1 else ""
         return {
-            "rows": f"{summary.rows:,} learned from{held_out}{in_folds}",
+            "rows": f"{summary.rows:,} learned from{held_out}{in_folds}{kept}",
             "columns": f"{len(self.table.features)}, encoded as {sizes.columns} numbers",
             "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
             "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",
@@ -262,7 +268,9 @@ class Detector:
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
         """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
         varied = self.table.network_width
-        scored = scoring.score_rows(self.model, self.latent_noise, encoded[:, :varied])
+        scored = scoring.score_rows(
+            self.model, self.latent_noise, encoded[:, :varied], self.reference
+        )
         # NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
         # otherwise. They bypass the networks, which could learn nothing of them, and add their
         # square: on rows like training's the score is the paper's.

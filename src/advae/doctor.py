@@ -208,6 +208,6 @@ def _strange_rows(encoded: NDArray[np.float32], places: NDArray[np.int64]) -> It
             (),
             f"{share:.1%} of the rows to be learned from stand apart from the others; the most "
             f"are rows {worst} (the first data row is row 0)",
-            "Look at them: anomalies among the training rows are learned as normal. That none "
-            "stands apart would not prove that there are none.",
+            "Look at them: anomalies among the training rows are learned as normal, unless --trim "
+            "sets them aside. That none stands apart would not prove that there are none.",
         )

@@ -48,6 +48,9 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         How the threshold is learned, or the score itself, at least 0; see ``Config``.
     calibration : float in (0, 1), default=None
         Most of the rows, as a share, to hold out of training for the conformal threshold.
+    trim : float in [0, 0.5), default=None
+        Most of the rows, as a share, to set aside as suspected anomalies before anything is
+        learned; 0 in both presets. ``detector_.summary.notes`` says how many were.
     members : int, default=None
         Networks of the ensemble, at least 1.
     iterations : int, default=None
@@ -66,6 +69,10 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Margins in encoded units and in nats, at least 0.
     relative_margin_x, relative_margin_z : float, default=None
         What is added to them, in units of the batch's reconstruction error and KLD, at least 0.
+    swap : float in [0, 1], default=None
+        Largest share of a row's values that other rows' replace in training.
+    input_noise : float, default=None
+        Standard deviation of the noise on a row in training, in training ranges, at least 0.
     batch_size : int, default=None
         Rows of a batch.
     learning_rate : float, default=None
@@ -78,6 +85,10 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Latent noise vectors of the score.
     sampling : {"sobol", "random"}, default=None
         How those are drawn.
+    whiten : bool, default=None
+        Whether residuals are weighed by those of the training rows.
+    memory : int, default=None
+        Most training rows kept to compare new rows with; 0 for none.
     hashed : sequence of str, default=None
         Columns with very many different texts, to be hashed instead of refused.
 
@@ -125,6 +136,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         contamination: float | Literal["auto"] = "auto",
         threshold: ThresholdMethod | float | None = None,
         calibration: float | None = None,
+        trim: float | None = None,
         members: int | None = None,
         iterations: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -138,12 +150,16 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         margin_z: float | None = None,
         relative_margin_x: float | None = None,
         relative_margin_z: float | None = None,
+        swap: float | None = None,
+        input_noise: float | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
         schedule: Schedule | None = None,
         patience: int | None = None,
         points: int | None = None,
         sampling: Sampling | None = None,
+        whiten: bool | None = None,
+        memory: int | None = None,
         hashed: Sequence[str] | None = None,
     ) -> None:
         self.preset = preset
@@ -151,6 +167,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.contamination = contamination
         self.threshold = threshold
         self.calibration = calibration
+        self.trim = trim
         self.members = members
         self.iterations = iterations
         self.random_state = random_state
@@ -164,12 +181,16 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.margin_z = margin_z
         self.relative_margin_x = relative_margin_x
         self.relative_margin_z = relative_margin_z
+        self.swap = swap
+        self.input_noise = input_noise
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.patience = patience
         self.points = points
         self.sampling = sampling
+        self.whiten = whiten
+        self.memory = memory
         self.hashed = hashed
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it

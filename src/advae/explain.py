@@ -19,7 +19,7 @@ class Explanation:
         Squared errors summed over the encoded columns of each original column, shape
         (rows, features), at least 0. A row's contributions add up to its score.
     expected
-        The mean reconstruction in the user's units, one column per original column.
+        What the model expects in the user's units, one column per original column.
     """
 
     score: Float[np.ndarray, "rows"]

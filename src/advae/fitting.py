@@ -14,15 +14,16 @@ import numpy as np
 import polars as pl
 
 from advae import checkpoint as checkpoints
-from advae import scoring, training
+from advae import scoring, screening, training
 from advae._types import HostMatrix
 from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_rows
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
-from advae.errors import InputError, TrainingError
+from advae.errors import InputError
 from advae.frames import as_batches
 from advae.held_out import best_block
 from advae.networks import Sizes
+from advae.reference import learn_reference
 from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.training import Snapshot
@@ -83,9 +84,13 @@ def fit_detector(
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
-    frame, table, read = _gather(
+    frame, table, sampled = _gather(
         (_drop(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
     )
+    screened = ""
+    if config.trim:
+        frame, screened = _screen(frame, table, config, hashed)
+        table = None  # an anomaly would stretch a column's range, and so hide others
     plan = plan_rows(frame.height, config)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
     watched_frame = frame[plan.watched]
@@ -114,27 +119,29 @@ def fit_detector(
         on_block=on_block,
     )
 
+    noise = scoring.latent_noise(config, sizes.latent)
+    reference, kept = learn_reference(
+        end.model, noise, varied, config, plan.member_rows(config.members)
+    )
     detector = Detector(
         config=config,
         table=table,
         model=end.model,
-        latent_noise=scoring.latent_noise(config, sizes.latent),
+        latent_noise=noise,
+        reference=reference,
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, plan, read),
+        summary=_summary(table, end, plan, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(plan.training) // LARGEST_REFERENCE)
-    training_scores = detector.anomaly_score(training_frame[::stride])
+    training_scores = detector.score_encoded(encoded[::stride]).score
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
-        raise TrainingError(
-            "training diverged: the scores of the training rows are not finite; lower "
-            "learning_rate, gamma or lambda_"
-        )
+        raise training.diverged("the scores of the training rows are not finite")
     calibration_scores = (
-        out_of_fold_scores(detector, training_frame, plan.fold)
+        out_of_fold_scores(detector, encoded, plan.fold, kept)
         if plan.folds
         else detector.anomaly_score(calibration_frame)
     )
@@ -151,8 +158,8 @@ def fit_detector(
 
 def _gather(
     batches: Iterator[pl.DataFrame], most: int, seed: int, hashed: Collection[str]
-) -> tuple[pl.DataFrame, TableEncoder | None, int]:
-    """Return the rows to learn from, the encoder if it had to see more, and the rows read."""
+) -> tuple[pl.DataFrame, TableEncoder | None, str]:
+    """Return the rows to learn from, and the encoder and a note if it had to see more."""
     held: list[pl.DataFrame] = []
     read = 0
     for batch in batches:
@@ -163,7 +170,7 @@ def _gather(
     else:
         if not held:
             raise InputError("there is no table to learn from: the stream of frames is empty")
-        return pl.concat(held), None, read
+        return pl.concat(held), None, ""
     rows = RowSample(most, seed)
 
     def watched() -> Iterator[pl.DataFrame]:
@@ -175,7 +182,37 @@ def _gather(
             yield batch
 
     table = TableEncoder.fit_batches(watched(), hashed=hashed)
-    return rows.frame(), table, read
+    frame = rows.frame()
+    note = (
+        f"A uniform sample of {frame.height:,} of {read:,} rows trained and calibrated the model."
+    )
+    return frame, table, note
+
+
+def _screen(
+    frame: pl.DataFrame, table: TableEncoder | None, config: Config, hashed: Collection[str]
+) -> tuple[pl.DataFrame, str]:
+    """Return the rows without those that ``trim`` sets aside, and a note about these.
+
+    They calibrate nothing either: the anomalies among them would raise the threshold.
+    """
+    encoder = TableEncoder.fit(frame, hashed=hashed) if table is None else table
+    encoded = encoder.transform(frame)
+    found = screening.suspects(encoded, config.trim, config.seed)
+    kept = np.isin(np.arange(frame.height), found, invert=True)
+    if not np.ptp(encoded[kept], axis=0).any():
+        raise InputError(
+            f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
+            "identical, so there is nothing to learn; lower trim, or give other rows"
+        )
+    note = (
+        f"{len(found):,} of {frame.height:,} rows were set aside as suspected anomalies "
+        f"(trim = {config.trim:g})"
+    )
+    if table is None and len(found):
+        worst = ", ".join(map(str, found[:5]))
+        note += f"; the most suspect are rows {worst} (the first row given is row 0)"
+    return frame.filter(pl.Series(kept)), f"{note}."
 
 
 def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
@@ -191,9 +228,9 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
     return Threshold("given", None, config.threshold, "given before training")
 
 
-def _summary(table: TableEncoder, end: Snapshot, plan: Plan, read: int) -> TrainingSummary:
-    rows = len(plan.training) + len(plan.watched) + len(plan.calibration)
-    sampled = f"A uniform sample of {rows:,} of {read:,} rows trained and calibrated the model."
+def _summary(
+    table: TableEncoder, end: Snapshot, plan: Plan, notes: tuple[str, ...]
+) -> TrainingSummary:
     ended = ""
     if end.best is not None:
         best = int(end.history["iteration"][best_block(end.history)])
@@ -206,7 +243,7 @@ def _summary(table: TableEncoder, end: Snapshot, plan: Plan, read: int) -> Train
         calibration_rows=len(plan.calibration),
         folds=plan.folds,
         history=end.history,
-        notes=tuple(filter(None, (*table.notes, sampled if read > rows else "", plan.note, ended))),
+        notes=tuple(filter(None, (*table.notes, *notes, plan.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )
 

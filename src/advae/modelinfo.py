@@ -6,7 +6,7 @@ from typing import Any
 from advae import tensorfile
 from advae.errors import ModelFileError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KIND = "model"
 
 
@@ -28,6 +28,10 @@ def check_version(record: dict[str, Any], path: Path) -> None:
     found = record.get("format_version")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ModelFileError(f"{path} has no valid format version; restore it or fit again")
+    if found < FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {found}, written before the first release; fit again"
+        )
     if found > FORMAT_VERSION:
         raise ModelFileError(
             f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}; "

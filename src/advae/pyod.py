@@ -43,6 +43,9 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         Networks of the ensemble and training iterations; the preset's when None.
     random_state : int, RandomState instance or None, default=None
         An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
+    trim : float in [0, 0.5), default=None
+        Most of the rows, as a share, to set aside as suspected anomalies before anything is
+        learned; the preset's when None. They are scored like the others.
     settings : dict, default=None
         Any other settings of ``Config``, by name, such as ``{"lambda_": 0.03}``.
 
@@ -74,6 +77,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         preset: Preset = "default",
         members: int | None = None,
         iterations: int | None = None,
+        trim: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
@@ -81,6 +85,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         self.preset = preset
         self.members = members
         self.iterations = iterations
+        self.trim = trim
         self.random_state = random_state
         self.settings = settings
 
@@ -113,6 +118,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
             seed=seed_of(self.random_state),
             members=self.members,
             iterations=self.iterations,
+            trim=self.trim,
             **({"threshold": "kde"} | dict(self.settings or {})),
         )
         self.detector_ = fit_detector(rows, config)

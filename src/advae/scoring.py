@@ -1,4 +1,7 @@
-"""The anomaly score, equations (11) and (12), and what each column adds to it."""
+"""The anomaly score, equations (11) and (12), and what each column adds to it.
+
+`residuals` has what the ``default`` preset does with the residual beyond the paper.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +20,7 @@ from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
+from advae.residuals import Reference, padded, product, recall
 from advae.streams import stream
 from advae.threads import available
 
@@ -25,6 +29,9 @@ BLOCK_ROWS = 256
 its score cannot depend, not even in the last bit, on the rows beside it. Small enough that a
 block's activations stay in a core's cache, so that blocks in different threads do not disturb
 each other: faster than larger blocks that share out every matrix product."""
+
+PAPER = Reference()
+"""The paper's score: nothing is known of the training rows besides the networks."""
 
 INPUT_RANGE = (-1.0, 2.0)
 """NOTE[DIFF]: the encoder sees values clipped to this range, and the residual uses them as they
@@ -36,7 +43,8 @@ class Scored(NamedTuple):
     """Scores of encoded rows and where they come from.
 
     ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
-    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1].
+    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1], half way
+    to the memory's rows like it where there is a memory.
     """
 
     score: HostVector
@@ -88,13 +96,18 @@ def _matched(
 
 @jax.jit
 def _score_blocks(
-    model: AdVAE, noise: Points, x: Matrix, blocks: Int[Array, ""] | int
+    model: AdVAE,
+    noise: Points,
+    reference: Reference,
+    x: Matrix,
+    blocks: Int[Array, ""] | int,
 ) -> tuple[Array, Matrix, Matrix]:
     """Score the first ``blocks`` blocks of rows, one after the other, by one program."""
 
     def score(i: Array, wholes: tuple[Array, Matrix, Matrix]) -> tuple[Array, Matrix, Matrix]:
         first = i * BLOCK_ROWS
-        parts = _score_block(model, noise, jax.lax.dynamic_slice_in_dim(x, first, BLOCK_ROWS))
+        block = jax.lax.dynamic_slice_in_dim(x, first, BLOCK_ROWS)
+        parts = _score_block(model, noise, reference, block)
         filled: tuple[Array, Matrix, Matrix] = jax.tree.map(
             partial(jax.lax.dynamic_update_slice_in_dim, start_index=first, axis=0), wholes, parts
         )
@@ -105,22 +118,30 @@ def _score_blocks(
     return scored
 
 
-def _score_block(model: AdVAE, noise: Points, x: Matrix) -> tuple[Array, Matrix, Matrix]:
+def _score_block(
+    model: AdVAE, noise: Points, reference: Reference, x: Matrix
+) -> tuple[Array, Matrix, Matrix]:
     """Score one block of rows by the members of ``model``, one after the other."""
     seen = jnp.clip(x, *INPUT_RANGE)
 
     def add_member(
-        sums: tuple[Matrix, Matrix], member: AdVAE
+        sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
     ) -> tuple[tuple[Matrix, Matrix], None]:
+        member, whitening = one
         expected = _expected(member.generator, member.encoder(seen), noise)
+        residual = x - expected if whitening is None else (x - expected) @ whitening
         squares, expectations = sums
-        return (squares + (x - expected) ** 2, expectations + expected), None
+        return (squares + residual**2, expectations + expected), None
 
     zeros = jnp.zeros_like(x)
-    (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), model)
+    (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), (model, reference.whitening))
     members = jax.tree.leaves(model)[0].shape[0]
-    contributions = squares / members
-    return jnp.sum(contributions, axis=1), contributions, expected / members
+    contributions, expected = squares / members, expected / members
+    if reference.memory is not None:
+        recalled = recall(reference.memory, seen)
+        contributions = product(contributions, ((x - recalled) @ reference.memory.whitening) ** 2)
+        expected = 0.5 * (expected + recalled)
+    return jnp.sum(contributions, axis=1), contributions, expected
 
 
 def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
@@ -146,7 +167,12 @@ def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
     return 0.5 + (0.5 / len(noise)) * total.T
 
 
-def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostMatrix) -> Scored:
+def score_rows(
+    model: AdVAE,
+    noise: Float[np.ndarray, "points latent"],
+    x: HostMatrix,
+    reference: Reference = PAPER,
+) -> Scored:
     """Score encoded rows.
 
     Parameters
@@ -158,10 +184,13 @@ def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostM
     x
         Encoded rows, shape (rows, columns); training rows lie in [0, 1], new ones anywhere finite
         within +/-1e9.
+    reference
+        What is known of the training rows; by default nothing, and the score is the paper's,
+        s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2. See `residuals` for the other one.
 
     Returns
     -------
-    Score, contributions and expected values: s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2.
+    Score, contributions and expected values.
     """
     rows, columns = x.shape
     scored = Scored(
@@ -169,7 +198,8 @@ def score_rows(model: AdVAE, noise: Float[np.ndarray, "points latent"], x: HostM
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    _fill(scored, x, partial(_score_blocks, model, noise), _blocks_at_once(columns))
+    score = partial(_score_blocks, model, noise, padded(reference))
+    _fill(scored, x, score, _blocks_at_once(columns))
     return scored
 
 

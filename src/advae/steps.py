@@ -57,6 +57,7 @@ def train_step(
     settings: Settings,
     learning_rate: Scalar,
     variant: Variant,
+    shown: Matrix | None = None,
 ) -> tuple[TrainState, Terms]:
     """Do one iteration for one member: step 1 moves G and T, step 2 moves E (Algorithm 1).
 
@@ -75,6 +76,8 @@ def train_step(
         Of Adam.
     variant
         Which terms act.
+    shown
+        What the encoder sees in place of the batch; see `corruption`. None for the batch itself.
 
     Returns
     -------
@@ -82,7 +85,9 @@ def train_step(
     """
     # E stands still in step 1, so step 2 starts from the same q: it is computed once, and its
     # vector-Jacobian product kept for the moment when E moves.
-    q, pull_back = jax.vjp(lambda encoder: encoder(x), state.model.encoder)
+    q, pull_back = jax.vjp(
+        lambda encoder: encoder(x if shown is None else shown), state.model.encoder
+    )
     state, terms_1 = generator_transformer_step(
         state, x, q, noise, settings, learning_rate, variant
     )

@@ -47,6 +47,18 @@ def fit(
     members: Annotated[
         int | None, typer.Option(metavar="M", help="Networks of the ensemble.")
     ] = None,
+    trim: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Most rows to set aside as suspected anomalies, as a share."
+        ),
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Most rows that the model keeps to compare new ones with; 0: none."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
     sample: Annotated[
         int, typer.Option(metavar="N", min=2, help="Most rows to train with; of more, a sample.")
@@ -65,7 +77,13 @@ def fit(
     from advae.fitting import fit_detector
     from advae.readers import open_source
 
-    changes = {"iterations": iterations, "patience": patience, "members": members}
+    changes = {
+        "iterations": iterations,
+        "patience": patience,
+        "members": members,
+        "trim": trim,
+        "memory": memory,
+    }
     config = Config.preset(
         preset,
         alpha=alpha,

@@ -47,6 +47,8 @@ class Report:
         Names of the columns shown beside the most anomalous rows.
     feature_names
         The detector's columns, in the order that the cells of ``top`` refer to.
+    beside_rows
+        Whether the model compares rows with training rows that it keeps.
     feature_bars
         For each of these, the share of training rows in each bar of its drawing.
     """
@@ -68,6 +70,7 @@ class Report:
     unused: tuple[str, ...]
     kept: tuple[str, ...]
     feature_names: tuple[str, ...]
+    beside_rows: bool
     feature_bars: tuple[tuple[float, ...], ...]
 
 
@@ -137,5 +140,6 @@ def summarise(
         unused=found.extra_columns,
         kept=tuple(dict.fromkeys(keep)),
         feature_names=detector.table.feature_names,
+        beside_rows=detector.reference.memory is not None,
         feature_bars=tuple(tuple(each.bars.tolist()) for each in distributions),
     )

@@ -1,0 +1,35 @@
+"""Digests that tell whether a kept measurement is of the code and the data of today."""
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+CORE_MODULES = (
+    *("config", "corruption", "gaussian", "held_out", "losses", "networks", "residuals"),
+    *("scoring", "steps", "streams", "threshold", "training"),
+)
+"""What decides on a training, and on the scores of encoded rows."""
+
+DETECTOR_MODULES = (
+    *CORE_MODULES,
+    *("calibration", "categories", "column_fit", "columns", "detector", "fitting", "frames"),
+    *("readings", "reference", "sampling", "screening", "summary", "table", "values"),
+)
+"""What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
+
+
+def code_version(modules: Iterable[str]) -> str:
+    """Return a digest of the source of these modules of advae, without comments and layout."""
+    digest = hashlib.sha256()
+    for name in modules:
+        spec = importlib.util.find_spec(f"advae.{name}")
+        if spec is not None and spec.origin is not None:
+            digest.update(ast.dump(ast.parse(Path(spec.origin).read_bytes())).encode())
+    return digest.hexdigest()[:12]
+
+
+def file_version(path: Path) -> str:
+    """Return a digest of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

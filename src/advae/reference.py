@@ -1,0 +1,81 @@
+"""From trained networks and their training rows to what scoring knows of these rows."""
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from advae import scoring
+from advae._types import HostMatrix
+from advae.config import Config
+from advae.networks import AdVAE
+from advae.residuals import Memory, Reference, remember, whitening
+from advae.training import diverged
+
+RESIDUAL_ROWS = 20_000
+"""Most training rows whose residuals are measured."""
+
+
+def learn_reference(
+    model: AdVAE,
+    noise: Float[np.ndarray, "points latent"],
+    rows: HostMatrix,
+    config: Config,
+    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+) -> tuple[Reference, Int[np.ndarray, "kept"]]:
+    """Return what scoring is to know of the training rows, and the positions of those it keeps.
+
+    Parameters
+    ----------
+    model
+        Trained members, stacked on a leading axis.
+    noise
+        Latent noise of the score, shape (points, latent).
+    rows
+        Encoded training rows, shape (rows, columns).
+    config
+        ``whiten``, ``memory`` and ``seed`` decide.
+    member_rows
+        Positions of the rows that each member saw; None for all.
+    """
+    matrices = None
+    if config.whiten:
+        every = -(-len(rows) // RESIDUAL_ROWS)
+        matrices = np.stack(
+            [
+                _member_whitening(
+                    jax.tree.map(lambda leaf, m=member: leaf[m : m + 1], model),
+                    noise,
+                    rows[::every] if member_rows is None else rows[member_rows[member][::every]],
+                )
+                for member in range(config.members)
+            ]
+        )
+    if not config.memory:
+        return Reference(matrices), np.empty(0, int)
+    kept = np.arange(len(rows))
+    if len(rows) > config.memory:
+        kept = np.sort(np.random.default_rng([config.seed, 4]).permutation(kept)[: config.memory])
+    return Reference(matrices, remember(rows[kept], config.whiten)), kept
+
+
+def _member_whitening(
+    member: AdVAE, noise: Float[np.ndarray, "points latent"], rows: HostMatrix
+) -> HostMatrix:
+    residuals = rows - scoring.score_rows(member, noise, rows).expected
+    if not np.isfinite(residuals).all():
+        # The terms of the last block do not know of the last step.
+        raise diverged("the reconstructions of the training rows are not finite")
+    return whitening(residuals)
+
+
+def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Reference:
+    """Return a reference whose memory lacks the rows at these positions of it.
+
+    Others stand in their places, so that the compiled program serves it too.
+    """
+    if reference.memory is None:
+        return reference
+    rows = np.asarray(reference.memory.rows)
+    others = np.delete(rows, absent, axis=0)
+    memory = Memory(np.resize(others, rows.shape), *reference.memory[1:])
+    return reference._replace(memory=memory)

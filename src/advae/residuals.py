@@ -1,0 +1,159 @@
+"""What the networks leave unexplained, weighed by what is usual, and set beside normal rows.
+
+NOTE[DIFF]: the paper's score is the plain squared norm of the residual, equation (12); the `paper`
+preset keeps it. Here
+
+    s(x) = ‖W (x − x̂)‖ · ‖V (x − m(x))‖
+
+The first factor is the paper's residual, with x̂ the mean reconstruction. W whitens it: it divides
+by the spread that residuals of training rows have in each direction, so that an error of usual size
+in a column that is hard to reconstruct does not hide a small one in a column that is easy. The
+second factor asks how far the row lies from the normal rows around it: m(x) is the mean of training
+rows, each weighed by its closeness to x, as attention does. The networks know the dependencies
+between columns, the rows know the gaps between the groups of normal rows: each finds anomalies that
+the other misses. Both factors are norms in units of the training ranges, and so is the score a
+squared one, as the paper's is.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from advae._types import HostMatrix, Matrix
+
+SHRINKAGE = 0.1
+"""Share of the isotropic part in the covariance of residuals: a direction in which training rows
+have no residual at all weighs as much as one with a tenth of the typical variance."""
+
+BANDWIDTH = 0.25
+"""Of the weights of rows, in mean squared distances between a training row and its nearest."""
+
+SAME = 1e-6
+"""Squared distance of rows that count as equal, in their mean squared distances from the centre:
+what rounding leaves."""
+
+_SMALLEST_BANDWIDTH = 1e-6
+"""In mean squared distances from the centre: where most rows have a duplicate."""
+
+
+class Memory(NamedTuple):
+    """Training rows that a row is compared with.
+
+    ``rows``: shape (kept, columns). ``whitening``: V, shape (columns, columns). ``bandwidth``: of
+    the weights exp(-squared distance / bandwidth), above 0, shape (1,).
+    """
+
+    rows: Matrix | HostMatrix
+    whitening: Matrix | HostMatrix
+    bandwidth: Float[Array, "1"] | Float[np.ndarray, "1"]
+
+
+class Reference(NamedTuple):
+    """What scoring knows of the training rows besides the networks; the paper's knows nothing.
+
+    ``whitening``: W of each member, shape (members, columns, columns); None leaves residuals as
+    they are. ``memory``: None leaves out the second factor.
+    """
+
+    whitening: Float[Array, "members columns columns"] | Float[np.ndarray, "m c c"] | None = None
+    memory: Memory | None = None
+
+
+def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
+    """Return the symmetric matrix that makes usual residuals alike in all directions.
+
+    The inverse square root of their covariance about 0, in units of its mean variance and shrunk
+    towards the identity by `SHRINKAGE`; shape (columns, columns), float32. It is the identity
+    where residuals are alike already, so that whitened residuals keep their unit.
+    """
+    rows, columns = residuals.shape
+    r = residuals.astype(np.float64)
+    covariance = r.T @ r / rows
+    typical = np.trace(covariance) / columns
+    if not typical > 0:
+        return np.eye(columns, dtype=np.float32)
+    variances, axes = np.linalg.eigh(covariance / typical)
+    variances = (1 - SHRINKAGE) * np.maximum(variances, 0.0) + SHRINKAGE
+    return np.asarray((axes / np.sqrt(variances)) @ axes.T, np.float32)
+
+
+def padded(reference: Reference) -> Reference:
+    """Return a reference whose memory has rows of NaN to the next power of two, at least 256.
+
+    So that memories of different sizes share a few compiled programs.
+    """
+    if reference.memory is None:
+        return reference
+    rows = np.asarray(reference.memory.rows)
+    missing = max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    rows = np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan)
+    return reference._replace(memory=reference.memory._replace(rows=rows))
+
+
+def recall(memory: Memory, x: Matrix) -> Matrix:
+    """Return m(x), the mean of the memory's rows weighed by their closeness to each row of x.
+
+    A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
+    row is then as strange to the memory as it was before it was kept, and an anomaly among them
+    does not excuse itself when its table is scored.
+
+    Parameters
+    ----------
+    memory
+        Training rows; rows of NaN are none.
+    x
+        Rows, shape (rows, columns).
+    """
+    there = ~jnp.isnan(memory.rows[:, 0])
+    # About their centre, where squares are small and little is lost by rounding.
+    centre = jnp.nanmean(memory.rows, axis=0)
+    kept, x = jnp.where(there[:, None], memory.rows - centre, 0.0), x - centre
+    squares, own_square = jnp.sum(kept**2, axis=1), jnp.sum(x**2, axis=1, keepdims=True)
+    typical = jnp.mean(squares, where=there)
+    squares = jnp.where(there, squares, jnp.inf)
+    # Less than the negated squared distance by the square of x, which all rows of the memory share.
+    closeness = 2.0 * x @ kept.T - squares
+    nearest = jnp.max(closeness, axis=1, keepdims=True)
+    same = own_square - nearest <= SAME * (own_square + typical)
+    # Of n equal rows each keeps the weight of (n - 1) / n rows.
+    equal = same & (closeness == nearest)
+    count = jnp.sum(equal, axis=1, keepdims=True)
+    lost = jnp.log1p(-1.0 / jnp.maximum(count, 1))
+    weights = jax.nn.softmax(closeness / memory.bandwidth + jnp.where(equal, lost, 0.0), axis=1)
+    recalled: Matrix = centre + weights @ kept
+    return recalled
+
+
+def product(first: Matrix, second: Matrix) -> Matrix:
+    """Return by column the product of two norms, given the squares that add up to each squared.
+
+    A column's part is half its share of each of the two sums, in units of the product: nothing is
+    negative, and the parts add up to the product.
+    """
+    a, b = (jnp.sqrt(jnp.sum(squares, axis=1, keepdims=True)) for squares in (first, second))
+    # A norm of 0 makes the product 0, whatever the other's columns are.
+    share_a, share_b = (
+        jnp.where(n > 0, m / jnp.where(n > 0, n, 1), 0) for m, n in ((b, a), (a, b))
+    )
+    return 0.5 * (share_a * first + share_b * second)
+
+
+def remember(rows: HostMatrix, whiten: bool) -> Memory:
+    """Return the memory of training rows, shape (kept, columns), at least 2."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    squares = np.square(centred).sum(axis=1)
+    distances = np.empty((len(rows), len(rows)), np.float32)
+    for first in range(0, len(rows), 256):
+        part = slice(first, first + 256)
+        distances[part] = squares[part, None] + squares - 2 * centred[part] @ centred.T
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.maximum(distances.min(axis=1), 0.0)
+    smallest = max(_SMALLEST_BANDWIDTH * float(squares.mean()), 1e-12)
+    bandwidth = np.float32(max(BANDWIDTH * float(nearest.mean()), smallest))
+    weights = np.exp((nearest[:, None] - distances) / bandwidth)
+    residuals = rows - (weights / weights.sum(axis=1, keepdims=True)) @ rows
+    matrix = whitening(residuals) if whiten else np.eye(rows.shape[1], dtype=np.float32)
+    return Memory(rows, matrix, np.full(1, bandwidth))

@@ -1,0 +1,81 @@
+"""Rows that may be anomalies, told from the others before anything has learned them."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from advae._types import HostMatrix
+
+FAR = 1.3
+"""How many times as far from the trusted rows a suspect must be as 95 % of these are from each
+other. Chosen with half of the open sets, for the average precision of fits with and without
+anomalies among the rows; `benchmarks/README.md` has the figures."""
+
+REFERENCE_ROWS = 4096
+"""Most rows that all rows are compared with; of more, a uniform sample."""
+
+_TILE = 2**21
+"""Distances held at a time."""
+
+
+def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "suspects"]:
+    """Return the rows that lie far from all rows but a few.
+
+    First, the distance of each row to its k-th neighbour, k being the share ``most`` of the rows: a
+    group of anomalies of that size or smaller cannot vouch for each other. All but the ``most``
+    farthest are trusted. Then the distance to the nearest trusted row decides: a row is suspected
+    if that is `FAR` times what is usual among them. Columns count in units of their standard
+    deviation.
+
+    Rows of a rare kind look the same as anomalies, and in few columns tails are long: of clean
+    rows, up to the share ``most`` can be suspected. Anomalies amid normal rows are not found.
+
+    Parameters
+    ----------
+    rows
+        Encoded rows, shape (rows, columns).
+    most
+        Largest share of them to be suspected, in [0, 0.5).
+    seed
+        Of the sample of rows that are compared with, where not all are.
+
+    Returns
+    -------
+    Their positions, the most suspect first; at most ``most * len(rows)`` of them.
+    """
+    chosen = np.arange(len(rows))
+    if len(rows) > REFERENCE_ROWS:
+        sampled = np.random.default_rng(seed).choice(len(rows), REFERENCE_ROWS, replace=False)
+        chosen = np.sort(sampled)
+    neighbours = int(most * len(chosen))
+    if not neighbours:
+        return np.empty(0, int)
+    spread = rows.std(axis=0, dtype=np.float64)
+    scaled = (rows - rows.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1.0)
+    company = _distance(scaled, chosen, chosen, neighbours)
+    trusted = np.sort(chosen[np.argsort(company, kind="stable")[: len(chosen) - neighbours]])
+    distance = _distance(scaled, np.arange(len(rows)), trusted, 1)
+    far = distance > FAR * np.quantile(distance[trusted], 0.95)
+    farthest = np.argsort(-distance, kind="stable")[: int(most * len(rows))]
+    suspected: np.ndarray = farthest[far[farthest]]
+    return suspected
+
+
+def _distance(
+    rows: Float[np.ndarray, "rows columns"],
+    asked: Int[np.ndarray, "asked"],
+    company: Int[np.ndarray, "company"],
+    neighbour: int,
+) -> Float[np.ndarray, "asked"]:
+    """Return how far the asked rows are from their k-th neighbour in a company, bar themselves."""
+    others = rows[company]
+    norms = np.square(others).sum(axis=1)
+    found = np.empty(len(asked))
+    step = max(1, _TILE // len(company))
+    for start in range(0, len(asked), step):
+        own = asked[start : start + step]
+        squares = np.square(rows[own]).sum(axis=1)[:, None] + norms - 2 * rows[own] @ others.T
+        squares[squares < 1e-9] = 0.0  # what rounding leaves between equal rows
+        squares[own[:, None] == company] = np.inf
+        squares.partition(neighbour - 1, axis=1)
+        found[start : start + step] = np.sqrt(squares[:, neighbour - 1])
+    return found

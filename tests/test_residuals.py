@@ -1,0 +1,259 @@
+"""The score beyond the paper: whitened residuals and kept rows, against float64 NumPy."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import reference as ref
+from test_paper import members
+
+from advae import scoring
+from advae.config import Config
+from advae.corruption import Damage, corrupt, damage_of
+from advae.fitting import fit_detector
+from advae.reference import learn_reference, without
+from advae.residuals import (
+    BANDWIDTH,
+    SHRINKAGE,
+    Memory,
+    Reference,
+    padded,
+    product,
+    recall,
+    remember,
+    whitening,
+)
+
+D, H, K = 5, 7, 3
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.uniform(size=(40, D)).astype(np.float32)
+
+
+def reference_whitening(residuals):
+    """Return the inverse square root by the Denman-Beavers iteration: nothing shared with ours."""
+    r = residuals.astype(np.float64)
+    covariance = np.einsum("ni,nj->ij", r, r) / len(r)
+    covariance /= np.trace(covariance) / len(covariance)
+    root = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.eye(len(covariance))
+    inverse = np.eye(len(root))
+    for _ in range(60):
+        root, inverse = (
+            (root + np.linalg.inv(inverse)) / 2,
+            (inverse + np.linalg.inv(root)) / 2,
+        )
+    return inverse
+
+
+def reference_recall(kept, x, bandwidth):
+    recalled = np.empty(x.shape)
+    for i, row in enumerate(x.astype(np.float64)):
+        squares = np.square(row - kept.astype(np.float64)).sum(axis=1)
+        weights = np.exp(-(squares - squares.min()) / bandwidth)
+        equal = squares == 0
+        weights[equal] *= (equal.sum() - 1) / max(equal.sum(), 1)
+        recalled[i] = weights @ kept / weights.sum()
+    return recalled
+
+
+def test_whitening_equals_the_reference(rows):
+    residuals = (rows - 0.5) * np.array([1, 0.1, 3, 1, 0.01])
+    np.testing.assert_allclose(whitening(residuals), reference_whitening(residuals), rtol=1e-5)
+
+
+def test_whitening_leaves_alike_residuals_alone():
+    residuals = np.random.default_rng(1).normal(size=(200_000, 3))
+    np.testing.assert_allclose(whitening(7 * residuals), np.eye(3), atol=0.01)
+    np.testing.assert_array_equal(whitening(np.zeros((4, 3))), np.eye(3))
+
+
+def test_a_direction_without_residuals_gets_a_bounded_weight(rows):
+    residuals = rows.copy()
+    residuals[:, 2] = 0
+    matrix = whitening(residuals)
+    assert matrix[2, 2] == pytest.approx(SHRINKAGE**-0.5, rel=1e-5)
+
+
+def test_recall_equals_the_reference(rows):
+    x = np.random.default_rng(2).uniform(-1, 2, size=(9, D)).astype(np.float32)
+    memory = Memory(rows, np.eye(D, dtype=np.float32), np.full(1, 0.05, np.float32))
+    found = recall(memory, jnp.asarray(x))
+    np.testing.assert_allclose(found, reference_recall(rows, x, 0.05), rtol=1e-4)
+
+
+def test_a_row_does_not_vouch_for_itself(rows):
+    kept = np.concatenate([rows, rows[:2], rows[:1]])
+    memory = Memory(kept, np.eye(D, dtype=np.float32), np.full(1, 0.002, np.float32))
+    found = recall(memory, jnp.asarray(rows))
+    np.testing.assert_allclose(found, reference_recall(kept, rows, 0.002), rtol=1e-3)
+    # Of three and of two equal rows the others stay; a single one is gone.
+    distance = np.linalg.norm(rows - found, axis=1)
+    assert (distance[:2] < 1e-3).all()
+    assert (distance[2:] > 0.05).all()
+
+
+def test_padding_changes_nothing(rows):
+    memory = remember(rows, whiten=True)
+    wide = padded(Reference(None, memory)).memory
+    assert wide.rows.shape == (256, D)
+    x = jnp.asarray(np.concatenate([rows[:5], rows[:5] + 0.1]))
+    np.testing.assert_allclose(recall(wide, x), recall(memory, x), rtol=1e-5)
+    exact = Reference(None, memory._replace(rows=np.ones((512, D), np.float32)))
+    assert padded(exact).memory.rows.shape == (512, D)
+    assert padded(Reference()) == Reference()
+
+
+def test_a_lone_training_row_is_as_strange_as_it_was(rows):
+    lone = np.full((1, D), 1.9, np.float32)
+    memory = Memory(
+        np.concatenate([rows, lone]), np.eye(D, dtype=np.float32), np.full(1, 1e-4, np.float32)
+    )
+    without_it = Memory(rows, *memory[1:])
+    np.testing.assert_allclose(
+        recall(memory, jnp.asarray(lone)), recall(without_it, jnp.asarray(lone)), atol=1e-5
+    )
+
+
+def test_the_memory_measures_its_rows(rows):
+    memory = remember(rows, whiten=True)
+    squares = np.square(rows[:, None].astype(np.float64) - rows).sum(axis=2)
+    np.fill_diagonal(squares, np.inf)
+    bandwidth = BANDWIDTH * squares.min(axis=1).mean()
+    assert memory.bandwidth[0] == pytest.approx(bandwidth, rel=1e-5)
+    residuals = rows - reference_recall(rows, rows, bandwidth)
+    np.testing.assert_allclose(memory.whitening, reference_whitening(residuals), rtol=1e-3)
+    np.testing.assert_array_equal(remember(rows, whiten=False).whitening, np.eye(D))
+
+
+def test_identical_rows_make_a_usable_memory():
+    memory = remember(np.full((6, 2), 0.5, np.float32), whiten=True)
+    assert memory.bandwidth[0] > 0
+    found = recall(memory, jnp.array([[0.5, 0.5], [1.0, 0.0]]))
+    np.testing.assert_allclose(found, 0.5)
+
+
+def test_product_of_norms_is_shared_out():
+    rng = np.random.default_rng(3)
+    a, b = rng.uniform(size=(2, 6, 4))
+    a[0], b[1] = 0, 0
+    shares = np.asarray(product(jnp.asarray(a), jnp.asarray(b)))
+    whole = np.sqrt(a.sum(axis=1) * b.sum(axis=1))
+    np.testing.assert_allclose(shares.sum(axis=1), whole, rtol=1e-5)
+    assert (shares >= 0).all()
+    assert not shares[:2].any()
+    part = 0.5 * (a[3] / a[3].sum() + b[3] / b[3].sum())
+    np.testing.assert_allclose(shares[3] / whole[3], part, rtol=1e-5)
+
+
+def test_score_with_a_reference_equals_the_float64_one(rows):
+    rng = np.random.default_rng(4)
+    each = [ref.random_weights(D, H, K, rng) for _ in range(2)]
+    model = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(members, each))
+    noise = rng.normal(size=(8, K)).astype(np.float32)
+    reference, kept = learn_reference(model, noise, rows, Config(members=2))
+    np.testing.assert_array_equal(kept, np.arange(len(rows)))
+    x = rng.uniform(size=(30, D)).astype(np.float32)
+    x[0] = 1.7
+    scored = scoring.score_rows(model, noise, x, reference)
+
+    squares, expected = np.zeros(x.shape), np.zeros(x.shape)
+    for weights in each:
+        layers = weights.encoder, weights.generator
+        matrix = reference_whitening(ref.mean_residual(*layers, rows, noise))
+        residual = ref.mean_residual(*layers, x, noise)
+        squares += np.square(residual @ matrix) / 2
+        expected += (x - residual) / 2
+    bandwidth = float(reference.memory.bandwidth[0])
+    recalled = reference_recall(rows, x, bandwidth)
+    near = np.square((x - recalled) @ reference.memory.whitening.astype(np.float64))
+    whole = np.sqrt(squares.sum(axis=1) * near.sum(axis=1))
+    np.testing.assert_allclose(scored.score, whole, rtol=1e-4)
+    np.testing.assert_allclose(scored.contributions.sum(axis=1), whole, rtol=1e-4)
+    np.testing.assert_allclose(scored.expected, (expected + recalled) / 2, rtol=1e-4)
+
+
+def test_far_values_keep_the_score_finite_and_rising(rows):
+    rng = np.random.default_rng(5)
+    model = members(ref.random_weights(D, H, K, rng))
+    noise = rng.normal(size=(4, K)).astype(np.float32)
+    reference, _ = learn_reference(model, noise, rows, Config())
+    x = np.tile(rows[:1], (4, 1))
+    x[:, 1] = [2.0, 1e3, 1e6, 1e9]
+    score = scoring.score_rows(model, noise, x, reference).score
+    assert np.isfinite(score).all()
+    assert (np.diff(score) > 0).all()
+
+
+def test_a_reference_can_lack_rows(rows):
+    reference = Reference(None, remember(rows, whiten=False))
+    fewer = without(reference, np.array([0, 7]))
+    assert fewer.memory.rows.shape == rows.shape
+    found = {row.tobytes() for row in fewer.memory.rows}
+    assert found == {row.tobytes() for row in np.delete(rows, [0, 7], axis=0)}
+    assert without(Reference(), np.array([0])) == Reference()
+
+
+def test_memory_is_a_sample_of_the_training_rows_and_can_be_none(rows):
+    rng = np.random.default_rng(6)
+    model = members(ref.random_weights(D, H, K, rng))
+    noise = rng.normal(size=(4, K)).astype(np.float32)
+    reference, kept = learn_reference(model, noise, rows, Config(memory=10))
+    assert len(kept) == 10 == len(set(kept.tolist()))
+    np.testing.assert_array_equal(reference.memory.rows, rows[kept])
+    again = learn_reference(model, noise, rows, Config(memory=10))[1]
+    other = learn_reference(model, noise, rows, Config(memory=10, seed=1))[1]
+    np.testing.assert_array_equal(kept, again)
+    assert kept.tolist() != other.tolist()
+    bare, none = learn_reference(model, noise, rows, Config(memory=0, whiten=False))
+    assert bare == Reference()
+    assert not len(none)
+
+
+def test_training_rows_are_as_strange_to_the_threshold_as_new_rows_are():
+    rng = np.random.default_rng(7)
+    data = rng.normal(size=(600, 4))
+    config = Config(iterations=200, hidden=16, latent=2, threshold="kde")
+    detector = fit_detector(data[:300], config)
+    assert detector.is_anomaly(data[300:]).mean() < 0.2
+
+
+def test_an_anomaly_among_the_training_rows_is_found_there():
+    rng = np.random.default_rng(8)
+    data = rng.normal(size=(300, 4))
+    data[7] = 6.0
+    config = Config(iterations=200, hidden=16, latent=2, threshold="kde")
+    assert fit_detector(data, config).anomaly_score(data).argmax() == 7
+
+
+# --- what the encoder sees in training ---
+
+
+def test_swapped_values_come_from_their_column():
+    data = np.arange(60.0, dtype=np.float32).reshape(20, 3)
+    x = jnp.asarray(data[jr.randint(jr.key(0), (400,), 0, 20)])
+    strangers = jnp.asarray(data[jr.randint(jr.key(3), x.shape, 0, 20), jnp.arange(3)])
+    found = np.asarray(corrupt(x, strangers, Damage(0.8, 0.0), jr.key(1)))
+    assert ((found == x) | (found == strangers)).all()
+    changed = found != np.asarray(x)
+    # The share is uniform in [0, 0.8]; a twentieth of the replacements draw the same value.
+    assert changed.mean() == pytest.approx(0.4 * 0.95, abs=0.04)
+    # Some rows keep all, some lose most: the share is a row's own.
+    per_row = changed.sum(axis=1)
+    assert (per_row == 0).mean() > 0.25
+    assert (per_row == 3).mean() > 0.08
+
+
+def test_noise_has_its_deviation():
+    x = jnp.full((500, 8), 0.5)
+    found = np.asarray(corrupt(x, x, Damage(0.0, 0.05), jr.key(2)))
+    assert found.std() == pytest.approx(0.05, rel=0.05)
+    assert found.mean() == pytest.approx(0.5, abs=0.005)
+
+
+def test_the_paper_damages_nothing():
+    assert damage_of(Config.preset("paper")) is None
+    assert damage_of(Config()) == Damage(0.5, 0.05)

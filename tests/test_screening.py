@@ -1,0 +1,228 @@
+"""Setting rows aside before anything is learned: which rows, and what a fit makes of the others."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Run
+
+import advae
+from advae import AdVAEDetector, Config, InputError, fit_detector, screening
+from advae.screening import suspects
+
+ROWS, WIDTH = 600, 12
+
+
+def normal(rows: int = ROWS, width: int = WIDTH, seed: int = 0) -> np.ndarray:
+    """Return correlated rows, as float32 in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, 4)) @ rng.normal(size=(4, width)) + rng.normal(
+        size=(rows, width)
+    )
+    return ((values - values.min(0)) / np.ptp(values, axis=0)).astype(np.float32)
+
+
+def brute_force(rows: np.ndarray, most: float) -> np.ndarray:
+    """Return the suspects by a loop over rows."""
+    scaled = rows.astype(np.float64) / rows.std(axis=0, dtype=np.float64)
+    apart = np.array([np.linalg.norm(scaled - row, axis=1) for row in scaled])
+    np.fill_diagonal(apart, np.inf)
+    count = int(most * len(rows))
+    trusted = np.argsort(np.sort(apart, axis=1)[:, count - 1])[: len(rows) - count]
+    nearest = apart[:, trusted].min(axis=1)
+    usual = np.quantile(nearest[trusted], 0.95)
+    order = np.argsort(-nearest)[:count]
+    return order[nearest[order] > screening.FAR * usual]
+
+
+# --- which rows ---
+
+
+def test_outliers_are_suspected() -> None:
+    rows = normal()
+    odd = np.random.default_rng(1).uniform(1.5, 3, (20, WIDTH)).astype(np.float32)
+    found = suspects(np.concatenate([rows, odd]), 0.1)
+    assert set(range(ROWS, ROWS + 20)) <= set(found)
+    assert len(found) <= 20 + 0.03 * ROWS
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_cluster_cannot_vouch_for_itself(copies: bool) -> None:
+    rows, rng = normal(), np.random.default_rng(1)
+    cluster = np.full((40, WIDTH), 1.8) + (0 if copies else 0.02 * rng.normal(size=(40, WIDTH)))
+    found = suspects(np.concatenate([rows, cluster]).astype(np.float32), 0.1)
+    assert set(range(ROWS, ROWS + 40)) <= set(found)
+
+
+def test_a_cluster_larger_than_the_cap_is_taken_for_normal() -> None:
+    rows = np.concatenate([normal(), normal(200, seed=1) + 3])
+    assert np.sum(suspects(rows, 0.1) >= ROWS) < 0.2 * 200
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clean_rows_of_many_columns_stay(seed: int) -> None:
+    rows = np.random.default_rng(seed).normal(size=(1000, 20)).astype(np.float32)
+    assert len(suspects(rows, 0.1)) <= 0.01 * len(rows)
+
+
+@pytest.mark.parametrize("most", [0.02, 0.1, 0.3])
+def test_what_is_computed(most: float) -> None:
+    rows = np.random.default_rng(0).standard_t(3, (300, 3)).astype(np.float32)
+    found = suspects(rows, most)
+    np.testing.assert_array_equal(found, brute_force(rows, most))
+    assert 0 < len(found) <= most * len(rows)
+
+
+def test_a_long_table_is_compared_with_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.concatenate([normal(4000), np.full((40, WIDTH), 2.5, np.float32)])
+    whole = set(suspects(rows, 0.05))
+    monkeypatch.setattr(screening, "REFERENCE_ROWS", 500)
+    sampled = suspects(rows, 0.05, seed=3)
+    np.testing.assert_array_equal(sampled, suspects(rows, 0.05, seed=3))
+    assert set(range(4000, 4040)) <= set(sampled)
+    assert len(sampled) <= 0.05 * len(rows)
+    assert len(whole & set(sampled)) > 0.5 * len(whole)
+
+
+def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).standard_t(3, (300, 3)).astype(np.float32)
+    whole = suspects(rows, 0.1)
+    monkeypatch.setattr(screening, "_TILE", 1000)
+    np.testing.assert_array_equal(suspects(rows, 0.1), whole)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 9])
+def test_tables_with_too_few_rows_are_left_alone(rows: int) -> None:
+    assert not len(suspects(normal(9)[:rows], 0.1))
+
+
+def test_columns_that_do_not_vary_change_nothing() -> None:
+    rows = normal()
+    padded = np.concatenate([rows, np.ones((ROWS, 2), np.float32)], axis=1)
+    np.testing.assert_array_equal(suspects(padded, 0.1), suspects(rows, 0.1))
+
+
+def test_equal_rows_are_never_far_apart() -> None:
+    pattern = np.random.default_rng(0).random((5, WIDTH)).astype(np.float32)
+    assert not len(suspects(np.repeat(pattern, 100, axis=0), 0.1))
+    assert not len(suspects(np.ones((100, 3), np.float32), 0.1))
+
+
+# --- what a fit makes of it ---
+
+SMALL = {"iterations": 401, "hidden": 8, "latent": 3, "batch_size": 16, "points": 8, "members": 2}
+ODD = 12
+
+
+def config(**changes: object) -> Config:
+    return Config.from_json(SMALL | {"trim": 0.1} | changes)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> np.ndarray:
+    """Return 188 normal rows and 12 far from them."""
+    rng = np.random.default_rng(5)
+    return np.concatenate([rng.normal(size=(188, 6)), rng.normal(15, 1, (ODD, 6))])
+
+
+@pytest.fixture(scope="module")
+def trimmed(mixed: np.ndarray) -> advae.Detector:
+    return fit_detector(mixed, config())
+
+
+def test_rows_set_aside_take_no_part(mixed: np.ndarray, trimmed: advae.Detector) -> None:
+    (note,) = [note for note in trimmed.summary.notes if "set aside" in note]
+    count = int(note.split()[0])
+    assert ODD <= count <= 20
+    assert f"{count} of 200 rows were set aside as suspected anomalies (trim = 0.1)" in note
+    assert trimmed.summary.rows + trimmed.summary.calibration_rows == 200 - count
+    named = [int(row) for row in note.split("rows ")[2].split(" (")[0].split(", ")]
+    assert len(named) == 5
+    assert all(row >= 200 - ODD for row in named)
+    assert trimmed.is_anomaly(mixed[-ODD:]).all()
+
+    encoded = advae.table.TableEncoder.fit(advae.frames.as_frame(mixed)).transform(
+        advae.frames.as_frame(mixed)
+    )
+    kept = np.delete(mixed, suspects(encoded, 0.1), axis=0)
+    same = fit_detector(kept, config(trim=0.0))
+    jax.tree.map(np.testing.assert_array_equal, trimmed.model, same.model)
+    np.testing.assert_array_equal(trimmed.calibration_scores, same.calibration_scores)
+
+
+def test_without_trim_nothing_is_set_aside(mixed: np.ndarray) -> None:
+    summary = fit_detector(mixed, config(trim=0, iterations=10)).summary
+    assert summary.rows + summary.calibration_rows == len(mixed)
+    assert not [note for note in summary.notes if "set aside" in note]
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_file(
+    mixed: np.ndarray, trimmed: advae.Detector, tmp_path: Path
+) -> None:
+    def stop(snapshot: advae.training.Snapshot) -> None:
+        if snapshot.iteration == 200:
+            raise KeyboardInterrupt
+
+    kept = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        fit_detector(mixed, config(), checkpoint=kept, on_block=stop)
+    assert kept.exists()
+    advae.save(
+        fit_detector(mixed, config(), checkpoint=kept, resume=True), tmp_path / "resumed.advae"
+    )
+    advae.save(trimmed, tmp_path / "whole.advae")
+    assert (tmp_path / "resumed.advae").read_bytes() == (tmp_path / "whole.advae").read_bytes()
+
+
+def test_the_model_file_keeps_the_setting(trimmed: advae.Detector, tmp_path: Path) -> None:
+    advae.save(trimmed, tmp_path / "m.advae")
+    loaded = advae.load(tmp_path / "m.advae")
+    assert loaded.config.trim == 0.1
+    assert loaded.summary.notes == trimmed.summary.notes
+    assert AdVAEDetector.load(tmp_path / "m.advae").trim == 0.1
+
+
+def test_a_sample_of_a_long_table_is_screened(mixed: np.ndarray) -> None:
+    frame = advae.frames.as_frame(np.concatenate([mixed, mixed + 0.01]))
+    detector = fit_detector(frame, config(iterations=10), sample=200)
+    first, second = detector.summary.notes[-2:]
+    assert first == "A uniform sample of 200 of 400 rows trained and calibrated the model."
+    assert "of 200 rows were set aside" in second
+    assert "the most suspect" not in second  # their places in the sample would tell nothing
+    encoded = detector.table.transform(frame)
+    assert encoded.max() > 1.5  # ranges are those of the rows that were kept
+
+
+def test_rows_that_only_the_suspects_differ_from() -> None:
+    rows = np.zeros((100, 2))
+    rows[:5] = np.arange(10).reshape(5, 2) + 1
+    with pytest.raises(InputError, match=r"all rows but the 5 that trim = 0\.1 sets aside"):
+        fit_detector(rows, config())
+
+
+def test_command(run: Run, mixed: np.ndarray, tmp_path: Path) -> None:
+    data, model = tmp_path / "data.csv", tmp_path / "m.advae"
+    pl.DataFrame(mixed).write_csv(data)
+    fitted = run("fit", data, "-o", model, "--trim", 0.1, "--iterations", 50)
+    assert fitted.code == 0, fitted.err
+    assert "of 200 rows were set aside as suspected anomalies" in " ".join(fitted.err.split())
+    info = json.loads(run("info", model, "--json").out)
+    assert info["config"]["trim"] == 0.1
+    wrong = run("fit", data, "-o", model, "--trim", 0.6)
+    assert wrong.code == 2
+    assert "trim is 0.6; expected a share, at least 0 and below 0.5" in wrong.err
+
+
+def test_estimators(mixed: np.ndarray) -> None:
+    settings = {name: value for name, value in SMALL.items() if name != "iterations"}
+    ours = AdVAEDetector(iterations=50, trim=0.1, random_state=0, **settings).fit(mixed)
+    assert any("set aside" in note for note in ours.detector_.summary.notes)
+    pytest.importorskip("pyod")
+    from advae.pyod import AdVAE
+
+    theirs = AdVAE(iterations=50, trim=0.1, random_state=0, settings={"hidden": 8}).fit(mixed)
+    assert theirs.detector_.config.trim == 0.1
+    assert theirs.decision_scores_.shape == (200,)  # those set aside are scored too
