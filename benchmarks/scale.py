@@ -28,7 +28,7 @@ from benchmarks.machine import machine_facts
 
 COLUMNS = 32
 ROWS_AT_ONCE = 250_000
-FULL, QUICK = (1_000_000, 3_000_000, 10_000_000), (50_000, 100_000, 200_000)
+FULL, QUICK = (1_000_000, 3_000_000, 10_000_000), (10_000, 20_000, 40_000)
 
 
 @dataclass(frozen=True)
