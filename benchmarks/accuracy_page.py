@@ -98,9 +98,9 @@ def _shuffled(results: dict[str, Grid], diagram: Path | None) -> str:
         split = f"""
 The sets are cut in two, once. The default preset was chosen, and the baselines' scalings tried, on
 the **selection half** alone: {", ".join(SELECTION)}.
-The **confirmation half**, with all sets of the paper, took no part but in one constant: how residuals
-are weighed was changed after a first measurement had shown optdigits to suffer, and the benchmark's
-notes.md says how. It is: {", ".join(CONFIRMATION)}.
+The **confirmation half**, with all sets of the paper, took no part but in one thing: how residuals
+are weighed was changed after a first measurement had shown optdigits to suffer; benchmarks/notes.md
+says how. It is: {", ".join(CONFIRMATION)}.
 Sets cut from one source (cardio and Cardiotocography, annthyroid and thyroid, satellite and
 satimage-2) are on the same side; they overlap, so that a test which takes them for independent
 promises a little too much.

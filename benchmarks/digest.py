@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CORE_MODULES = (
-    *("config", "corruption", "gaussian", "held_out", "losses", "networks", "residuals"),
+    *("batches", "config", "corruption", "gaussian", "held_out", "losses", "networks", "residuals"),
     *("scoring", "steps", "streams", "threshold", "training"),
 )
 """What decides on a training, and on the scores of encoded rows."""

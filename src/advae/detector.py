@@ -60,8 +60,7 @@ class TrainingSummary:
     calibration_rows
         Rows held out for the conformal threshold.
     folds
-        Parts that the training rows were cut into, so that each row has members that never saw
-        it and calibrates the threshold; 0 without such cross-calibration.
+        Parts of the training rows, each unseen by some members, for cross-calibration; or 0.
     history
         ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
     notes
@@ -94,9 +93,8 @@ class EncodedScores(NamedTuple):
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
-    Make one with ``fit_detector`` or ``load``. Scores are in squared units of the columns' training
-    ranges, at least 0, higher = more anomalous; a score depends on nothing but the row and the
-    model. See `residuals` for what it is made of.
+    Made by ``fit_detector`` or ``load``. Scores are in squared units of the columns' training ranges,
+    at least 0, higher = more anomalous; see `residuals`. They depend on the row and the model alone.
 
     Parameters
     ----------
@@ -113,8 +111,7 @@ class Detector:
     training_scores
         Scores of the training rows (a sample of them in a large table), ascending.
     calibration_scores
-        Scores of normal rows by networks that never saw them, ascending; empty without
-        calibration.
+        Scores of normal rows by networks that never saw them, ascending; may be empty.
     threshold
         The threshold in use.
     summary

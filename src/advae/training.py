@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from advae._types import HostMatrix, Matrix
+from advae._types import HostMatrix
+from advae.batches import Batches, draw_batches
 from advae.config import VARIANTS, Config, Variant
-from advae.corruption import Damage, corrupt, damage_of
+from advae.corruption import damage_of
 from advae.errors import TrainingError
 from advae.held_out import HELD_OUT, HeldOut, History, best_block, exhausted
 from advae.losses import Noise, Settings
@@ -39,13 +40,6 @@ def initial_state(sizes: Sizes, config: Config) -> TrainState:
         sizes, config.members, stream(config.seed, "initial weights")
     )
     return state
-
-
-class Batches(NamedTuple):
-    """Rows to train on, and what the encoder sees of them; None where it sees the rows."""
-
-    x: Float[Array, "members iterations rows columns"]
-    shown: Float[Array, "members iterations rows columns"] | None
 
 
 # Level 2 of LLVM's optimiser instead of 3 compiles in three quarters of the time, and what it makes
@@ -84,33 +78,6 @@ def _run_block(
     sums = jnp.zeros((len(term_names(variant)), members))
     end: tuple[TrainState, Array] = jax.lax.fori_loop(0, iterations, iterate, (state, sums))
     return end
-
-
-@partial(jax.jit, static_argnames=("members", "length", "rows"))
-def _draw_batches(
-    data: Matrix,
-    member_rows: Int[Array, "members member_rows"] | None,
-    key: Key[Array, ""],
-    members: int,
-    length: int,
-    rows: int,
-    damage: Damage | None,
-) -> Batches:
-    # Apart from the training program, so that another number of rows recompiles only this.
-    def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
-        if member_rows is None:
-            return jr.randint(key, (members, *shape), 0, data.shape[0])
-        drawn = jr.randint(key, (members, *shape), 0, member_rows.shape[1])
-        found: Array = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
-        return found
-
-    x = data[draw(key, (length, rows))]
-    if damage is None:
-        return Batches(x, None)
-    others, damaging = jr.split(jr.fold_in(key, 1))
-    columns = data.shape[1]
-    strangers = data[draw(others, (length, rows, columns)), jnp.arange(columns)]
-    return Batches(x, corrupt(x, strangers, damage, damaging))
 
 
 @dataclass(frozen=True)
@@ -288,7 +255,7 @@ class _Group:
             for name in ("batches", "training noise")
         )
         self._draw = partial(
-            _draw_batches,
+            draw_batches,
             jnp.asarray(data, jnp.float32),
             None if member_rows is None else jnp.asarray(member_rows[own]),
             members=len(members),
