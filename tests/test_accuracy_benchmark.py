@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from fresh_process import loaded_modules
 from paper_data import require_data
 
 from benchmarks import accuracy_runs
@@ -136,14 +137,7 @@ def test_an_unusable_folder_is_named(
 
 
 def test_the_digest_covers_all_that_decides_a_score() -> None:
-    program = (
-        "import sys, advae.fitting; "
-        "print(*(name for name in sys.modules if name.startswith('advae.')))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    loaded = {name.removeprefix("advae.") for name in done.stdout.split()}
+    loaded = loaded_modules("advae.fitting")
     cannot_change_a_score = {
         *("_types", "artifact", "checkpoint", "errors", "evaluation", "explain", "files"),
         *("modelinfo", "notebook", "records", "score_axis", "svg", "tensorfile", "threads"),

@@ -15,6 +15,7 @@ import numpy as np
 import paper_data
 import polars as pl
 import pytest
+from fresh_process import loaded_modules
 from jax.interpreters import partial_eval
 from rich.console import Console
 
@@ -245,14 +246,7 @@ def test_the_share_of_others_leaves_out_our_own_work():
 
 
 def test_the_digest_covers_the_whole_core():
-    program = (
-        "import sys, advae.training, advae.scoring, advae.threshold; "
-        "print(*(name for name in sys.modules if name.startswith('advae.')))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    loaded = {name.removeprefix("advae.") for name in done.stdout.split()}
+    loaded = loaded_modules("advae.training, advae.scoring, advae.threshold")
     cannot_change_a_score = {"_types", "errors", "evaluation", "threads"}
     assert set(paper.CORE_MODULES) == loaded - cannot_change_a_score
 
