@@ -64,7 +64,9 @@ def opened(browser: Any, report: tuple[Report, Path]) -> Iterator[Open]:
     contexts = []
 
     def go(**options: Any) -> Any:
-        context = browser.new_context(**({"viewport": DESKTOP, "offline": True} | options))
+        # Without motion: a page that still glides to what has the focus moves from under the mouse.
+        usual = {"viewport": DESKTOP, "offline": True, "reduced_motion": "reduce"}
+        context = browser.new_context(**(usual | options))
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
@@ -158,12 +160,12 @@ def test_the_slider_tells_what_a_threshold_flags(opened: Open, report) -> None:
         assert float(slider.input_value()) == start
         expect(anomaly.above[start], normal.above[start])
     box = slider.bounding_box()
-    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2)
+    slider.click(position={"x": 0.25 * box["width"], "y": box["height"] / 2})
     step = round(float(slider.input_value()))
     assert abs(step / STEPS - 0.25) < 0.02
     expect(anomaly.above[step], normal.above[step])
     # The line stands under the thumb.
-    line = page.locator("#mark").bounding_box()
+    box, line = slider.bounding_box(), page.locator("#mark").bounding_box()
     assert abs(line["x"] - (box["x"] + 0.25 * box["width"])) < 4
     _keep(page, "slider", whole=False)
     page.click("#reset")
@@ -338,10 +340,8 @@ def test_the_latent_space_answers(opened: Open, report) -> None:
     frame = page.locator("#latent-frame")
     frame.scroll_into_view_if_needed()
     box = frame.bounding_box()
-    page.mouse.move(
-        box["x"] + flagged.x[lone] * box["width"],
-        box["y"] + (1 - flagged.y[lone]) * box["height"],
-    )
+    x, y = flagged.x[lone] * box["width"], (1 - flagged.y[lone]) * box["height"]
+    frame.hover(position={"x": x, "y": y})
     tip = page.locator("#tip")
     assert tip.is_visible()
     assert tip.inner_text().startswith(f"Row {flagged.rows[lone]}, score ")
