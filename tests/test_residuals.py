@@ -18,8 +18,8 @@ from advae.residuals import (
     SHRINKAGE,
     Memory,
     Reference,
+    geometric_mean,
     padded,
-    product,
     recall,
     remember,
     whitening,
@@ -60,6 +60,16 @@ def reference_recall(kept, x, bandwidth):
     return recalled
 
 
+def reference_nearest(kept, x):
+    found = np.empty(x.shape)
+    for i, row in enumerate(x.astype(np.float64)):
+        squares = np.square(row - kept.astype(np.float64)).sum(axis=1)
+        if (squares == 0).sum() == 1:
+            squares[squares == 0] = np.inf
+        found[i] = kept[squares.argmin()]
+    return found
+
+
 def test_whitening_equals_the_reference(rows):
     residuals = (rows - 0.5) * np.array([1, 0.1, 3, 1, 0.01])
     np.testing.assert_allclose(whitening(residuals), reference_whitening(residuals), rtol=1e-5)
@@ -84,18 +94,21 @@ def test_recall_equals_the_reference(rows):
     x = np.random.default_rng(2).uniform(-1, 2, size=(9, D)).astype(np.float32)
     memory = Memory(rows, np.eye(D, dtype=np.float32), np.full(1, 0.05, np.float32))
     found = recall(memory, jnp.asarray(x))
-    np.testing.assert_allclose(found, reference_recall(rows, x, 0.05), rtol=1e-4)
+    np.testing.assert_allclose(found.mean, reference_recall(rows, x, 0.05), rtol=1e-4)
+    np.testing.assert_allclose(found.nearest, reference_nearest(rows, x), rtol=1e-5)
 
 
 def test_a_row_does_not_vouch_for_itself(rows):
     kept = np.concatenate([rows, rows[:2], rows[:1]])
     memory = Memory(kept, np.eye(D, dtype=np.float32), np.full(1, 0.002, np.float32))
     found = recall(memory, jnp.asarray(rows))
-    np.testing.assert_allclose(found, reference_recall(kept, rows, 0.002), rtol=1e-3)
+    np.testing.assert_allclose(found.mean, reference_recall(kept, rows, 0.002), rtol=1e-3)
+    np.testing.assert_allclose(found.nearest, reference_nearest(kept, rows), rtol=1e-5)
     # Of three and of two equal rows the others stay; a single one is gone.
-    distance = np.linalg.norm(rows - found, axis=1)
-    assert (distance[:2] < 1e-3).all()
-    assert (distance[2:] > 0.05).all()
+    for recalled in found:
+        distance = np.linalg.norm(rows - recalled, axis=1)
+        assert (distance[:2] < 1e-3).all()
+        assert (distance[2:] > 0.05).all()
 
 
 def test_padding_changes_nothing(rows):
@@ -103,7 +116,8 @@ def test_padding_changes_nothing(rows):
     wide = padded(Reference(None, memory)).memory
     assert wide.rows.shape == (256, D)
     x = jnp.asarray(np.concatenate([rows[:5], rows[:5] + 0.1]))
-    np.testing.assert_allclose(recall(wide, x), recall(memory, x), rtol=1e-5)
+    for found, plain in zip(recall(wide, x), recall(memory, x), strict=True):
+        np.testing.assert_allclose(found, plain, rtol=1e-5)
     exact = Reference(None, memory._replace(rows=np.ones((512, D), np.float32)))
     assert padded(exact).memory.rows.shape == (512, D)
     assert padded(Reference()) == Reference()
@@ -115,9 +129,9 @@ def test_a_lone_training_row_is_as_strange_as_it_was(rows):
         np.concatenate([rows, lone]), np.eye(D, dtype=np.float32), np.full(1, 1e-4, np.float32)
     )
     without_it = Memory(rows, *memory[1:])
-    np.testing.assert_allclose(
-        recall(memory, jnp.asarray(lone)), recall(without_it, jnp.asarray(lone)), atol=1e-5
-    )
+    with_it, before = (recall(each, jnp.asarray(lone)) for each in (memory, without_it))
+    np.testing.assert_allclose(with_it.mean, before.mean, atol=1e-5)
+    np.testing.assert_allclose(with_it.nearest, before.nearest, atol=1e-5)
 
 
 def test_the_memory_measures_its_rows(rows):
@@ -135,19 +149,20 @@ def test_identical_rows_make_a_usable_memory():
     memory = remember(np.full((6, 2), 0.5, np.float32), whiten=True)
     assert memory.bandwidth[0] > 0
     found = recall(memory, jnp.array([[0.5, 0.5], [1.0, 0.0]]))
-    np.testing.assert_allclose(found, 0.5)
+    np.testing.assert_allclose(found.mean, 0.5)
+    np.testing.assert_allclose(found.nearest, 0.5)
 
 
-def test_product_of_norms_is_shared_out():
+def test_geometric_mean_of_norms_is_shared_out():
     rng = np.random.default_rng(3)
-    a, b = rng.uniform(size=(2, 6, 4))
-    a[0], b[1] = 0, 0
-    shares = np.asarray(product(jnp.asarray(a), jnp.asarray(b)))
-    whole = np.sqrt(a.sum(axis=1) * b.sum(axis=1))
+    a, b, c = rng.uniform(size=(3, 6, 4))
+    a[0], b[1], c[2] = 0, 0, 0
+    shares = np.asarray(geometric_mean(*map(jnp.asarray, (a, b, c))))
+    whole = np.cbrt(a.sum(axis=1) * b.sum(axis=1) * c.sum(axis=1))
     np.testing.assert_allclose(shares.sum(axis=1), whole, rtol=1e-5)
     assert (shares >= 0).all()
-    assert not shares[:2].any()
-    part = 0.5 * (a[3] / a[3].sum() + b[3] / b[3].sum())
+    assert not shares[:3].any()
+    part = (a[3] / a[3].sum() + b[3] / b[3].sum() + c[3] / c[3].sum()) / 3
     np.testing.assert_allclose(shares[3] / whole[3], part, rtol=1e-5)
 
 
@@ -172,7 +187,8 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
     bandwidth = float(reference.memory.bandwidth[0])
     recalled = reference_recall(rows, x, bandwidth)
     near = np.square((x - recalled) @ reference.memory.whitening.astype(np.float64))
-    whole = np.sqrt(squares.sum(axis=1) * near.sum(axis=1))
+    nearest = np.square(x - reference_nearest(rows, x))
+    whole = np.cbrt(squares.sum(axis=1) * near.sum(axis=1) * nearest.sum(axis=1))
     np.testing.assert_allclose(scored.score, whole, rtol=1e-4)
     np.testing.assert_allclose(scored.contributions.sum(axis=1), whole, rtol=1e-4)
     np.testing.assert_allclose(scored.expected, (expected + recalled) / 2, rtol=1e-4)

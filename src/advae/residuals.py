@@ -3,15 +3,17 @@
 NOTE[DIFF]: the paper's score is the plain squared norm of the residual, equation (12); the `paper`
 preset keeps it. Here
 
-    s(x) = ‖W (x − x̂)‖ · ‖V (x − m(x))‖
+    s(x) = (‖W (x − x̂)‖² · ‖V (x − m(x))‖² · ‖x − n(x)‖²)^(1/3)
 
 The first factor is the paper's residual, with x̂ the mean reconstruction. W undoes the correlations
 that residuals of training rows have: errors that usually come together count once, and one that
-breaks the pattern counts more. The second factor asks how far the row lies from the normal rows
-around it: m(x) is the mean of training rows, each weighed by its closeness to x, as attention does.
-The networks know the dependencies between columns, the rows know the gaps between the groups of
-normal rows: each finds anomalies that the other misses. Both factors are norms in units of the
-training ranges, and so is the score a squared one, as the paper's is.
+breaks the pattern counts more. The second asks how far the row lies from the normal rows around it:
+m(x) is the mean of training rows, each weighed by its closeness to x, as attention does. The third
+is the distance to the nearest training row n(x), as it is: where columns hardly vary, V can be
+mistaken, and this factor cannot. The networks know the dependencies between columns, the rows know
+the gaps between the groups of normal rows: each finds anomalies that the others miss. The factors
+are squared norms in units of the training ranges, and so is their geometric mean, as the paper's
+score is; it needs no scale for its factors, where a sum does.
 """
 
 from typing import NamedTuple
@@ -54,7 +56,7 @@ class Reference(NamedTuple):
     """What scoring knows of the training rows besides the networks; the paper's knows nothing.
 
     ``whitening``: W of each member, shape (members, columns, columns); None leaves residuals as
-    they are. ``memory``: None leaves out the second factor.
+    they are. ``memory``: None leaves out the other two factors.
     """
 
     whitening: Float[Array, "members columns columns"] | Float[np.ndarray, "m c c"] | None = None
@@ -92,8 +94,15 @@ def padded(reference: Reference) -> Reference:
     return reference._replace(memory=reference.memory._replace(rows=rows))
 
 
-def recall(memory: Memory, x: Matrix) -> Matrix:
-    """Return m(x), the mean of the memory's rows weighed by their closeness to each row of x.
+class Recalled(NamedTuple):
+    """What a memory has beside each row asked about: m(x) and n(x), both (rows, columns)."""
+
+    mean: Matrix
+    nearest: Matrix
+
+
+def recall(memory: Memory, x: Matrix) -> Recalled:
+    """Return what the memory has beside each row: the mean by closeness, and the nearest row.
 
     A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
     row is then as strange to the memory as it was before it was kept, and an anomaly among them
@@ -122,22 +131,23 @@ def recall(memory: Memory, x: Matrix) -> Matrix:
     count = jnp.sum(equal, axis=1, keepdims=True)
     lost = jnp.log1p(-1.0 / jnp.maximum(count, 1))
     weights = jax.nn.softmax(closeness / memory.bandwidth + jnp.where(equal, lost, 0.0), axis=1)
-    recalled: Matrix = centre + weights @ kept
-    return recalled
+    others = jnp.where(equal & (count == 1), -jnp.inf, closeness)
+    return Recalled(centre + weights @ kept, centre + kept[jnp.argmax(others, axis=1)])
 
 
-def product(first: Matrix, second: Matrix) -> Matrix:
-    """Return by column the product of two norms, given the squares that add up to each squared.
+def geometric_mean(*factors: Matrix) -> Matrix:
+    """Return by column the geometric mean of squared norms, given the squares that add up to each.
 
-    A column's part is half its share of each of the two sums, in units of the product: nothing is
-    negative, and the parts add up to the product.
+    A column's part is the mean of its shares of the sums, in units of the whole: nothing is
+    negative, and the parts add up to the whole.
     """
-    a, b = (jnp.sqrt(jnp.sum(squares, axis=1, keepdims=True)) for squares in (first, second))
-    # A norm of 0 makes the product 0, whatever the other's columns are.
-    share_a, share_b = (
-        jnp.where(n > 0, m / jnp.where(n > 0, n, 1), 0) for m, n in ((b, a), (a, b))
-    )
-    return 0.5 * (share_a * first + share_b * second)
+    sums = [jnp.sum(squares, axis=1, keepdims=True) for squares in factors]
+    # Roots first: the product of the sums could overflow.
+    whole = jnp.prod(jnp.stack([total ** (1 / len(sums)) for total in sums]), axis=0)
+    # A norm of 0 makes the whole 0, whatever the other columns are.
+    shares = [m / jnp.where(total > 0, total, 1) for m, total in zip(factors, sums, strict=True)]
+    mean: Matrix = whole * sum(shares[1:], shares[0]) / len(shares)
+    return mean
 
 
 def remember(rows: HostMatrix, whiten: bool) -> Memory:

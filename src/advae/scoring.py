@@ -20,7 +20,7 @@ from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
-from advae.residuals import Reference, padded, product, recall
+from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.streams import stream
 from advae.threads import available
 
@@ -138,9 +138,10 @@ def _score_block(
     members = jax.tree.leaves(model)[0].shape[0]
     contributions, expected = squares / members, expected / members
     if reference.memory is not None:
-        recalled = recall(reference.memory, seen)
-        contributions = product(contributions, ((x - recalled) @ reference.memory.whitening) ** 2)
-        expected = 0.5 * (expected + recalled)
+        mean, nearest = recall(reference.memory, seen)
+        from_mean = ((x - mean) @ reference.memory.whitening) ** 2
+        contributions = geometric_mean(contributions, from_mean, (x - nearest) ** 2)
+        expected = 0.5 * (expected + mean)
     return jnp.sum(contributions, axis=1), contributions, expected
 
 
