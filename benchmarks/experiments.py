@@ -142,7 +142,7 @@ def _noise(task: Task) -> list[Row]:
     deviation = np.exp(codes.log_variance / 2)
     result = []
     for scale in NOISE_SCALES:
-        made = np.asarray(member.generator(codes.mean + scale * deviation * noise))
+        made = np.asarray(member.generator((codes.mean + scale * deviation * noise).T)).T
         columns = zip(rows.T, made.T, strict=True)
         distance = float(np.mean([wasserstein_distance(a, b) for a, b in columns]))
         result.append({"scale": scale, "distance": distance})

@@ -74,7 +74,7 @@ def drawn():
 @pytest.mark.parametrize("margins", [(2.0, 40.0), (1.3, 2.0), (0.0, 0.0)])
 def test_torch_has_the_same_nine_terms(model, drawn, margins):
     settings = losses.Settings(0.01, 0.03, *margins)
-    x, z, z_T = drawn[0]
+    x, z, z_T = (part.T for part in drawn[0])
     q = model.encoder(x)
     made = losses.reconstruct(model.generator, model.transformer, q, losses.Noise(z, z_T))
     seen = losses.re_encode(model.encoder, made.x_r, made.x_Tr)
@@ -103,8 +103,9 @@ def test_torch_arrives_at_the_same_weights(model, drawn, how):
     settings = losses.Settings(0.01, 0.03, 2.0, 40.0)
     step = jax.jit(train_step, static_argnames="variant")
     state = fresh_state(model)
-    for x, z, z_T in drawn:
-        noise = losses.Noise(z, z_T)
+    for batch in drawn:
+        x, *noises = (part.T for part in batch)
+        noise = losses.Noise(*noises)
         state, _ = step(state, x, noise, settings, 1e-3, variant=VARIANTS["adVAE"])
     nets, weights = torch_peer.from_advae(model), torch_peer.Weights(*settings[:4])
     batches = [torch_peer.Batch(*map(torch.tensor, batch)) for batch in drawn]
@@ -146,8 +147,8 @@ def test_torch_draws_batches_of_the_wanted_size_and_number():
 def test_an_iteration_does_little_more_than_the_counted_arithmetic(shape):
     sizes = networks.Sizes(*shape)
     state = fresh_state(networks.initialise(sizes, jr.key(0)))
-    zeros = np.zeros((BATCH, sizes.latent), np.float32)
-    x = np.zeros((BATCH, sizes.columns), np.float32)
+    zeros = np.zeros((sizes.latent, BATCH), np.float32)
+    x = np.zeros((sizes.columns, BATCH), np.float32)
     settings = losses.Settings(0.001, 0.03, 2.0, 40.0)
 
     def iteration(state, x, noise):

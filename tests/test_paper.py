@@ -153,8 +153,8 @@ class Problem:
         """Return what a step needs besides the state and the variant."""
         weights = {"gamma": GAMMA, "lambda_": LAMBDA} | changes
         margins = {"margin_x": self.margin_x, "margin_z": self.margin_z}
-        noise = Noise(jnp.asarray(self.noise), jnp.asarray(self.noise_T))
-        return jnp.asarray(self.x), noise, Settings(**(margins | weights)), LEARNING_RATE
+        noise = Noise(jnp.asarray(self.noise.T), jnp.asarray(self.noise_T.T))
+        return jnp.asarray(self.x.T), noise, Settings(**(margins | weights)), LEARNING_RATE
 
 
 @partial(jax.jit, static_argnames="variant")
@@ -221,7 +221,8 @@ def test_both_klds_equal_the_reference(wide):
     means = rng.normal(size=(2, ROWS, K)).astype(np.float32)
     log_variances = (wide * rng.normal(size=(2, ROWS, K))).astype(np.float32)
     q, p = (
-        Gaussian(jnp.asarray(m), jnp.asarray(v)) for m, v in zip(means, log_variances, strict=True)
+        Gaussian(jnp.asarray(m.T), jnp.asarray(v.T))
+        for m, v in zip(means, log_variances, strict=True)
     )
     inputs = [
         part.astype(np.float64) for pair in zip(means, log_variances, strict=True) for part in pair
@@ -235,7 +236,7 @@ def test_both_klds_equal_the_reference(wide):
 
 def test_squared_error_and_hinge_act_per_row():
     a, b = jnp.array([[1.0, 2.0], [0.0, 0.0]]), jnp.array([[0.0, 4.0], [0.0, 3.0]])
-    assert squared_error(a, b).tolist() == [5.0, 9.0]
+    assert squared_error(a.T, b.T).tolist() == [5.0, 9.0]
     assert hinge(jnp.array([-1.0, 0.0, 2.5])).tolist() == [0.0, 0.0, 2.5]
 
 
@@ -247,14 +248,13 @@ def test_sampling_scales_by_the_deviation():
 def test_networks_equal_the_reference(problem):
     model = our_model(problem.weights)
     values = problem.values(problem.weights)
-    x, z = jnp.asarray(problem.x), jnp.asarray(values.z)
-    q = model.encoder(x)
-    np.testing.assert_allclose(q.mean, values.q[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(q.log_variance, values.q[1], rtol=1e-5, atol=1e-6)
+    q = model.encoder(jnp.asarray(problem.x.T))
+    np.testing.assert_allclose(q.mean.T, values.q[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(q.log_variance.T, values.q[1], rtol=1e-5, atol=1e-6)
     q_T = model.transformer(q)
-    np.testing.assert_allclose(q_T.mean, values.q_T[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(q_T.log_variance, values.q_T[1], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(model.generator(z), values.x_r, rtol=1e-5)
+    np.testing.assert_allclose(q_T.mean.T, values.q_T[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(q_T.log_variance.T, values.q_T[1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.generator(jnp.asarray(values.z.T)).T, values.x_r, rtol=1e-5)
 
 
 def test_initial_weights_are_kaiming_uniform():

@@ -254,7 +254,7 @@ def test_swapped_values_come_from_their_column():
     data = np.arange(60.0, dtype=np.float32).reshape(20, 3)
     x = jnp.asarray(data[jr.randint(jr.key(0), (400,), 0, 20)])
     strangers = jnp.asarray(data[jr.randint(jr.key(3), x.shape, 0, 20), jnp.arange(3)])
-    found = np.asarray(corrupt(x, strangers, Damage(0.8, 0.0), jr.key(1)))
+    found = np.asarray(corrupt(x.T, strangers.T, Damage(0.8, 0.0), jr.key(1))).T
     assert ((found == x) | (found == strangers)).all()
     changed = found != np.asarray(x)
     # The share is uniform in [0, 0.8]; a twentieth of the replacements draw the same value.

@@ -175,7 +175,7 @@ def test_each_member_row_latent_and_iteration_has_noise_of_its_own(monkeypatch):
     assert len(seen) == 201 * 2
     for kind in (1, 2):
         draws = np.stack([values[kind] for values in seen])
-        assert draws.shape == (402, 64, 3)
+        assert draws.shape == (402, 3, 64)
         assert draws.mean() == pytest.approx(0, abs=0.02)
         assert draws.std() == pytest.approx(1, abs=0.02)
     every = np.concatenate([values[kind].ravel() for values in seen for kind in (1, 2)])
@@ -183,7 +183,7 @@ def test_each_member_row_latent_and_iteration_has_noise_of_its_own(monkeypatch):
     assert len(np.unique(every)) > 0.98 * len(every)
     assert abs(np.corrcoef(*(np.stack([v[k] for v in seen]).ravel() for k in (1, 2)))[0, 1]) < 0.02
 
-    batches = np.stack([values[0] for values in seen])[..., 0]
+    batches = np.stack([values[0] for values in seen])[:, 0]
     assert len(np.unique(batches, axis=0)) == len(batches)
     rows_drawn, counts = np.unique(batches, return_counts=True)
     np.testing.assert_array_equal(rows_drawn, rows[:, 0])

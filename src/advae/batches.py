@@ -15,8 +15,8 @@ from advae.corruption import Damage, corrupt
 class Batches(NamedTuple):
     """Rows to train on, and what the encoder sees of them; None where it sees the rows."""
 
-    x: Float[Array, "members iterations rows columns"]
-    shown: Float[Array, "members iterations rows columns"] | None
+    x: Float[Array, "members iterations columns rows"]
+    shown: Float[Array, "members iterations columns rows"] | None
 
 
 @partial(jax.jit, static_argnames=("members", "length", "rows"))
@@ -54,10 +54,10 @@ def draw_batches(
         found: Array = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
         return found
 
-    x = data[draw(key, (length, rows))]
+    x = data[draw(key, (length, rows))].swapaxes(2, 3)
     if damage is None:
         return Batches(x, None)
     others, damaging = jr.split(jr.fold_in(key, 1))
     columns = data.shape[1]
-    strangers = data[draw(others, (length, rows, columns)), jnp.arange(columns)]
+    strangers = data[draw(others, (length, columns, rows)), jnp.arange(columns)[:, None]]
     return Batches(x, corrupt(x, strangers, damage, damaging))

@@ -33,17 +33,17 @@ def damage_of(config: Config) -> Damage | None:
 
 
 def corrupt(
-    x: Float[Array, "*batch columns"],
-    strangers: Float[Array, "*batch columns"],
+    x: Float[Array, "*batch columns rows"],
+    strangers: Float[Array, "*batch columns rows"],
     damage: Damage,
     key: Key[Array, ""],
-) -> Float[Array, "*batch columns"]:
+) -> Float[Array, "*batch columns rows"]:
     """Return rows with some values of other rows, and noise.
 
     Parameters
     ----------
     x
-        Rows in [0, 1], shape (..., columns).
+        Rows in [0, 1], shape (..., columns, rows).
     strangers
         The values to replace with: of each column, those of training rows drawn for each value.
     damage
@@ -52,6 +52,6 @@ def corrupt(
         Of the randomness.
     """
     shares, chosen, added = jr.split(key, 3)
-    share = jr.uniform(shares, x.shape[:-1])[..., None] * damage.swap
+    share = damage.swap * jr.uniform(shares, (*x.shape[:-2], 1, x.shape[-1]))
     swapped = jnp.where(jr.uniform(chosen, x.shape) < share, strangers, x)
     return swapped + damage.noise * jr.normal(added, x.shape)

@@ -2,25 +2,26 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+
+from advae._types import Code, Vector
 
 
 class Gaussian(eqx.Module):
-    """A Gaussian with diagonal covariance for each row.
+    """A Gaussian with diagonal covariance for each row; one column of the arrays belongs to a row.
 
     Parameters
     ----------
     mean
-        Shape (..., latent).
+        Shape (latent, rows).
     log_variance
-        Natural logarithm of the variances, shape (..., latent).
+        Natural logarithm of the variances, shape (latent, rows).
     """
 
-    mean: Float[Array, "*rows latent"]
-    log_variance: Float[Array, "*rows latent"]
+    mean: Code
+    log_variance: Code
 
     @property
-    def deviation(self) -> Float[Array, "*rows latent"]:
+    def deviation(self) -> Code:
         """The standard deviations, at most exp(40).
 
         Without a prior nothing holds the log-variance: a plain autoencoder's, which no term sees,
@@ -28,24 +29,24 @@ class Gaussian(eqx.Module):
         """
         return jnp.exp(0.5 * jnp.minimum(self.log_variance, 80.0))
 
-    def sample(self, noise: Float[Array, "*rows latent"]) -> Float[Array, "*rows latent"]:
+    def sample(self, noise: Code) -> Code:
         """Return ``mean + standard deviation * noise`` for standard normal noise."""
         return self.mean + self.deviation * noise
 
 
-def kld(q: Gaussian) -> Float[Array, "*rows"]:
+def kld(q: Gaussian) -> Vector:
     """Return KLD(q || N(0, I)) in nats, summed over the latents, at least 0; equation (5).
 
     The paper prints (5) with its sign flipped; this is the divergence itself.
     """
     terms = jnp.exp(q.log_variance) + q.mean**2 - 1.0 - q.log_variance
-    return 0.5 * jnp.sum(terms, axis=-1)
+    return 0.5 * jnp.sum(terms, axis=0)
 
 
-def kld_between(q: Gaussian, p: Gaussian) -> Float[Array, "*rows"]:
+def kld_between(q: Gaussian, p: Gaussian) -> Vector:
     """Return KLD(q || p) in nats, summed over the latents, at least 0; equation (9)."""
     log_ratio = p.log_variance - q.log_variance
     # One division-free exponential each: a variance ratio of exp(q) / exp(p) would overflow where
     # the ratio itself does not.
     spread = jnp.exp(-log_ratio) + (q.mean - p.mean) ** 2 * jnp.exp(-p.log_variance)
-    return 0.5 * jnp.sum(log_ratio + spread - 1.0, axis=-1)
+    return 0.5 * jnp.sum(log_ratio + spread - 1.0, axis=0)

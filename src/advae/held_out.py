@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from advae._types import HostMatrix, Latent, Matrix, Scalar, Vector
+from advae._types import Code, HostMatrix, Scalar, Upright, Vector
 from advae.config import VARIANTS, Config
 from advae.losses import Noise, reconstruct, squared_error
 from advae.networks import AdVAE
@@ -56,12 +56,12 @@ class HeldOut:
 
     def __init__(self, data: HostMatrix, config: Config, latent: int) -> None:
         rows = data[:: -(-len(data) // ROWS)]
-        self._rows = np.zeros((ROWS, data.shape[1]), np.float32)
+        self._rows = np.zeros((data.shape[1], ROWS), np.float32)
         # One value far outside the training range would hide everything else.
-        self._rows[: len(rows)] = np.clip(rows, -1.0, 2.0)
+        self._rows[:, : len(rows)] = np.clip(rows, -1.0, 2.0).T
         self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
         key = stream(config.seed, "held-out noise")
-        shape = (ROWS, latent)
+        shape = (latent, ROWS)
         self._noise = (
             jr.normal(key, shape) if VARIANTS[config.variant].stochastic else jnp.zeros(shape)
         )
@@ -73,7 +73,7 @@ class HeldOut:
 
 
 @jax.jit
-def _errors(model: AdVAE, x: Matrix, weights: Vector, noise: Latent) -> Float[Array, "members"]:
+def _errors(model: AdVAE, x: Upright, weights: Vector, noise: Code) -> Float[Array, "members"]:
     def error(member: AdVAE) -> Scalar:
         made = reconstruct(member.generator, None, member.encoder(x), Noise(noise, noise))
         return jnp.sum(weights * squared_error(x, made.x_r))

@@ -1,7 +1,8 @@
 """One adversarial pass and the nine named loss terms of adVAE, equations (4) to (10).
 
-Every term is an unweighted mean over the batch. ``total`` applies the weights, so history, reports
-and tests see the terms themselves. A term that a variant leaves out is None, and costs nothing.
+Every term is an unweighted mean over the rows of the batch, which are the columns of its arrays.
+``total`` applies the weights, so history, reports and tests see the terms themselves. A term that a
+variant leaves out is None, and costs nothing.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from advae._types import Latent, Matrix, Scalar, Vector
+from advae._types import Code, Scalar, Upright, Vector
 from advae.gaussian import Gaussian, kld, kld_between
 from advae.networks import Encoder, Generator, Transformer
 
@@ -17,8 +18,8 @@ from advae.networks import Encoder, Generator, Transformer
 class Noise(NamedTuple):
     """Standard normal draws for one batch, one of their own for every row and latent."""
 
-    z: Latent
-    z_T: Latent
+    z: Code
+    z_T: Code
 
 
 class Reconstructions(NamedTuple):
@@ -27,9 +28,9 @@ class Reconstructions(NamedTuple):
     ``q_T`` and ``x_Tr`` are None where a variant has no transformer.
     """
 
-    x_r: Matrix
+    x_r: Upright
     q_T: Gaussian | None
-    x_Tr: Matrix | None
+    x_Tr: Upright | None
 
 
 class ReEncoded(NamedTuple):
@@ -94,9 +95,9 @@ def _weighted(terms: tuple[Scalar | None, ...], weights: tuple[Scalar | float, .
     return jnp.sum(jnp.stack(present))
 
 
-def squared_error(a: Matrix, b: Matrix) -> Vector:
-    """Return ||a - b||^2 of each row, summed over the columns; equation (4)."""
-    return jnp.sum((a - b) ** 2, axis=-1)
+def squared_error(a: Upright, b: Upright) -> Vector:
+    """Return ||a - b||^2 of each row, summed over the columns of the table; equation (4)."""
+    return jnp.sum((a - b) ** 2, axis=0)
 
 
 def hinge(v: Vector) -> Vector:
@@ -113,19 +114,29 @@ def reconstruct(
         return Reconstructions(generator(z), None, None)
     q_T = transformer(q)
     # One pass over both halves: the same arithmetic in half the operations.
-    x_r, x_Tr = jnp.split(generator(jnp.concatenate([z, q_T.sample(noise.z_T)])), 2)
+    x_r, x_Tr = _halves(generator(_joined(z, q_T.sample(noise.z_T))))
     return Reconstructions(x_r, q_T, x_Tr)
 
 
-def re_encode(encoder: Encoder, x_r: Matrix, x_Tr: Matrix) -> ReEncoded:
+def re_encode(encoder: Encoder, x_r: Upright, x_Tr: Upright) -> ReEncoded:
     """Return the Gaussians q_r = E(x_r) and q_Tr = E(x_Tr)."""
-    both = encoder(jnp.concatenate([x_r, x_Tr]))
-    means, log_variances = jnp.split(both.mean, 2), jnp.split(both.log_variance, 2)
-    return ReEncoded(Gaussian(means[0], log_variances[0]), Gaussian(means[1], log_variances[1]))
+    both = encoder(_joined(x_r, x_Tr))
+    pairs = zip(_halves(both.mean), _halves(both.log_variance), strict=True)
+    q_r, q_Tr = (Gaussian(mean, log_variance) for mean, log_variance in pairs)
+    return ReEncoded(q_r, q_Tr)
+
+
+def _joined(first: Upright, second: Upright) -> Upright:
+    return jnp.concatenate([first, second], axis=1)
+
+
+def _halves(both: Upright) -> tuple[Upright, Upright]:
+    first, second = jnp.split(both, 2, axis=1)
+    return first, second
 
 
 def generator_transformer_terms(
-    x: Matrix, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
+    x: Upright, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
 ) -> GeneratorTransformerTerms:
     """Return the terms of step 1; without ``seen``, only those that need no discrimination."""
     reconstruction = jnp.mean(squared_error(x, made.x_r))
@@ -145,7 +156,7 @@ def generator_transformer_terms(
 
 
 def encoder_terms(
-    x: Matrix, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
+    x: Upright, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
 ) -> EncoderTerms:
     """Return the terms of step 2; without ``seen``, only those of a plain VAE."""
     reconstruction = jnp.mean(squared_error(x, made.x_r))

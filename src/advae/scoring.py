@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from advae._types import HostMatrix, HostVector, Latent, Matrix, Points
+from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
@@ -128,7 +128,7 @@ def _score_block(
         sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
     ) -> tuple[tuple[Matrix, Matrix], None]:
         member, whitening = one
-        expected = _expected(member.generator, member.encoder(seen), noise)
+        expected = _expected(member.generator, member.encoder(seen.T), noise)
         residual = x - expected if whitening is None else (x - expected) @ whitening
         squares, expectations = sums
         return (squares + residual**2, expectations + expected), None
@@ -148,16 +148,15 @@ def _score_block(
 def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
     """Return the mean of G(mu + sigma * eps_l) over the points, one point at a time.
 
-    The same arithmetic as ``Generator``, with a column of numbers for each row: on a CPU the many
-    rows fill its vectors, which a few latent variables do not. The sigmoid of v is
-    (1 + tanh(v / 2)) / 2, whose constants leave the loop.
+    The same arithmetic as ``Generator``, with all that is the same for every point outside of the
+    loop: the weights' transposes, and the constants of the sigmoid, (1 + tanh(v / 2)) / 2.
     """
     first, second, head = generator.layers
-    mean, deviation = q.mean.T, q.deviation.T
+    mean, deviation = q.mean, q.deviation
     weights = first.weight.T, second.weight.T, 0.5 * head.weight.T
     biases = first.bias[:, None], second.bias[:, None], 0.5 * head.bias[:, None]
 
-    def add_point(total: Matrix, point: Float[Array, "latent"]) -> tuple[Matrix, None]:
+    def add_point(total: Upright, point: Float[Array, "latent"]) -> tuple[Upright, None]:
         z = mean + deviation * point[:, None]
         hidden = jax.nn.relu(weights[0] @ z + biases[0])
         hidden = jax.nn.relu(weights[1] @ hidden + biases[1])
@@ -220,15 +219,15 @@ class Codes(NamedTuple):
 
 
 @jax.jit
-def _encode_block(model: AdVAE, x: Matrix) -> tuple[Latent, Latent]:
-    q = _first_member(model).encoder(jnp.clip(x, *INPUT_RANGE))
-    return q.mean, q.log_variance
+def _encode_block(model: AdVAE, x: Matrix) -> tuple[Matrix, Matrix]:
+    q = _first_member(model).encoder(jnp.clip(x, *INPUT_RANGE).T)
+    return q.mean.T, q.log_variance.T
 
 
 @jax.jit
-def _transform_block(model: AdVAE, code: Latent) -> tuple[Latent, Latent]:
-    q_T = _first_member(model).transformer(Gaussian(*jnp.split(code, 2, axis=-1)))
-    return q_T.mean, q_T.log_variance
+def _transform_block(model: AdVAE, code: Matrix) -> tuple[Matrix, Matrix]:
+    q_T = _first_member(model).transformer(Gaussian(*jnp.split(code.T, 2)))
+    return q_T.mean.T, q_T.log_variance.T
 
 
 def encode_rows(model: AdVAE, x: HostMatrix) -> Codes:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from advae._types import Matrix, Scalar
+from advae._types import Scalar, Upright
 from advae.config import Variant
 from advae.gaussian import Gaussian
 from advae.losses import (
@@ -52,12 +52,12 @@ def fresh_state(model: AdVAE) -> TrainState:
 
 def train_step(
     state: TrainState,
-    x: Matrix,
+    x: Upright,
     noise: Noise,
     settings: Settings,
     learning_rate: Scalar,
     variant: Variant,
-    shown: Matrix | None = None,
+    shown: Upright | None = None,
 ) -> tuple[TrainState, Terms]:
     """Do one iteration for one member: step 1 moves G and T, step 2 moves E (Algorithm 1).
 
@@ -66,9 +66,9 @@ def train_step(
     state
         Weights and optimiser moments before the iteration.
     x
-        Batch of encoded rows, shape (rows, columns).
+        Batch of encoded rows, shape (columns, rows).
     noise
-        Standard normal draws, shapes (rows, latent). NOTE[DIFF]: both steps use the same ones.
+        Standard normal draws, shapes (latent, rows). NOTE[DIFF]: both steps use the same ones.
         Algorithm 1 does not say; the encoder stands still in between, so z stays what it was.
     settings
         Weights and margins of the terms.
@@ -99,7 +99,7 @@ def train_step(
 
 def generator_transformer_step(
     state: TrainState,
-    x: Matrix,
+    x: Upright,
     q: Gaussian,
     noise: Noise,
     settings: Settings,
@@ -126,7 +126,7 @@ def generator_transformer_step(
 
 def encoder_step(
     state: TrainState,
-    x: Matrix,
+    x: Upright,
     q: Gaussian,
     pull_back: Callable[[Gaussian], Encoder],
     noise: Noise,
