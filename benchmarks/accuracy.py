@@ -22,6 +22,7 @@ from benchmarks.accuracy_runs import (
     QUICK_SETS,
     SCHEMA,
     measure,
+    other_budgets,
     other_scalings,
     paper_files,
     plan,
@@ -53,6 +54,9 @@ def main(
     scalings: Annotated[
         bool, typer.Option("--scalings", help="Try each baseline's other scaling too.")
     ] = False,
+    budgets: Annotated[
+        bool, typer.Option("--budgets", help="Try our default preset with other iterations too.")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Do failed runs again.")] = False,
     tables: Annotated[bool, typer.Option("--tables", help="Only write the page.")] = False,
 ) -> None:
@@ -82,12 +86,15 @@ def main(
         runs = plan(files, chosen, seeds, iterations)
         if scalings:
             runs += other_scalings(plan(shuffled, chosen, seeds))
+        if budgets:
+            runs += other_budgets(plan(shuffled, chosen, seeds))
         rows = run_all(measure, runs, out, SCHEMA, jobs, console, limit, retry)
         _tell_failures(rows, console)
     everything = plan(files, METHODS, seeds, iterations)
     measured = Measured(
         rows_of(everything, out, SCHEMA),
         rows_of(other_scalings(everything), out, SCHEMA),
+        rows_of(other_budgets(everything), out, SCHEMA),
         {
             "shuffled": tuple(file.name for file in shuffled),
             "paper": tuple(file.name for file in paper),
@@ -125,7 +132,15 @@ def _tell_failures(rows: list[Row], console: Console) -> None:
 
 def _command(folder: Path | None, seeds: int) -> str:
     """Return what measures all that is on the page."""
-    words = ["python", "-m", "benchmarks.accuracy", "--scalings", "--seeds", str(seeds)]
+    words = [
+        "python",
+        "-m",
+        "benchmarks.accuracy",
+        "--scalings",
+        "--budgets",
+        "--seeds",
+        str(seeds),
+    ]
     return shlex.join([*words, *(["--folder", str(folder)] if folder else [])])
 
 

@@ -53,6 +53,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 none are held out for one."""
 METHODS = (*PRESETS, *BASELINES)
 TRIAL_SEEDS = 2
+BUDGETS = (300, 1000, 10_000)
+"""Iterations to try our default preset with, beside its own."""
 
 QUICK_SETS = ("14_glass", "18_Ionosphere")
 QUICK_PAPER_SETS = ("letter",)
@@ -180,6 +182,16 @@ def other_scalings(runs: Iterable[Run]) -> list[Run]:
             settings["scaling"] = next(name for name in SCALINGS if name != settings["scaling"])
             others.append(replace(run, settings=_text(settings)))
     return others
+
+
+def other_budgets(runs: Iterable[Run]) -> list[Run]:
+    """Return what tries our default preset with fewer and more iterations: first seeds."""
+    return [
+        replace(run, settings=_text(json.loads(run.settings) | {"iterations": iterations}))
+        for run in runs
+        if run.method == OURS and run.data.protocol == "shuffled" and run.seed < TRIAL_SEEDS
+        for iterations in BUDGETS
+    ]
 
 
 def is_seeded(method: str) -> bool:

@@ -1,10 +1,14 @@
 """The critical-difference diagram: mean ranks, and which methods do not differ."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.comparison import Grid, critical_difference, groups
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, FAINT, OURS_INK = "#222222", "#888888", "#b3261e"
 ROW = 0.24
@@ -23,7 +27,6 @@ def draw(results: Grid, path: Path, ours: frozenset[str]) -> None:
     ours
         Names in another colour.
     """
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     mean_ranks = results.ranks.mean(axis=1)
@@ -69,6 +72,13 @@ def draw(results: Grid, path: Path, ours: frozenset[str]) -> None:
         line([place, place, edge], [0, y, y], colour if name in ours else FAINT, 0.8)
         shown = f"{name}  {place:.2f}" if left else f"{place:.2f}  {name}"
         text(edge - 0.1 if left else edge + 0.1, y, shown, "right" if left else "left", colour)
+
+    save(figure, path)
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a picture, an SVG the same way each time."""
+    import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": "advae", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)

@@ -60,6 +60,18 @@ def test_the_other_scaling_is_tried_on_the_selection_half_alone(folder: Path) ->
     assert json.loads(first.settings)["scaling"] == "standard"
 
 
+def test_other_budgets_are_tried_with_our_preset_alone(folder: Path) -> None:
+    files = accuracy_runs.shuffled_files(folder)
+    files.append(replace(files[0], protocol="paper"))
+    runs = accuracy_runs.plan(files, (OURS, "1-NN", "advae VAE"), seeds=5)
+    others = accuracy_runs.other_budgets(runs)
+    assert len(others) == 2 * accuracy_runs.TRIAL_SEEDS * len(accuracy_runs.BUDGETS)
+    assert {run.method for run in others} == {OURS}
+    tried = {json.loads(run.settings)["iterations"] for run in others}
+    assert tried == set(accuracy_runs.BUDGETS)
+    assert not {json.dumps(run.identity) for run in runs} & {json.dumps(r.identity) for r in others}
+
+
 def test_the_halves_are_the_open_sets() -> None:
     assert len({*SELECTION, *CONFIRMATION}) == 18
     require_data("adbench")

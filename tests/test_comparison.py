@@ -19,7 +19,7 @@ def made_up(
             "protocol": protocol,
             "data_set": f"set{index}",
             "method": method,
-            "settings": "{}",
+            "settings": '{"iterations": 3000}',
             "seed": seed,
             "anomaly_share": 0.1,
             "roc_auc": value,
@@ -98,7 +98,7 @@ def test_the_page_has_the_numbers(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     rows = made_up(FIGURES) + made_up({"1-NN": [[0.8], [0.6], [0.4]]}, "paper")
     sets = {"shuffled": SETS, "paper": SETS}
-    write_page(Measured(rows, [], sets, 2, "python -m benchmarks.accuracy"), page)
+    write_page(Measured(rows, [], [], sets, 2, "python -m benchmarks.accuracy"), page)
     text = page.read_text()
     assert f"| **{OURS}** | 2 | 55.00 ± 7.07 | 55.00 ± 7.07 | 1.50 | 1.50 | 2 |  |" in text
     assert "| LOF | 2 | 15.00 ± 7.07 |" in text
@@ -113,9 +113,29 @@ def test_the_page_has_the_numbers(tmp_path: Path) -> None:
     assert "1-NN" in picture.read_text()
 
 
+def test_the_page_shows_precision_against_seconds(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    rows = made_up(FIGURES)
+    shorter = [
+        row | {"settings": '{"iterations": 300}', "fit_seconds": 0.2, "average_precision": 0.1}
+        for row in rows
+        if row["method"] == OURS
+    ]
+    # Not measured on all sets: left out.
+    longer = [rows[0] | {"settings": '{"iterations": 9000}'}]
+    sets = {"shuffled": SETS, "paper": ()}
+    write_page(Measured(rows, [], shorter + longer, sets, 2, "command"), page)
+    text = page.read_text()
+    assert "| 300 | 0.2 | 10.00 |\n| **3,000** | 1.0 | 55.00 |\n" in text
+    assert "9,000" not in text
+    picture = page.with_name("precision_seconds.svg").read_text()
+    assert "300, 3,000 iterations" in picture
+    assert "LOF" in picture
+
+
 def test_the_page_of_nothing_says_so(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
-    write_page(Measured([], [], {"shuffled": SETS, "paper": ()}, 2, "command"), page)
+    write_page(Measured([], [], [], {"shuffled": SETS, "paper": ()}, 2, "command"), page)
     assert OURS in page.read_text().split("Not measured")[1]
 
 

@@ -267,10 +267,9 @@ def _fill(
     step = at_once * BLOCK_ROWS
 
     def do(first: int) -> None:
-        part = x[first : first + step]
-        padded = np.zeros((step, x.shape[1]), np.float32)
-        padded[: len(part)] = part
-        made = function(padded, -(-len(part) // BLOCK_ROWS))
+        part = np.asarray(x[first : first + step], np.float32)
+        rows = part if len(part) == step else np.pad(part, ((0, step - len(part)), (0, 0)))
+        made = function(rows, -(-len(part) // BLOCK_ROWS))
         for whole, found in zip(wholes, made, strict=True):
             whole[first : first + len(part)] = np.asarray(found)[: len(part)]
 

@@ -1,0 +1,77 @@
+"""Average precision against the seconds of a fit: our iterations, and the other methods."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.accuracy_tables import markdown
+from benchmarks.comparison import Grid
+from benchmarks.rank_diagram import FAINT, INK, OURS_INK, save
+from benchmarks.runs import Row
+
+
+class Budget(NamedTuple):
+    """What a number of iterations costs and gives: median seconds of a fit, and mean AP."""
+
+    iterations: int
+    seconds: float
+    precision: float
+
+
+def budgets(rows: Sequence[Row]) -> list[Budget]:
+    """Return what each number of iterations came to, fewest first.
+
+    Of the runs of one method with several numbers; only those that all data sets and seeds have.
+    """
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        if row["failure"] is None:
+            found.setdefault(json.loads(row["settings"])["iterations"], []).append(row)
+    most = max(map(len, found.values()), default=0)
+    return [
+        Budget(
+            iterations,
+            median(row["fit_seconds"] for row in own),
+            sum(row["average_precision"] for row in own) / len(own),
+        )
+        for iterations, own in sorted(found.items())
+        if len(own) == most
+    ]
+
+
+def budget_table(found: Sequence[Budget], preset: int) -> str:
+    """Return a line for each number of iterations, the preset's in bold."""
+    lines = []
+    for budget in found:
+        mark = "**" if budget.iterations == preset else ""
+        iterations = f"{mark}{budget.iterations:,}{mark}"
+        lines.append([iterations, f"{budget.seconds:.1f}", f"{100 * budget.precision:.2f}"])
+    return markdown(["iterations", "fit, median s", "AP"], lines)
+
+
+def draw(found: Sequence[Budget], others: Grid, rows: Sequence[Row], path: Path, ours: str) -> None:
+    """Draw our curve, and each other method of ``others`` as a point, as SVG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(
+        [budget.seconds for budget in found],
+        [100 * budget.precision for budget in found],
+        color=OURS_INK,
+        marker="o",
+        label=f"{ours}, {', '.join(f'{budget.iterations:,}' for budget in found)} iterations",
+    )
+    for method, mean in zip(others.methods, others.means.mean(axis=1), strict=True):
+        own = [row["fit_seconds"] for row in rows if row["method"] == method and not row["failure"]]
+        if method == ours or not own:
+            continue
+        place = median(own), 100 * mean
+        axes.plot(*place, marker="o", color=FAINT)
+        axes.annotate(method, place, (4, 3), textcoords="offset points", color=INK, fontsize=8)
+    axes.set(xscale="log", xlabel="seconds of a fit, median", ylabel="mean AP over the open sets")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    save(figure, path)
