@@ -42,9 +42,11 @@ def summary(results: dict[str, Grid], halves: dict[str, tuple[str, ...]], ours: 
             [f"{100 * value:.2f}" for value in own.on(sets).means.mean(axis=1)]
             for sets in halves.values()
         ]
-    header += ["mean rank, AP", "mean rank, ROC AUC", "best AP on", "failed runs"]
+    parts = [precision, *(precision.on(sets) for sets in halves.values())]
+    header += ["mean rank, AP", *(f"mean rank, AP, {half}" for half in halves)]
+    header += ["mean rank, ROC AUC", "best AP on", "failed runs"]
     columns += [
-        [f"{rank:.2f}" for rank in precision.ranks.mean(axis=1)],
+        *([f"{rank:.2f}" for rank in part.ranks.mean(axis=1)] for part in parts),
         [f"{rank:.2f}" for rank in results["roc_auc"].ranks.mean(axis=1)],
         [str(count) for count in precision.wins],
         [str(count or "") for count in precision.failed.sum(axis=(1, 2))],

@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from advae.config import Config
+from benchmarks.accuracy_runs import TRIAL_SEEDS
 from benchmarks.accuracy_tables import markdown
 from benchmarks.comparison import Grid
 from benchmarks.rank_diagram import FAINT, INK, OURS_INK, save
@@ -41,14 +43,40 @@ def budgets(rows: Sequence[Row]) -> list[Budget]:
     ]
 
 
-def budget_table(found: Sequence[Budget], preset: int) -> str:
-    """Return a line for each number of iterations, the preset's in bold."""
+def budget_section(
+    found: Sequence[Budget], others: Grid, rows: Sequence[Row], picture: Path, ours: str
+) -> str:
+    """Return the part of a page that shows what seconds buy, and draw its picture.
+
+    Parameters
+    ----------
+    found
+        Numbers of iterations, the preset's among them.
+    others
+        AP of all methods; those beside ``ours`` become points of the picture.
+    rows
+        All runs, for the seconds.
+    picture
+        Where it goes, beside the page.
+    ours
+        The method whose iterations differ.
+    """
+    draw(found, others, rows, picture, ours)
+    preset = Config.preset("default").iterations
     lines = []
     for budget in found:
         mark = "**" if budget.iterations == preset else ""
         iterations = f"{mark}{budget.iterations:,}{mark}"
         lines.append([iterations, f"{budget.seconds:.1f}", f"{100 * budget.precision:.2f}"])
-    return markdown(["iterations", "fit, median s", "AP"], lines)
+    return f"""## Average precision against seconds
+
+The default preset with fewer and more iterations, shuffled halves, {TRIAL_SEEDS} seeds; each
+training has the cosine schedule over its own iterations. The other methods are those of the first
+table.
+
+{markdown(["iterations", "fit, median s", "AP"], lines)}
+![Mean average precision of all methods against the seconds of a fit]({picture.name})
+"""
 
 
 def draw(found: Sequence[Budget], others: Grid, rows: Sequence[Row], path: Path, ours: str) -> None:

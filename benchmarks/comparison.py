@@ -69,6 +69,12 @@ class Grid:
             self, data_sets=names, values=self.values[:, kept], failed=self.failed[:, kept]
         )
 
+    def without(self, methods: Collection[str]) -> "Grid":
+        """Return the part of all other methods."""
+        kept = [index for index, name in enumerate(self.methods) if name not in methods]
+        names = tuple(self.methods[index] for index in kept)
+        return replace(self, methods=names, values=self.values[kept], failed=self.failed[kept])
+
     def of(self, method: str) -> Array:
         """Return a method's means, (sets,)."""
         means: Array = self.means[self.methods.index(method)]
