@@ -220,7 +220,11 @@ def _budgets(measured: Measured, precision: Grid, page: Path) -> str:
     preset = [row for row in rows if row["method"] == OURS and row["seed"] < TRIAL_SEEDS]
     found = budgets([*preset, *measured.other_budgets])
     picture = page.with_name("precision_seconds.svg")
-    return budget_section(found, precision, rows, picture, OURS) if len(found) > 1 else ""
+    return (
+        budget_section(found, precision.without(OWN_VARIANTS), rows, picture, OURS)
+        if len(found) > 1
+        else ""
+    )
 
 
 def _methods(measured: Measured) -> str:

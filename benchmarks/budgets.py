@@ -7,7 +7,7 @@ from statistics import median
 from typing import NamedTuple
 
 from advae.config import Config
-from benchmarks.accuracy_runs import TRIAL_SEEDS
+from benchmarks.accuracy_runs import PRESETS, TRIAL_SEEDS
 from benchmarks.accuracy_tables import markdown
 from benchmarks.comparison import Grid
 from benchmarks.rank_diagram import FAINT, INK, OURS_INK, save
@@ -98,7 +98,8 @@ def draw(found: Sequence[Budget], others: Grid, rows: Sequence[Row], path: Path,
             continue
         place = median(own), 100 * mean
         axes.plot(*place, marker="o", color=FAINT)
-        axes.annotate(method, place, (4, 3), textcoords="offset points", color=INK, fontsize=8)
+        below = (4, -11) if method in PRESETS else (4, 3)
+        axes.annotate(method, place, below, textcoords="offset points", color=INK, fontsize=8)
     axes.set(xscale="log", xlabel="seconds of a fit, median", ylabel="mean AP over the open sets")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
