@@ -10,7 +10,8 @@ from advae.config import Config
 from benchmarks.accuracy_runs import PRESETS, TRIAL_SEEDS
 from benchmarks.accuracy_tables import markdown
 from benchmarks.comparison import Grid
-from benchmarks.rank_diagram import FAINT, INK, OURS_INK, save
+from benchmarks.pictures import save
+from benchmarks.rank_diagram import FAINT, INK, OURS_INK
 from benchmarks.runs import Row
 
 

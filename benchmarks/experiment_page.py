@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.campaign import Row, mean
+from benchmarks.pictures import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,11 +24,8 @@ def write_page(rows: Sequence[Row], page: Path, seeds: int, settings: str) -> No
         "latent_noise": draw_noise([row for row in rows if row["experiment"] == "noise"]),
         "robustness": draw_robustness([row for row in rows if row["experiment"] == "robustness"]),
     }
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.hashsalt": "advae", "svg.fonttype": "none"}):
-        for name, figure in drawn.items():
-            figure.savefig(page.with_name(f"{name}.svg"), metadata={"Date": None})
+    for name, figure in drawn.items():
+        save(figure, page.with_name(f"{name}.svg"))
     sets = ", ".join(_name(name) for name in dict.fromkeys(row["data_set"] for row in rows))
     page.write_text(
         f"""# Experiments

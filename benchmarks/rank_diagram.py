@@ -1,14 +1,11 @@
 """The critical-difference diagram: mean ranks, and which methods do not differ."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.comparison import Grid, critical_difference, groups
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from benchmarks.pictures import save
 
 INK, FAINT, OURS_INK = "#222222", "#888888", "#b3261e"
 ROW = 0.24
@@ -74,11 +71,3 @@ def draw(results: Grid, path: Path, ours: frozenset[str]) -> None:
         text(edge - 0.1 if left else edge + 0.1, y, shown, "right" if left else "left", colour)
 
     save(figure, path)
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a picture, an SVG the same way each time."""
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.hashsalt": "advae", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)

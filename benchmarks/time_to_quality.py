@@ -23,6 +23,7 @@ from rich.table import Table
 from benchmarks.cold_start import REPOSITORY
 from benchmarks.data import missing_data
 from benchmarks.machine import installed, machine_facts
+from benchmarks.pictures import save
 from benchmarks.quality_run import GRID
 
 SETS = ("letter", "cardio", "optdigits")
@@ -109,7 +110,7 @@ def draw(found: dict[str, dict[str, Curve]], path: Path) -> None:
         panel.set(title=name, xscale="log", xlabel="seconds of training, compilation included")
     panels[0].set_ylabel("average precision")
     panels[0].legend(frameon=False)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def main(
