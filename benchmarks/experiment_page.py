@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.accuracy_tables import markdown
 from benchmarks.campaign import Row, mean
 from benchmarks.pictures import save
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {"adVAE": "#b3261e", "VAE": "#31688e"}
+SIZES = ("hidden", "latent")
 GROUPS = {"normal": "#31688e", "transformed normal": "#e0a030", "anomalous": "#b3261e"}
 
 
@@ -31,7 +33,8 @@ def write_page(rows: Sequence[Row], page: Path, seeds: int, settings: str) -> No
         f"""# Experiments
 
 The paper's experiments on latent space, latent noise and robustness, repeated on shuffled halves of
-{sets} with the `default` preset. To make this page again: `python -m benchmarks.experiments`.
+{sets} with the `default` preset. To make this page again:
+`python -m benchmarks.experiments --seeds {seeds}`.
 The ablation of the paper's Tables 3 and 4 is on the page of [accuracy](results.md).
 
 ## Latent space
@@ -57,6 +60,9 @@ The dotted line is the preset's value. (The paper's Figure 9.)
 
 ![Average precision against each setting](robustness.svg)
 
+Lowest and highest AP along each line, in per cent:
+
+{_ranges([row for row in rows if row["experiment"] == "robustness"])}
 Settings: `{settings}`
 """,
         encoding="utf-8",
@@ -103,9 +109,29 @@ def draw_robustness(rows: Sequence[Row]) -> "Figure":
         axes.set_ylim(0, 1)
         if setting != "contamination":
             axes.set_xscale("log")
+            if setting in SIZES:
+                values = sorted({row["value"] for row in own})
+                axes.set_xticks(values, [str(value) for value in values])
+                axes.set_xticks([], minor=True)
             axes.axvline(own[0]["preset"], color="#888888", linestyle=":", linewidth=1)
     _legend(figure, next(iter(grid.values())))
     return figure
+
+
+def _ranges(rows: Sequence[Row]) -> str:
+    variants = _each(rows, "variant")
+    lines = []
+    for setting in _each(rows, "setting"):
+        cells = [setting]
+        for variant in variants:
+            own = [r for r in rows if (r["setting"], r["variant"]) == (setting, variant)]
+            means = [
+                100 * mean([row for row in own if row["value"] == value], "average_precision")
+                for value in {row["value"] for row in own}
+            ]
+            cells.append(f"{min(means):.1f} to {max(means):.1f}" if means else "")
+        lines.append(cells)
+    return markdown(["setting", *variants], lines)
 
 
 def _lines(axes: object, rows: Sequence[Row], x: str, y: str) -> None:
