@@ -198,7 +198,8 @@ def score_rows(
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    score = partial(_score_blocks, model, noise, padded(reference))
+    # Moved once, not by every call.
+    score = partial(_score_blocks, *jax.device_put((model, noise, padded(reference))))
     _fill(scored, x, score, _blocks_at_once(columns))
     return scored
 
