@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {"adVAE": "#b3261e", "VAE": "#31688e"}
-SIZES = ("hidden", "latent")
 GROUPS = {"normal": "#31688e", "transformed normal": "#e0a030", "anomalous": "#b3261e"}
 
 
@@ -109,8 +108,8 @@ def draw_robustness(rows: Sequence[Row]) -> "Figure":
         axes.set_ylim(0, 1)
         if setting != "contamination":
             axes.set_xscale("log")
-            if setting in SIZES:
-                values = sorted({row["value"] for row in own})
+            values = sorted({row["value"] for row in own})
+            if all(isinstance(value, int) for value in values):  # a size, not a weight
                 axes.set_xticks(values, [str(value) for value in values])
                 axes.set_xticks([], minor=True)
             axes.axvline(own[0]["preset"], color="#888888", linestyle=":", linewidth=1)
