@@ -1,5 +1,6 @@
 """The training loop: blocks, schedules, randomness, divergence, checkpoints and resuming."""
 
+import math
 from dataclasses import fields, replace
 
 import jax
@@ -326,12 +327,17 @@ def test_resuming_without_a_checkpoint_starts_anew(data, whole, tmp_path):
     assert found == whole[401]
 
 
-def test_checkpoints_are_kept_while_training(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+@pytest.mark.parametrize(("seconds", "kept"), [(0.0, [200, 400]), (math.inf, [200, 200])])
+def test_checkpoints_are_kept_while_training(data, tmp_path, monkeypatch, seconds, kept):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", seconds)
     path = tmp_path / "kept"
-    there = []
-    fit_detector(data, config(), checkpoint=path, on_block=lambda _: there.append(path.exists()))
-    assert there == [False, True, True]
+    found = []
+
+    def look(_snapshot):
+        found.append(tensorfile.read(path, "checkpoint")[0]["iteration"] if path.exists() else None)
+
+    fit_detector(data, config(), checkpoint=path, on_block=look)
+    assert found == [None, *kept]
     assert not path.exists()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -261,8 +262,8 @@ def _fingerprint(
 
 
 def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
-    """Return a block handler that keeps a checkpoint before it calls ``then``."""
-    saved = time.monotonic()
+    """Return a block handler that keeps a checkpoint, of the first block and then now and again."""
+    saved = -math.inf
 
     def on_block(snapshot: Snapshot) -> None:
         nonlocal saved
