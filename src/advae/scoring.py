@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
 from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.streams import stream
-from advae.threads import available
+from advae.threads import workers
 
 BLOCK_ROWS = 256
 """Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so
@@ -275,9 +274,9 @@ def _fill(
             whole[first : first + len(part)] = np.asarray(found)[: len(part)]
 
     starts = range(0, len(x), step)
-    for first in starts[:1]:
-        do(first)  # in this thread, so that it is compiled once
-    if len(starts) > 1:
-        with ThreadPoolExecutor(available()) as pool:
-            for _ in pool.map(do, starts[1:]):
-                pass
+    if len(starts) == 1:
+        do(0)
+    elif starts:
+        function(np.empty((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
+        for _ in workers().map(do, starts):
+            pass

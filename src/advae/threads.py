@@ -1,6 +1,8 @@
-"""How many threads the work may use."""
+"""How many threads the work may use, and threads that wait for it."""
 
+import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 
 def available() -> int:
@@ -15,3 +17,13 @@ def available() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def workers() -> ThreadPoolExecutor:
+    """Return `available` threads, started once: new ones would take a fifth of a short scoring."""
+    return _workers(available(), os.getpid())
+
+
+@functools.cache
+def _workers(threads: int, _process: int) -> ThreadPoolExecutor:  # a fork has no threads
+    return ThreadPoolExecutor(threads)
