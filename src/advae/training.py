@@ -1,7 +1,7 @@
 """Training: blocks of iterations compiled into one program, and the members of an ensemble."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -191,13 +191,15 @@ def fit(
         for members in _member_groups(config.members)
     ]
     with ThreadPoolExecutor(min(available(), len(groups))) as pool:
-        # The first block of every group in this thread, so that it is compiled once.
-        run: Callable[..., Iterable[Float[np.ndarray, "terms members"]]] = map
+        # The first group's first block by itself, so that it is compiled once.
+        alone = 1
         finished = done >= config.iterations or exhausted(history, patience)
         while not finished:
             count = min(block_length(sizes, config), config.iterations - done)
-            sums = np.concatenate(list(run(partial(_Group.advance, count=count), groups)), axis=1)
-            run, done = pool.map, done + count
+            advance = partial(_Group.advance, count=count)
+            first = [advance(group) for group in groups[:alone]]
+            sums = np.concatenate([*first, *pool.map(advance, groups[alone:])], axis=1)
+            alone, done = 0, done + count
             means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
             _check_finite(means, done)
             if watched is not None:
