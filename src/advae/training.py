@@ -119,13 +119,9 @@ class Snapshot:
 
 
 def block_length(sizes: Sizes, config: Config) -> int:
-    """Return how many iterations one compiled block has, 10 to 200.
-
-    Its input takes at most 16 MB for a member and 128 MB for all: members wait for each other
-    after every block, so that short ones would cost an ensemble time.
-    """
-    floats = config.batch_size * (sizes.columns + 2 * sizes.latent)
-    return min(200, max(10, min(2**22, 2**25 // config.members) // floats))
+    """Return how many iterations one compiled block has: 10 to 200, at most 16 MB of input."""
+    floats = config.members * config.batch_size * (sizes.columns + 2 * sizes.latent)
+    return min(200, max(10, 2**22 // floats))
 
 
 def learning_rates(config: Config) -> Float[np.ndarray, "iterations"]:
