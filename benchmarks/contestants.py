@@ -19,7 +19,8 @@ PAPER_LETTER = (32, 16, 11)
 """Columns, hidden width and latent size of the paper's networks for letter."""
 WIDE = (32, 256, 22)
 ROWS, BATCH = 1280, 128
-SCORED_ROWS = 20_480
+SCORED_ROWS = 65_536
+"""As many as the library reads and scores at a time."""
 MATRIX = 2048
 EPOCH_STEPS = ROWS // BATCH
 BLOCK = 200
