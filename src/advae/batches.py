@@ -9,6 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Int, Key
 
 from advae._types import Matrix
+from advae.compilation import compiled
 from advae.corruption import Damage, corrupt
 
 
@@ -19,7 +20,7 @@ class Batches(NamedTuple):
     shown: Float[Array, "members iterations columns rows"] | None
 
 
-@partial(jax.jit, static_argnames=("members", "length", "rows"))
+@partial(compiled, static_argnames=("members", "length", "rows"))
 def draw_batches(
     data: Matrix,
     member_rows: Int[Array, "members member_rows"] | None,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from advae._types import Code, HostMatrix, Scalar, Upright, Vector
+from advae.compilation import compiled
 from advae.config import VARIANTS, Config
 from advae.losses import Noise, reconstruct, squared_error
 from advae.networks import AdVAE
@@ -72,7 +73,7 @@ class HeldOut:
         return float(np.concatenate(errors).mean())
 
 
-@jax.jit
+@compiled
 def _errors(model: AdVAE, x: Upright, weights: Vector, noise: Code) -> Float[Array, "members"]:
     def error(member: AdVAE) -> Scalar:
         made = reconstruct(member.generator, None, member.encoder(x), Noise(noise, noise))

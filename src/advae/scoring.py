@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
+from advae.compilation import compiled
 from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
@@ -93,7 +94,7 @@ def _matched(
     return matched
 
 
-@jax.jit
+@compiled
 def _score_blocks(
     model: AdVAE,
     noise: Points,
@@ -218,13 +219,13 @@ class Codes(NamedTuple):
     log_variance: Float[np.ndarray, "rows latent"]
 
 
-@jax.jit
+@compiled
 def _encode_block(model: AdVAE, x: Matrix) -> tuple[Matrix, Matrix]:
     q = _first_member(model).encoder(jnp.clip(x, *INPUT_RANGE).T)
     return q.mean.T, q.log_variance.T
 
 
-@jax.jit
+@compiled
 def _transform_block(model: AdVAE, code: Matrix) -> tuple[Matrix, Matrix]:
     q_T = _first_member(model).transformer(Gaussian(*jnp.split(code.T, 2)))
     return q_T.mean.T, q_T.log_variance.T

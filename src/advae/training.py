@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from advae._types import HostMatrix
 from advae.batches import Batches, draw_batches
+from advae.compilation import compiled
 from advae.config import VARIANTS, Config, Variant
 from advae.corruption import damage_of
 from advae.errors import TrainingError
@@ -42,14 +43,7 @@ def initial_state(sizes: Sizes, config: Config) -> TrainState:
     return state
 
 
-# Level 2 of LLVM's optimiser instead of 3 compiles in three quarters of the time, and what it makes
-# of this program computes the same numbers no slower.
-@partial(
-    jax.jit,
-    static_argnames="variant",
-    donate_argnames="state",
-    compiler_options={"xla_backend_optimization_level": 2},
-)
+@partial(compiled, static_argnames="variant", donate_argnames="state")
 def _run_block(
     state: TrainState,
     batches: Batches,
