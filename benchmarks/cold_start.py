@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from statistics import median
 
@@ -17,7 +17,9 @@ from benchmarks.contestants import PAPER_LETTER, table
 from benchmarks.disturbance import Watch
 from benchmarks.rows import Effort, Row
 from benchmarks.timing import ratio
+from benchmarks.workers import available_cores
 
+OURS, WARM = "ours", "ours, warm cache"
 ITERATIONS = 20_000
 QUICK_ITERATIONS = 400
 COMMAND_ROWS = 1000
@@ -27,45 +29,57 @@ MARKS = {"advae --help": 0.5, f"advae score, {COMMAND_ROWS:,} rows, warm cache":
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def cold_rows(threads: Mapping[str, int], effort: Effort) -> list[Row]:
+def cold_rows(trainers: Collection[str], effort: Effort) -> list[Row]:
     """Time fresh processes in turn; ours with an empty and with a warm compilation cache.
+
+    Each is represented by its faster thread count for this job: compilation uses cores that the
+    training of small networks leaves idle.
 
     Parameters
     ----------
-    threads
-        Of everyone who trains (see ``cold``); ``"ours"`` is among them.
+    trainers
+        Who trains (see ``cold``); ``"ours"`` is among them.
     effort
-        With ``quick``, fewer iterations are done and the others are added by calculation, and
+        With ``quick``, one thread does fewer iterations, the others are added by calculation, and
         only the empty cache is tried.
     """
-    firsts = ("ours",) if effort.quick else ("ours", "ours, warm cache")
-    taken: dict[str, list[float]] = {who: [] for who in (*firsts, *threads)}
+    counts = sorted({1} if effort.quick else {1, len(available_cores())})
+    firsts = [OURS] if effort.quick else [OURS, WARM]
+    taken: dict[str, dict[int, list[float]]] = {
+        who: {count: [] for count in counts}
+        for who in (*firsts, *(peer for peer in trainers if peer != OURS))
+    }
     watch, used = Watch(), _children_seconds()
     with tempfile.TemporaryDirectory() as warm:
-        if not effort.quick:
-            _run("ours", threads["ours"], Path(warm), START_ITERATIONS * 2)
+        for count in () if effort.quick else counts:
+            _run(OURS, count, Path(warm), START_ITERATIONS * 2)
         for _ in range(effort.repeats):
-            for who, count in threads.items():
-                with tempfile.TemporaryDirectory() as empty:
-                    taken[who].append(_fitted(who, count, Path(empty), effort.quick))
-            for who in firsts[1:]:
-                taken[who].append(_fitted("ours", threads["ours"], Path(warm), quick=False))
+            for who, by_count in taken.items():
+                for count, times in by_count.items():
+                    with tempfile.TemporaryDirectory() as empty:
+                        cache = Path(warm if who == WARM else empty)
+                        times.append(_fitted(who, count, cache, effort.quick))
     others = watch.others(_children_seconds() - used)
+    best = {
+        who: min(by_count, key=lambda n: median(by_count[n])) for who, by_count in taken.items()
+    }
+    seconds = {who: by_count[best[who]] for who, by_count in taken.items()}
+    names = {who: f"{who}, {n} thread{'s' if n > 1 else ''}" for who, n in best.items()}
     how = f"{QUICK_ITERATIONS:,} done, the others calculated" if effort.quick else ""
     return [
         Row(
             f"fresh process to fitted model, {ITERATIONS:,} iterations",
             "s",
-            first,
-            median(taken[first]),
-            f"{peer}, {count} thread{'s' if count > 1 else ''}",
-            median(taken[peer]),
-            ratio(taken[peer], taken[first]),
+            names[first],
+            median(seconds[first]),
+            names[peer],
+            median(seconds[peer]),
+            ratio(seconds[peer], seconds[first]),
             others,
             how,
         )
-        for peer, count in threads.items()
-        if peer != "ours"
+        for peer in taken
+        if peer not in firsts
         for first in firsts
     ]
 
@@ -127,7 +141,8 @@ def _run(who: str, threads: int, cache: Path, iterations: int) -> tuple[float, f
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "TORCHINDUCTOR_CACHE_DIR": str(cache),
     }
-    command = [sys.executable, "-m", "benchmarks.cold", who, str(iterations), str(threads)]
+    trainer = OURS if who == WARM else who
+    command = [sys.executable, "-m", "benchmarks.cold", trainer, str(iterations), str(threads)]
     started = time.perf_counter()
     process = subprocess.run(
         command, env=environment, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True

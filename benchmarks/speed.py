@@ -36,8 +36,8 @@ def why_no_compiled_peer(effort: Effort) -> str | None:
     return None
 
 
-def training_rows(name: str, shape: work.Shape, effort: Effort) -> tuple[list[Row], dict[str, int]]:
-    """Compare training; also return the best thread count of everyone in ``cold``'s words."""
+def training_rows(name: str, shape: work.Shape, effort: Effort) -> tuple[list[Row], list[str]]:
+    """Compare training; also return who trained, in ``cold``'s words."""
     unit = work.BLOCK
     tasks = {
         "ours": Task("ours", work.ours_training, (shape,), unit),
@@ -57,8 +57,7 @@ def training_rows(name: str, shape: work.Shape, effort: Effort) -> tuple[list[Ro
         if peer in winners
     ]
     rows.append(floor_row(name, shape, ours, winners["matrix"]))
-    counts = {who: len(side.cores) for who, side in winners.items() if who != "matrix"}
-    return rows, counts
+    return rows, [who for who in winners if who != "matrix"]
 
 
 def floor_row(name: str, shape: work.Shape, ours: Side, products: Side) -> Row:
@@ -144,12 +143,12 @@ def main(
         console.print(f"{name}: {fact}")
     started = time.perf_counter()
     skipped = []
-    rows, threads = training_rows("letter (d=32, h=16, k=11)", work.PAPER_LETTER, effort)
+    rows, trainers = training_rows("letter (d=32, h=16, k=11)", work.PAPER_LETTER, effort)
     if not quick:
         rows += training_rows("wide (d=32, h=256, k=22)", work.WIDE, effort)[0]
         rows.append(member_row("letter", work.PAPER_LETTER, effort))
         rows.append(member_row("wide", work.WIDE, effort))
-    rows += cold_rows(threads, effort)
+    rows += cold_rows(trainers, effort)
     rows += command_rows(effort)
     rows += scoring_rows(effort)
     if not installed("torch"):
