@@ -278,6 +278,6 @@ def _fill(
     if len(starts) == 1:
         do(0)
     elif starts:
-        function(np.empty((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
+        function(np.zeros((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
         for _ in workers().map(do, starts):
             pass
