@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.cold import START_ITERATIONS
 from benchmarks.contestants import PAPER_LETTER, table
 from benchmarks.disturbance import Watch
-from benchmarks.rows import Effort, Row
+from benchmarks.rows import Effort, Row, described
 from benchmarks.timing import ratio
 from benchmarks.workers import available_cores
 
@@ -64,15 +64,14 @@ def cold_rows(trainers: Collection[str], effort: Effort) -> list[Row]:
         who: min(by_count, key=lambda n: median(by_count[n])) for who, by_count in taken.items()
     }
     seconds = {who: by_count[best[who]] for who, by_count in taken.items()}
-    names = {who: f"{who}, {n} thread{'s' if n > 1 else ''}" for who, n in best.items()}
     how = f"{QUICK_ITERATIONS:,} done, the others calculated" if effort.quick else ""
     return [
         Row(
             f"fresh process to fitted model, {ITERATIONS:,} iterations",
             "s",
-            names[first],
+            described(first, best[first]),
             median(seconds[first]),
-            names[peer],
+            described(peer, best[peer]),
             median(seconds[peer]),
             ratio(seconds[peer], seconds[first]),
             others,

@@ -60,9 +60,9 @@ def compare(measurement: str, unit: str, first: Side, second: Side, note: str = 
     return Row(
         measurement,
         unit,
-        described(first),
+        described(first.task.name, len(first.cores)),
         first.median,
-        described(second),
+        described(second.task.name, len(second.cores)),
         second.median,
         ratio(first.rates, second.rates),
         median([*first.others, *second.others]),
@@ -70,9 +70,9 @@ def compare(measurement: str, unit: str, first: Side, second: Side, note: str = 
     )
 
 
-def described(side: Side) -> str:
+def described(name: str, threads: int) -> str:
     """Return the name and the thread count of a side."""
-    return f"{side.task.name}, {len(side.cores)} thread{'s' if len(side.cores) > 1 else ''}"
+    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def speed_table(rows: Sequence[Row]) -> Table:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -24,7 +23,7 @@ from advae.losses import Noise, Settings
 from advae.networks import AdVAE, Sizes, initialise_members
 from advae.steps import TrainState, fresh_state, term_names, train_step
 from advae.streams import stream
-from advae.threads import available
+from advae.threads import workers
 
 Tree = TypeVar("Tree")
 
@@ -180,29 +179,28 @@ def fit(
         _Group(data, config, sizes, members, resume, member_rows)
         for members in _member_groups(config.members)
     ]
-    with ThreadPoolExecutor(min(available(), len(groups))) as pool:
-        # The first group's first block by itself, so that it is compiled once.
-        alone = 1
+    # The first group's first block by itself, so that it is compiled once.
+    alone = 1
+    finished = done >= config.iterations or exhausted(history, patience)
+    while not finished:
+        count = min(block_length(sizes, config), config.iterations - done)
+        advance = partial(_Group.advance, count=count)
+        first = [advance(group) for group in groups[:alone]]
+        sums = np.concatenate([*first, *workers().map(advance, groups[alone:])], axis=1)
+        alone, done = 0, done + count
+        means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
+        _check_finite(means, done)
+        if watched is not None:
+            means[HELD_OUT] = watched.error(group.state.model for group in groups)
+        history = {"iteration": [*history["iteration"], done]} | {
+            name: [*history[name], float(mean)] for name, mean in means.items()
+        }
+        if patience and best_block(history) == len(history[HELD_OUT]) - 1:
+            best = _joined(tuple(group.state.model for group in groups))
         finished = done >= config.iterations or exhausted(history, patience)
-        while not finished:
-            count = min(block_length(sizes, config), config.iterations - done)
-            advance = partial(_Group.advance, count=count)
-            first = [advance(group) for group in groups[:alone]]
-            sums = np.concatenate([*first, *pool.map(advance, groups[alone:])], axis=1)
-            alone, done = 0, done + count
-            means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
-            _check_finite(means, done)
-            if watched is not None:
-                means[HELD_OUT] = watched.error(group.state.model for group in groups)
-            history = {"iteration": [*history["iteration"], done]} | {
-                name: [*history[name], float(mean)] for name, mean in means.items()
-            }
-            if patience and best_block(history) == len(history[HELD_OUT]) - 1:
-                best = _joined(tuple(group.state.model for group in groups))
-            finished = done >= config.iterations or exhausted(history, patience)
-            if on_block is not None:
-                parts = tuple(group.state for group in groups)
-                on_block(Snapshot(done, parts, history, best, finished))
+        if on_block is not None:
+            parts = tuple(group.state for group in groups)
+            on_block(Snapshot(done, parts, history, best, finished))
     return Snapshot(done, tuple(group.state for group in groups), history, best, finished)
 
 
