@@ -22,7 +22,7 @@ from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
 from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.streams import stream
-from advae.threads import workers
+from advae.threads import available, workers
 
 BLOCK_ROWS = 256
 """Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so
@@ -279,5 +279,15 @@ def _fill(
         do(0)
     elif starts:
         function(np.zeros((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
-        for _ in workers().map(do, starts):
-            pass
+        left = iter(starts)
+
+        def work(_: int) -> None:
+            for first in left:  # not a task for each, which costs as much as a call
+                do(first)
+
+        try:
+            for _ in workers().map(work, range(available())):
+                pass
+        finally:
+            for _ in left:  # what stops one thread, or the wait for them, stops all
+                pass
