@@ -1,16 +1,17 @@
 """Checks of the benchmarks: the PyTorch peer computes what we compute, and the runs run."""
 
 import importlib.util
+import itertools
 import math
 import os
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import jax
-import jax.random as jr
 import numpy as np
 import paper_data
 import polars as pl
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from advae import losses, networks, scoring
 from advae.config import VARIANTS, Config
-from advae.steps import fresh_state, train_step
+from advae.steps import Descent, descents, fresh_state, train_step
 from benchmarks import data, disturbance, paper, paper_tables, rows, timing, workers
 from benchmarks.contestants import BATCH, PAPER_LETTER, WIDE, multiply_adds
 
@@ -50,7 +51,7 @@ def denormals():
 
 @pytest.fixture
 def model():
-    return networks.initialise(SIZES, jr.key(7))
+    return jax.tree.map(itemgetter(0), networks.initialise(SIZES, [np.random.default_rng(7)]))
 
 
 @pytest.fixture
@@ -103,10 +104,11 @@ def test_torch_arrives_at_the_same_weights(model, drawn, how):
     settings = losses.Settings(0.01, 0.03, 2.0, 40.0)
     step = jax.jit(train_step, static_argnames="variant")
     state = fresh_state(model)
-    for batch in drawn:
+    steps = zip(*descents(np.full(len(drawn), 1e-3)), strict=True)
+    for batch, descent in zip(drawn, itertools.starmap(Descent, steps), strict=True):
         x, *noises = (part.T for part in batch)
         noise = losses.Noise(*noises)
-        state, _ = step(state, x, noise, settings, 1e-3, variant=VARIANTS["adVAE"])
+        state, _ = step(state, x, noise, settings, descent, variant=VARIANTS["adVAE"])
     nets, weights = torch_peer.from_advae(model), torch_peer.Weights(*settings[:4])
     batches = [torch_peer.Batch(*map(torch.tensor, batch)) for batch in drawn]
     if how == "eager":
@@ -146,13 +148,15 @@ def test_torch_draws_batches_of_the_wanted_size_and_number():
 @pytest.mark.parametrize("shape", [PAPER_LETTER, WIDE, (7, 5, 3)])
 def test_an_iteration_does_little_more_than_the_counted_arithmetic(shape):
     sizes = networks.Sizes(*shape)
-    state = fresh_state(networks.initialise(sizes, jr.key(0)))
+    state = jax.tree.map(
+        itemgetter(0), fresh_state(networks.initialise(sizes, [np.random.default_rng(0)]))
+    )
     zeros = np.zeros((sizes.latent, BATCH), np.float32)
     x = np.zeros((sizes.columns, BATCH), np.float32)
     settings = losses.Settings(0.001, 0.03, 2.0, 40.0)
 
     def iteration(state, x, noise):
-        return train_step(state, x, noise, settings, 1e-3, VARIANTS["adVAE"])
+        return train_step(state, x, noise, settings, Descent(1e-3, 1.0), VARIANTS["adVAE"])
 
     program = jax.make_jaxpr(iteration)(state, x, losses.Noise(zeros, zeros)).jaxpr
     program, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))

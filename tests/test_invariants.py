@@ -18,8 +18,8 @@ from advae.detector import Threshold
 from advae.explain import top_reasons
 from advae.fitting import fit_detector
 from advae.gaussian import Gaussian, kld, kld_between
-from advae.networks import Sizes, initialise_members
-from advae.streams import stream
+from advae.networks import Sizes, network_shapes
+from advae.streams import generator, stream
 
 CONFIG = Config(hidden=8, latent=3, batch_size=16, points=8, members=2, iterations=250)
 
@@ -188,7 +188,7 @@ def test_contributions_add_up_to_the_score(detector, rows, scores):
 
 def test_contributions_of_a_wide_table_add_up_to_the_score():
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: initialise_members(Sizes(700, 4, 2), 1, jax.random.key(0)))
+    shapes = network_shapes(Sizes(700, 4, 2), 1)
     model = jax.tree.map(lambda leaf: 0.3 * rng.normal(size=leaf.shape).astype("f4"), shapes)
     x, noise = (rng.normal(size=(rows, width)).astype("f4") for rows, width in ((50, 700), (2, 2)))
     scored = scoring.score_rows(model, noise, x)
@@ -391,17 +391,14 @@ def test_global_random_states_are_left_alone(rows):
         np.testing.assert_array_equal(old, new)
 
 
-def test_streams_differ_by_name_and_seed():
-    names = ("initial weights", "batches", "training noise", "latent noise", "golden rows")
-    keys = {
-        tuple(jax.random.key_data(stream(seed, name)).tolist())
-        for seed in (0, 1, 2**32 - 1)
-        for name in names
-    }
-    assert len(keys) == 15
-
-
-@pytest.mark.parametrize("seed", [2**32, 2**40, 2**63 - 2**32])
-def test_large_seeds_are_seeds_of_their_own(seed):
-    keys = [jax.random.key_data(stream(s, "batches")).tolist() for s in (0, seed)]
-    assert keys[0] != keys[1]
+def test_streams_differ_by_seed_name_and_part():
+    asked = [
+        (seed, name, *parts)
+        for seed in (0, 1, 2**32 - 1, 2**32, 2**40 + 1, 2**63 - 1)
+        for name in ("initial weights", "batches", "training noise", "latent noise", "golden rows")
+        for parts in ((), (0,), (0, 0), (0, 200), (1, 0))
+    ]
+    keys = {tuple(jax.random.key_data(stream(*words)).tolist()) for words in asked}
+    draws = {generator(*words).random() for words in asked}
+    assert len(keys) == len(draws) == len(asked)
+    assert all(generator(*words).random() in draws for words in asked)

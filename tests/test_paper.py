@@ -1,6 +1,7 @@
 """The method, number by number, against the independent reference and the published results."""
 
 from functools import partial
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,9 @@ from advae.losses import (
 )
 from advae.networks import AdVAE, Dense, Encoder, Generator, Sizes, Transformer, initialise
 from advae.steps import (
+    Descent,
     Terms,
+    descents,
     encoder_step,
     fresh_state,
     generator_transformer_step,
@@ -149,30 +152,29 @@ class Problem:
         vector = ref.flatten(weights.encoder)
         return ref.numerical_gradient(loss, vector, range(len(vector)))
 
-    def inputs(self, **changes):
-        """Return what a step needs besides the state and the variant."""
+    def inputs(self, t=1, **changes):
+        """Return what iteration ``t`` needs besides the state and the variant."""
         weights = {"gamma": GAMMA, "lambda_": LAMBDA} | changes
         margins = {"margin_x": self.margin_x, "margin_z": self.margin_z}
         noise = Noise(jnp.asarray(self.noise.T), jnp.asarray(self.noise_T.T))
-        return jnp.asarray(self.x.T), noise, Settings(**(margins | weights)), LEARNING_RATE
+        descent = Descent(*(part[t - 1] for part in descents(np.full(t, LEARNING_RATE))))
+        return jnp.asarray(self.x.T), noise, Settings(**(margins | weights)), descent
 
 
 @partial(jax.jit, static_argnames="variant")
-def both_steps(state, x, noise, settings, learning_rate, variant):
+def both_steps(state, x, noise, settings, descent, variant):
     """Do one iteration; return the states after step 1 and after step 2, and the terms."""
     q, pull_back = jax.vjp(lambda encoder: encoder(x), state.model.encoder)
-    first, terms_1 = generator_transformer_step(
-        state, x, q, noise, settings, learning_rate, variant
-    )
+    first, terms_1 = generator_transformer_step(state, x, q, noise, settings, descent, variant)
     second, terms_2 = encoder_step(
-        first, x, q, lambda slope: pull_back(slope)[0], noise, settings, learning_rate, variant
+        first, x, q, lambda slope: pull_back(slope)[0], noise, settings, descent, variant
     )
     return first, second, Terms(terms_1, terms_2)
 
 
 @jax.jit
-def whole_step(state, x, noise, settings, learning_rate):
-    return train_step(state, x, noise, settings, learning_rate, VARIANTS["adVAE"])
+def whole_step(state, x, noise, settings, descent):
+    return train_step(state, x, noise, settings, descent, VARIANTS["adVAE"])
 
 
 class Iteration:
@@ -184,8 +186,8 @@ class Iteration:
             after = both_steps(before, *problem.inputs(**changes), VARIANTS[variant])
             self.before, (self.after_1, self.after_2, self.terms) = jax.device_get((before, after))
         # Adam's first moment after its first step is a tenth of the gradient.
-        self.slope_1 = flat(*self.after_1.generator_transformer_moments.mu) / (1 - 0.9)
-        self.slope_2 = flat(self.after_2.encoder_moments.mu) / (1 - 0.9)
+        self.slope_1 = flat(*self.after_1.generator_transformer_moments.slope) / (1 - 0.9)
+        self.slope_2 = flat(self.after_2.encoder_moments.slope) / (1 - 0.9)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +260,8 @@ def test_networks_equal_the_reference(problem):
 
 
 def test_initial_weights_are_kaiming_uniform():
-    model = initialise(Sizes(40, 40, 20), jax.random.key(0))
+    members = initialise(Sizes(40, 40, 20), [np.random.default_rng(seed) for seed in (0, 1)])
+    model = jax.tree.map(itemgetter(1), members)
     assert model.sizes == (40, 40, 20)
     for net in (model.encoder, model.generator, model.transformer):
         for layer in net.layers:
@@ -397,8 +400,8 @@ def test_detached_reconstructions_make_a_difference(problem, iteration):
 def test_two_iterations_equal_two_reference_steps_with_adam(problem, iteration):
     with jax.enable_x64(True):
         state = fresh_state(our_model(problem.weights))
-        for _ in range(2):
-            state, _ = whole_step(state, *problem.inputs())
+        for t in (1, 2):
+            state, _ = whole_step(state, *problem.inputs(t))
         found = reference_weights(state.model)
 
     weights, lr = problem.weights, LEARNING_RATE

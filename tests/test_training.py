@@ -166,11 +166,10 @@ def test_each_member_row_latent_and_iteration_has_noise_of_its_own(monkeypatch):
         return plain(state, x, noise, *arguments, **settings)
 
     monkeypatch.setattr(training, "train_step", spied)
-    # A size of its own, so that no other test finds this program; a VAE compiles fastest, and is
-    # handed both noises too.
+    # A size of its own, so that no other test finds this program.
     rows = np.arange(50, dtype=np.float32)[:, None] / 50
     sizes = {"hidden": 2, "latent": 3, "latent_at_most_columns": False, "batch_size": 64}
-    training.fit(rows, Config(variant="VAE", members=2, iterations=201, **sizes))
+    training.fit(rows, Config(variant="E-adVAE", members=2, iterations=201, **sizes))
     jax.effects_barrier()
 
     assert len(seen) == 201 * 2

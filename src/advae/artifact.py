@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.random as jr
 import numpy as np
 
 from advae import scoring, tensorfile
@@ -14,9 +13,9 @@ from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
-from advae.networks import AdVAE, Sizes, initialise_members
+from advae.networks import AdVAE, Sizes, network_shapes
 from advae.residuals import Memory, Reference
-from advae.streams import stream
+from advae.streams import generator
 from advae.table import TableEncoder
 
 _ROWS = "reference.memory.rows"
@@ -46,8 +45,8 @@ def save(detector: Detector, path: str | Path) -> None:
         If the file cannot be written.
     """
     sizes = detector.model.encoder.layers[0].weight.shape
-    key = stream(detector.config.seed, "golden rows")
-    golden = np.asarray(jr.uniform(key, (GOLDEN_ROWS, sizes[-2])))
+    draws = generator(detector.config.seed, "golden rows")
+    golden = draws.random((GOLDEN_ROWS, sizes[-2]), np.float32)
     record = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
@@ -120,9 +119,7 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
     config = Config.from_json(record["config"])
     table = TableEncoder.from_json(record["table"])
     sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
-    model: AdVAE = jax.eval_shape(
-        lambda: initialise_members(sizes, config.members, stream(0, "initial weights"))
-    )
+    model = network_shapes(sizes, config.members)
     reference = _reference_shapes(config, sizes.columns, len(arrays.get(_ROWS, ())))
     trees = replace_leaves(_Trees(model, reference), arrays, path)
     noise = arrays["latent_noise"]

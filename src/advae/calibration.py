@@ -9,7 +9,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import binomtest
 
 from advae._types import HostMatrix
 from advae.config import Config, ThresholdMethod
@@ -266,6 +265,8 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
             f"{repeated:,} of the {len(scores):,} reviewed normal rows score exactly like rows of "
             "the training table or of an earlier review: joined again, they falsify the threshold"
         )
+    from scipy.stats import binomtest  # slow to import
+
     above = int(np.sum(scores > detector.threshold.value))
     if detector.threshold.alpha is not None and len(scores):
         share = min(1.0, 2 * detector.threshold.alpha)

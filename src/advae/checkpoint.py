@@ -1,7 +1,7 @@
 """Where an interrupted training stood, on disk, so that it can go on to the same result."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from advae.errors import ModelFileError
 from advae.held_out import HELD_OUT
 from advae.networks import Sizes
 from advae.steps import term_names
-from advae.training import Snapshot, initial_state
+from advae.training import Snapshot, state_shapes
 
 _KIND = "checkpoint"
 Tree = TypeVar("Tree")
@@ -58,9 +58,9 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
     expected = {"iteration", *term_names(VARIANTS[config.variant])}
     if history.keys() - {HELD_OUT} != expected:
         raise ModelFileError(f"checkpoint {path} has a foreign history; fit without --resume")
-    state = jax.eval_shape(lambda: initial_state(sizes, config))
+    state = state_shapes(sizes, config)
     best = state.model if config.patience and HELD_OUT in history else None
-    found = replace_leaves({"state": state, "best": best}, arrays, path)
+    found: dict[str, Any] = replace_leaves({"state": state, "best": best}, arrays, path)
     return Snapshot(record["iteration"], (found["state"],), history, found["best"])
 
 

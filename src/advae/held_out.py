@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -13,7 +12,7 @@ from advae.compilation import compiled
 from advae.config import VARIANTS, Config
 from advae.losses import Noise, reconstruct, squared_error
 from advae.networks import AdVAE
-from advae.streams import stream
+from advae.streams import generator
 
 HELD_OUT = "held_out_reconstruction"
 """Its name in a training's history."""
@@ -61,11 +60,10 @@ class HeldOut:
         # One value far outside the training range would hide everything else.
         self._rows[:, : len(rows)] = np.clip(rows, -1.0, 2.0).T
         self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
-        key = stream(config.seed, "held-out noise")
-        shape = (latent, ROWS)
-        self._noise = (
-            jr.normal(key, shape) if VARIANTS[config.variant].stochastic else jnp.zeros(shape)
-        )
+        draws = generator(config.seed, "held-out noise")
+        self._noise = draws.standard_normal((latent, ROWS), np.float32)
+        if not VARIANTS[config.variant].stochastic:
+            self._noise = np.zeros_like(self._noise)
 
     def error(self, models: Iterable[AdVAE]) -> float:
         """Return ||x - x_r||^2, mean over the rows and the members of all ``models``."""

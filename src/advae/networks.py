@@ -1,14 +1,14 @@
 """The three networks of adVAE: encoder E, generator G and Gaussian transformer T (Figure 4)."""
 
 import itertools
-import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float
 
 from advae._types import Code, Upright
 from advae.gaussian import Gaussian
@@ -127,29 +127,42 @@ class AdVAE(eqx.Module):
         return Sizes(columns, hidden, latent)
 
 
-def initialise(sizes: Sizes, key: Key[Array, ""]) -> AdVAE:
-    """Return networks with Kaiming-uniform weights and zero biases.
-
-    Kaiming-uniform for rectifiers (He et al. 2015): variance 2 / inputs.
-    """
+def network_shapes(sizes: Sizes, members: int) -> AdVAE:
+    """Return the shapes of the leaves of ``members`` networks, stacked on a leading axis."""
     d, h, k = sizes
-    widths = ((d, h, h, 2 * k), (k, h, h, d), (2 * k, 2 * k, 2 * k, 2 * k))
-    shapes = [pair for net in widths for pair in itertools.pairwise(net)]
-    # One draw for all layers: a draw takes a tenth of a second to compile.
-    draws = jr.uniform(key, (sum(map(math.prod, shapes)),), minval=-1.0, maxval=1.0)
-    layers, first = [], 0
-    for inputs, outputs in shapes:
-        own = draws[first : first + inputs * outputs].reshape(inputs, outputs)
-        layers.append(Dense((6.0 / inputs) ** 0.5 * own, jnp.zeros(outputs)))
-        first += inputs * outputs
-    encoder, generator, transformer = (
-        (layers[n], layers[n + 1], layers[n + 2]) for n in range(0, 9, 3)
+
+    def layers(*widths: int) -> tuple[Dense, Dense, Dense]:
+        first, second, head = (
+            Dense(_float32(members, inputs, outputs), _float32(members, outputs))
+            for inputs, outputs in itertools.pairwise(widths)
+        )
+        return first, second, head
+
+    return AdVAE(
+        Encoder(layers(d, h, h, 2 * k)),
+        Generator(layers(k, h, h, d)),
+        Transformer(layers(2 * k, 2 * k, 2 * k, 2 * k)),
     )
-    return AdVAE(Encoder(encoder), Generator(generator), Transformer(transformer))
 
 
-def initialise_members(sizes: Sizes, members: int, key: Key[Array, ""]) -> AdVAE:
-    """Return ``members`` independently initialised networks, stacked on a leading axis."""
-    keys = jax.vmap(lambda member: jr.fold_in(key, member))(jnp.arange(members))
-    model: AdVAE = jax.vmap(lambda own: initialise(sizes, own))(keys)
+def _float32(*shape: int) -> Any:
+    return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
+
+
+def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE:
+    """Return networks with Kaiming-uniform weights and zero biases, one for each generator.
+
+    They are stacked on a leading axis. Kaiming-uniform for rectifiers (He et al. 2015): variance
+    2 / inputs.
+    """
+
+    def drawn(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        if len(leaf.shape) < 3:
+            return np.zeros(leaf.shape, np.float32)
+        _, inputs, outputs = leaf.shape
+        bound = (6.0 / inputs) ** 0.5
+        weights = [own.uniform(-bound, bound, (inputs, outputs)) for own in generators]
+        return np.asarray(weights, np.float32)
+
+    model: AdVAE = jax.tree.map(drawn, network_shapes(sizes, len(generators)))
     return model

@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
 from advae.compilation import compiled
@@ -21,7 +19,7 @@ from advae.config import VARIANTS, Config
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
 from advae.residuals import Reference, geometric_mean, padded, recall
-from advae.streams import stream
+from advae.streams import generator
 from advae.threads import available, workers
 
 BLOCK_ROWS = 256
@@ -60,16 +58,17 @@ def latent_noise(config: Config, latent: int) -> Float[np.ndarray, "points laten
     """
     if not VARIANTS[config.variant].stochastic:
         return np.zeros((1, latent), np.float32)
-    key = stream(config.seed, "latent noise")
+    draws = generator(config.seed, "latent noise")
     if config.sampling == "random":
-        return np.asarray(jr.normal(key, (config.points, latent)))
-    generator = np.random.default_rng(np.asarray(jr.key_data(key)))
+        return draws.standard_normal((config.points, latent), np.float32)
+    from scipy.stats import qmc  # slow to import
+
     # With enough of them, half the points and their mirror images: odd errors cancel.
     mirrored = config.points % 2 == 0 and config.points >= 2 * latent
     wanted = config.points // 2 if mirrored else config.points
     # Drawn to the next power of two, where Sobol points are balanced, and cut.
     power = (wanted - 1).bit_length()
-    shares = qmc.Sobol(latent, scramble=True, rng=generator).random_base2(power)[:wanted]
+    shares = qmc.Sobol(latent, scramble=True, rng=draws).random_base2(power)[:wanted]
     # The scrambling can round to 0, whose quantile is minus infinity.
     tiny = np.finfo(np.float64).eps
     points = ndtri(np.clip(shares, tiny, 1.0 - tiny))

@@ -4,11 +4,12 @@ Read this with ``losses.py`` and the paper beside it: that is the whole algorith
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
+from jaxtyping import Array, Float
 
 from advae._types import Scalar, Upright
 from advae.config import Variant
@@ -25,15 +26,35 @@ from advae.losses import (
 )
 from advae.networks import AdVAE, Encoder, Generator, Transformer
 
-_adam = optax.scale_by_adam()
+Nets = TypeVar("Nets", Encoder, tuple[Generator, Transformer])
+
+DECAY_1, DECAY_2, EPSILON = 0.9, 0.999, 1e-8
+"""Of Adam: how much of the first and second moment stays, and what keeps a division finite."""
+
+
+class Moments(NamedTuple, Generic[Nets]):
+    """Adam's running means of the slope and of its square, in the shape of the weights."""
+
+    slope: Nets
+    square: Nets
+
+
+class Descent(NamedTuple):
+    """How far Adam moves in iteration t = 1, 2, ...; one number, or one for each iteration.
+
+    ``rate``: learning rate / (1 - DECAY_1 ** t). ``unbias``: 1 / (1 - DECAY_2 ** t).
+    """
+
+    rate: Scalar | Float[Array, "iterations"] | Float[np.ndarray, "iterations"]
+    unbias: Scalar | Float[Array, "iterations"] | Float[np.ndarray, "iterations"]
 
 
 class TrainState(NamedTuple):
     """Everything that training changes; the leaves of an ensemble have a leading member axis."""
 
     model: AdVAE
-    generator_transformer_moments: optax.OptState
-    encoder_moments: optax.OptState
+    generator_transformer_moments: Moments[tuple[Generator, Transformer]]
+    encoder_moments: Moments[Encoder]
 
 
 class Terms(NamedTuple):
@@ -44,10 +65,20 @@ class Terms(NamedTuple):
 
 
 def fresh_state(model: AdVAE) -> TrainState:
-    """Return the state of one untrained member: its weights, and moments at zero."""
-    return TrainState(
-        model, _adam.init((model.generator, model.transformer)), _adam.init(model.encoder)
-    )
+    """Return the state of untrained networks: their weights, and moments at zero."""
+
+    def at_rest(nets: Nets) -> Moments[Nets]:
+        zeros: Nets = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), nets)
+        return Moments(zeros, zeros)
+
+    return TrainState(model, at_rest((model.generator, model.transformer)), at_rest(model.encoder))
+
+
+def descents(learning_rates: Float[np.ndarray, "iterations"]) -> Descent:
+    """Return how far Adam moves in each iteration of a training, from its learning rates."""
+    t = np.arange(1, len(learning_rates) + 1)
+    parts = learning_rates / (1 - DECAY_1**t), 1 / (1 - DECAY_2**t)
+    return Descent(*(part.astype(np.float32) for part in parts))
 
 
 def train_step(
@@ -55,7 +86,7 @@ def train_step(
     x: Upright,
     noise: Noise,
     settings: Settings,
-    learning_rate: Scalar,
+    descent: Descent,
     variant: Variant,
     shown: Upright | None = None,
 ) -> tuple[TrainState, Terms]:
@@ -72,8 +103,8 @@ def train_step(
         Algorithm 1 does not say; the encoder stands still in between, so z stays what it was.
     settings
         Weights and margins of the terms.
-    learning_rate
-        Of Adam.
+    descent
+        How far Adam moves now.
     variant
         Which terms act.
     shown
@@ -88,11 +119,9 @@ def train_step(
     q, pull_back = jax.vjp(
         lambda encoder: encoder(x if shown is None else shown), state.model.encoder
     )
-    state, terms_1 = generator_transformer_step(
-        state, x, q, noise, settings, learning_rate, variant
-    )
+    state, terms_1 = generator_transformer_step(state, x, q, noise, settings, descent, variant)
     state, terms_2 = encoder_step(
-        state, x, q, lambda slope: pull_back(slope)[0], noise, settings, learning_rate, variant
+        state, x, q, lambda slope: pull_back(slope)[0], noise, settings, descent, variant
     )
     return state, Terms(terms_1, terms_2)
 
@@ -103,7 +132,7 @@ def generator_transformer_step(
     q: Gaussian,
     noise: Noise,
     settings: Settings,
-    learning_rate: Scalar,
+    descent: Descent,
     variant: Variant,
 ) -> tuple[TrainState, GeneratorTransformerTerms]:
     """Do step 1: minimise L_G + lambda * L_T over G and T; gradients pass through E to G."""
@@ -119,7 +148,7 @@ def generator_transformer_step(
 
     nets = (state.model.generator, state.model.transformer)
     slope, terms = jax.grad(objective, has_aux=True)(nets)
-    nets, moments = _descend(nets, slope, state.generator_transformer_moments, learning_rate)
+    nets, moments = _descend(nets, slope, state.generator_transformer_moments, descent)
     model = AdVAE(encoder, *nets)
     return TrainState(model, moments, state.encoder_moments), terms
 
@@ -131,7 +160,7 @@ def encoder_step(
     pull_back: Callable[[Gaussian], Encoder],
     noise: Noise,
     settings: Settings,
-    learning_rate: Scalar,
+    descent: Descent,
     variant: Variant,
 ) -> tuple[TrainState, EncoderTerms]:
     """Do step 2: minimise L_E over E, with the updated G and T.
@@ -160,20 +189,22 @@ def encoder_step(
         state.model.encoder, q
     )
     slope = jax.tree.map(jnp.add, direct, pull_back(through_q))
-    encoder, moments = _descend(state.model.encoder, slope, state.encoder_moments, learning_rate)
+    encoder, moments = _descend(state.model.encoder, slope, state.encoder_moments, descent)
     model = AdVAE(encoder, generator, transformer)
     return TrainState(model, state.generator_transformer_moments, moments), terms
 
 
-Nets = TypeVar("Nets", Encoder, tuple[Generator, Transformer])
-
-
 def _descend(
-    nets: Nets, slope: Nets, moments: optax.OptState, learning_rate: Scalar
-) -> tuple[Nets, optax.OptState]:
-    direction, moments = _adam.update(slope, moments)
-    nets = jax.tree.map(lambda weight, move: weight - learning_rate * move, nets, direction)
-    return nets, moments
+    nets: Nets, slope: Nets, moments: Moments[Nets], descent: Descent
+) -> tuple[Nets, Moments[Nets]]:
+    """Do a step of Adam (Kingma and Ba 2015, Algorithm 1)."""
+
+    def moved(weight: Array, first: Array, second: Array) -> Array:
+        return weight - descent.rate * first / (jnp.sqrt(descent.unbias * second) + EPSILON)
+
+    first = jax.tree.map(lambda m, g: DECAY_1 * m + (1 - DECAY_1) * g, moments.slope, slope)
+    second = jax.tree.map(lambda v, g: DECAY_2 * v + (1 - DECAY_2) * g**2, moments.square, slope)
+    return jax.tree.map(moved, nets, first, second), Moments(first, second)
 
 
 def term_names(variant: Variant) -> tuple[str, ...]:

@@ -1,9 +1,15 @@
-"""Random streams: every use of randomness has a key of its own, derived from one seed by name."""
+"""Random streams: every use of randomness has numbers of its own, derived from one seed by name.
 
+NumPy draws what is drawn once, on the host: JAX would compile a program for each shape, which takes
+longer than many trainings. JAX draws what a training needs in every iteration.
+"""
+
+import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Key
 
-# A stream's key is the seed's key folded with the stream's position.
+# A stream is a child of the seed: the one of its position.
 _STREAMS = (
     "initial weights",
     "batches",
@@ -14,8 +20,18 @@ _STREAMS = (
 )
 
 
-def stream(seed: int, name: str) -> Key[Array, ""]:
-    """Return the key of one named random stream of a seed."""
-    # JAX would take the last 32 bits of a longer seed for the whole.
-    key = jr.fold_in(jr.key(seed & 0xFFFFFFFF), seed >> 32)
-    return jr.fold_in(key, _STREAMS.index(name))
+def generator(seed: int, name: str, *parts: int) -> np.random.Generator:
+    """Return NumPy's generator of one named stream of a seed, or of a numbered part of it."""
+    return np.random.default_rng(_sequence(seed, name, parts))
+
+
+def stream(seed: int, name: str, *parts: int) -> Key[Array, ""]:
+    """Return JAX's key of one named stream of a seed, or of a numbered part of it."""
+    # Named, because a program that uses this library may have chosen another generator for itself.
+    words = _sequence(seed, name, parts).generate_state(2)
+    key: Key[Array, ""] = jr.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+    return key
+
+
+def _sequence(seed: int, name: str, parts: tuple[int, ...]) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(_STREAMS.index(name), *parts))

@@ -5,9 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import beta, false_discovery_control
+from scipy.special import betaincinv, ndtr
 
 from advae._types import HostVector
 from advae.errors import ConfigError
@@ -50,6 +48,8 @@ def kde_threshold(scores: HostVector, alpha: float) -> float:
     alpha
         Share of rows above the threshold, in (0, 1).
     """
+    from scipy.optimize import brentq  # slow to import
+
     scores = np.asarray(scores, np.float64)
     bandwidth = silverman_bandwidth(scores) if len(scores) > 1 else 0.0
     low, high = float(scores.min()), float(scores.max())
@@ -122,8 +122,8 @@ def alarm_rate(calibration: HostVector, threshold: float) -> Estimate:
         Pearson, and holds the true share of this very threshold.
     """
     rows, above = len(calibration), int(np.sum(np.asarray(calibration) > threshold))
-    low = beta.ppf(0.025, above, rows - above + 1) if above else 0.0
-    high = beta.ppf(0.975, above + 1, rows - above) if above < rows else 1.0
+    low = betaincinv(above, rows - above + 1, 0.025) if above else 0.0
+    high = betaincinv(above + 1, rows - above, 0.975) if above < rows else 1.0
     return Estimate((above + 1) / (rows + 1), float(low), float(high))
 
 
@@ -156,5 +156,7 @@ def discoveries(p: Float[np.ndarray, "rows"], rate: float) -> Bool[np.ndarray, "
     """
     if len(p) == 0:
         return np.zeros(0, bool)
+    from scipy.stats import false_discovery_control  # slow to import
+
     # Conformal p-values are fractions that can meet the bound exactly, and round to above it.
     return np.asarray(false_discovery_control(p, method="bh") <= rate * (1.0 + 1e-12))

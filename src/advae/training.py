@@ -20,26 +20,26 @@ from advae.corruption import damage_of
 from advae.errors import TrainingError
 from advae.held_out import HELD_OUT, HeldOut, History, best_block, exhausted
 from advae.losses import Noise, Settings
-from advae.networks import AdVAE, Sizes, initialise_members
-from advae.steps import TrainState, fresh_state, term_names, train_step
-from advae.streams import stream
+from advae.networks import AdVAE, Sizes, initialise, network_shapes
+from advae.steps import Descent, TrainState, descents, fresh_state, term_names, train_step
+from advae.streams import generator, stream
 from advae.threads import workers
 
 Tree = TypeVar("Tree")
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _initial_state(sizes: Sizes, members: int, key: Key[Array, ""]) -> TrainState:
-    state: TrainState = jax.vmap(fresh_state)(initialise_members(sizes, members, key))
+def state_shapes(sizes: Sizes, config: Config) -> TrainState:
+    """Return the shapes of the leaves of all members' state, stacked on a leading axis."""
+    shapes = network_shapes(sizes, config.members)
+    state: TrainState = jax.eval_shape(fresh_state, shapes)
     return state
 
 
 def initial_state(sizes: Sizes, config: Config) -> TrainState:
     """Return untrained members, stacked on a leading axis."""
-    state: TrainState = _initial_state(
-        sizes, config.members, stream(config.seed, "initial weights")
-    )
-    return state
+    members = range(config.members)
+    draws = [generator(config.seed, "initial weights", member) for member in members]
+    return fresh_state(initialise(sizes, draws))
 
 
 @partial(compiled, static_argnames="variant", donate_argnames="state")
@@ -48,13 +48,14 @@ def _run_block(
     batches: Batches,
     key: Key[Array, ""],
     settings: Settings,
-    learning_rates: Float[Array, "iterations"],
+    descents: Descent,
     iterations: int,
     variant: Variant,
 ) -> tuple[TrainState, Float[Array, "terms members"]]:
     """Do the first ``iterations`` of a block; return the state and the sums of the terms."""
     members, length, _, rows = batches.x.shape
-    shape = (2, members, state.model.sizes.latent, rows)
+    # Without a transformer there is no z_T to draw for.
+    shape = (1 + variant.transforms, members, state.model.sizes.latent, rows)
     # Drawn for the whole block at once, in long rows, because a generator that fills short rows
     # loses its vector instructions: on a CPU that is the difference between 3 and 20 ns a draw.
     draws = jr.normal(key, (length, math.prod(shape)))
@@ -64,8 +65,9 @@ def _run_block(
         state, sums = carry
         noise = draws[i].reshape(shape) if variant.stochastic else jnp.zeros(shape)
         batch = jax.tree.map(lambda whole: whole[:, i], batches)
-        rate = learning_rates[i]
-        state, terms = step(state, batch.x, Noise(*noise), settings, rate, shown=batch.shown)
+        descent = Descent(*(part[i] for part in descents))
+        both = Noise(noise[0], noise[-1])
+        state, terms = step(state, batch.x, both, settings, descent, shown=batch.shown)
         return state, sums + jnp.stack(jax.tree.leaves(terms))
 
     sums = jnp.zeros((len(term_names(variant)), members))
@@ -242,12 +244,9 @@ class _Group:
         self._done = start.iteration
         self._variant = VARIANTS[config.variant]
         self._settings = Settings(*(getattr(config, name) for name in Settings._fields))
-        self._rates = np.pad(learning_rates(config), (0, block_length(sizes, config)))
         self._length = block_length(sizes, config)
-        self._batch_key, self._noise_key = (
-            jr.fold_in(stream(config.seed, name), members.start)
-            for name in ("batches", "training noise")
-        )
+        self._descents = descents(np.pad(learning_rates(config), (0, self._length)))
+        self._seed, self._first = config.seed, members.start
         self._draw = partial(
             draw_batches,
             jnp.asarray(data, jnp.float32),
@@ -257,23 +256,27 @@ class _Group:
             rows=config.batch_size,
             damage=damage_of(config),
         )
-        self._batches = self._draw(jr.fold_in(self._batch_key, self._done))
+        self._batches = self._draw(self._key("batches"))
 
     def advance(self, count: int) -> Float[np.ndarray, "terms members"]:
         """Do the next ``count`` iterations, at most a block; return the sums of the terms."""
         self.state, sums = _run_block(
             self.state,
             self._batches,
-            jr.fold_in(self._noise_key, self._done),
+            self._key("training noise"),
             self._settings,
-            self._rates[self._done : self._done + self._length],
+            Descent(*(part[self._done : self._done + self._length] for part in self._descents)),
             count,
             self._variant,
         )
         self._done += count
         # Queued before the wait for this block.
-        self._batches = self._draw(jr.fold_in(self._batch_key, self._done))
+        self._batches = self._draw(self._key("batches"))
         return np.asarray(sums)
+
+    def _key(self, name: str) -> Key[Array, ""]:
+        """Return the key of the block that begins here."""
+        return stream(self._seed, name, self._first, self._done)
 
 
 def diverged(what: str) -> TrainingError:
