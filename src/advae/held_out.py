@@ -74,7 +74,7 @@ class HeldOut:
 @compiled
 def _errors(model: AdVAE, x: Upright, weights: Vector, noise: Code) -> Float[Array, "members"]:
     def error(member: AdVAE) -> Scalar:
-        made = reconstruct(member.generator, None, member.encoder(x), Noise(noise, noise))
+        made = reconstruct(member.generator, member.encoder(x), None, Noise(noise, noise))
         return jnp.sum(weights * squared_error(x, made.x_r))
 
     errors: Float[Array, "members"] = jax.vmap(error)(model)

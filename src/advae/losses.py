@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from advae._types import Code, Scalar, Upright, Vector
 from advae.gaussian import Gaussian, kld, kld_between
-from advae.networks import Encoder, Generator, Transformer
+from advae.networks import Encoder, Generator
 
 
 class Noise(NamedTuple):
@@ -25,11 +26,10 @@ class Noise(NamedTuple):
 class Reconstructions(NamedTuple):
     """What the generator makes of a batch: from the row's own Gaussian and from T's.
 
-    ``q_T`` and ``x_Tr`` are None where a variant has no transformer.
+    ``x_Tr`` is None where no term discriminates.
     """
 
     x_r: Upright
-    q_T: Gaussian | None
     x_Tr: Upright | None
 
 
@@ -106,16 +106,52 @@ def hinge(v: Vector) -> Vector:
 
 
 def reconstruct(
-    generator: Generator, transformer: Transformer | None, q: Gaussian, noise: Noise
+    generator: Generator, q: Gaussian, q_T: Gaussian | None, noise: Noise
 ) -> Reconstructions:
-    """Return x_r = G(z) and, with a transformer, q_T = T(q) and x_Tr = G(z_T)."""
+    """Return x_r = G(z) and, with ``q_T``, x_Tr = G(z_T)."""
     z = q.sample(noise.z)
-    if transformer is None:
-        return Reconstructions(generator(z), None, None)
-    q_T = transformer(q)
+    if q_T is None:
+        return Reconstructions(generator(z), None)
     # One pass over both halves: the same arithmetic in half the operations.
-    x_r, x_Tr = _halves(generator(_joined(z, q_T.sample(noise.z_T))))
-    return Reconstructions(x_r, q_T, x_Tr)
+    return Reconstructions(*_halves(generator(_joined(z, q_T.sample(noise.z_T)))))
+
+
+def reconstruct_frozen(
+    generator: Generator, q: Gaussian, q_T: Gaussian | None, noise: Noise
+) -> Reconstructions:
+    """Return the same, with slopes for ``q`` alone, by way of x_r: those that step 2 needs."""
+    if q_T is None:
+        return reconstruct(jax.lax.stop_gradient(generator), q, None, noise)
+    return Reconstructions(*_frozen(generator, q.sample(noise.z), q_T.sample(noise.z_T)))
+
+
+@jax.custom_vjp
+def _frozen(generator: Generator, z: Code, z_T: Code) -> tuple[Upright, Upright]:
+    """Return G(z) and G(z_T). JAX by itself would send slopes of zero back through G(z_T)."""
+    return _halves(generator(_joined(z, z_T)))
+
+
+_Kept = tuple[Generator, Array, Array, Upright]
+
+
+def _frozen_forward(
+    generator: Generator, z: Code, z_T: Code
+) -> tuple[tuple[Upright, Upright], _Kept]:
+    low, high, both = generator.activations(_joined(z, z_T))
+    x_r, x_Tr = _halves(both)
+    return (x_r, x_Tr), (generator, _halves(low)[0], _halves(high)[0], x_r)
+
+
+def _frozen_backward(kept: _Kept, slopes: tuple[Upright, Upright]) -> tuple[None, Code, None]:
+    generator, low, high, x_r = kept
+    first, second, head = generator.layers
+    of_head = slopes[0] * x_r * (1.0 - x_r)
+    of_high = jnp.where(high > 0, head.weight @ of_head, 0.0)
+    of_low = jnp.where(low > 0, second.weight @ of_high, 0.0)
+    return None, first.weight @ of_low, None
+
+
+_frozen.defvjp(_frozen_forward, _frozen_backward)
 
 
 def re_encode(encoder: Encoder, x_r: Upright, x_Tr: Upright) -> ReEncoded:
@@ -136,11 +172,16 @@ def _halves(both: Upright) -> tuple[Upright, Upright]:
 
 
 def generator_transformer_terms(
-    x: Upright, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
+    x: Upright,
+    q: Gaussian,
+    q_T: Gaussian | None,
+    made: Reconstructions,
+    seen: ReEncoded | None,
+    settings: Settings,
 ) -> GeneratorTransformerTerms:
     """Return the terms of step 1; without ``seen``, only those that need no discrimination."""
     reconstruction = jnp.mean(squared_error(x, made.x_r))
-    transformed = None if made.q_T is None else jnp.mean(kld_between(q, made.q_T))
+    transformed = None if q_T is None else jnp.mean(kld_between(q, q_T))
     if made.x_Tr is None or seen is None:
         return GeneratorTransformerTerms(reconstruction, None, None, None, transformed)
     distance = squared_error(made.x_r, made.x_Tr)

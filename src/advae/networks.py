@@ -94,8 +94,14 @@ class Generator(eqx.Module):
 
     def __call__(self, z: Code) -> Upright:
         """Return the reconstruction of each row."""
+        return self.activations(z)[-1]
+
+    def activations(self, z: Code) -> tuple[Array, Array, Upright]:
+        """Return what comes out of each layer; of the last, the reconstructions."""
         first, second, head = self.layers
-        return jax.nn.sigmoid(head(jax.nn.relu(second(jax.nn.relu(first(z))))))
+        low = jax.nn.relu(first(z))
+        high = jax.nn.relu(second(low))
+        return low, high, jax.nn.sigmoid(head(high))
 
 
 class Transformer(eqx.Module):

@@ -23,6 +23,7 @@ from advae.losses import (
     generator_transformer_terms,
     re_encode,
     reconstruct,
+    reconstruct_frozen,
 )
 from advae.networks import AdVAE, Encoder, Generator, Transformer
 
@@ -139,11 +140,11 @@ def generator_transformer_step(
     encoder = state.model.encoder
 
     def objective(nets: tuple[Generator, Transformer]) -> tuple[Scalar, GeneratorTransformerTerms]:
-        made = reconstruct(nets[0], nets[1] if variant.transforms else None, q, noise)
-        seen = None
-        if variant.generator_discriminates and made.x_Tr is not None:
-            seen = re_encode(encoder, made.x_r, made.x_Tr)
-        terms = generator_transformer_terms(x, q, made, seen, settings)
+        generator, transformer = nets
+        q_T = transformer(q) if variant.transforms else None
+        made = reconstruct(generator, q, q_T if variant.generator_discriminates else None, noise)
+        seen = None if made.x_Tr is None else re_encode(encoder, made.x_r, made.x_Tr)
+        terms = generator_transformer_terms(x, q, q_T, made, seen, settings)
         return terms.total(settings), terms
 
     nets = (state.model.generator, state.model.transformer)
@@ -174,8 +175,8 @@ def encoder_step(
     )
 
     def objective(encoder: Encoder, q: Gaussian) -> tuple[Scalar, EncoderTerms]:
-        discriminates = variant.encoder_discriminates
-        made = reconstruct(generator, transformer if discriminates else None, q, noise)
+        q_T = transformer(q) if variant.encoder_discriminates else None
+        made = reconstruct_frozen(generator, q, q_T, noise)
         seen = None
         if made.x_Tr is not None:
             # Algorithm 1 detaches the reconstructions before they are encoded again.
