@@ -432,6 +432,18 @@ def test_train_step_is_step_1_then_step_2(problem, iteration):
     jax.tree.map(compare, terms, iteration().terms)
 
 
+def test_a_divergence_far_beyond_its_margin_has_no_slope():
+    """E drives log-variances of x_Tr past 88, where exp overflows in float32, in long trainings."""
+
+    def term(log_variance):
+        return hinge(40.0 - kld(Gaussian(jnp.zeros_like(log_variance), log_variance))).sum()
+
+    far = jnp.array([[79.0, 89.0, 500.0]])
+    assert np.isfinite(kld(Gaussian(jnp.zeros((3, 3)), jnp.tile(far, (3, 1))))).all()
+    assert term(far) == 0
+    np.testing.assert_array_equal(jax.grad(term)(far), 0)
+
+
 # --- margins that grow with the error and the KLD ---
 
 RELATIVE = {"margin_x": 0.1, "margin_z": 0.2, "relative_margin_x": 0.7, "relative_margin_z": 0.5}

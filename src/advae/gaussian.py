@@ -22,12 +22,23 @@ class Gaussian(eqx.Module):
 
     @property
     def deviation(self) -> Code:
-        """The standard deviations, at most exp(40).
+        """The standard deviations, at most exp(40)."""
+        return jnp.exp(0.5 * self._bounded)
 
-        Without a prior nothing holds the log-variance: a plain autoencoder's, which no term sees,
-        drifts until its exponential would overflow.
+    @property
+    def variance(self) -> Code:
+        """The variances, at most exp(80)."""
+        return jnp.exp(self._bounded)
+
+    @property
+    def _bounded(self) -> Code:
+        """The log-variances, so that no exponential overflows.
+
+        Nothing holds those of a plain autoencoder, which no term sees, nor those of a
+        reconstruction whose divergence is beyond its margin: an infinite one would make the slope
+        of that term NaN, which is 0 there.
         """
-        return jnp.exp(0.5 * jnp.minimum(self.log_variance, 80.0))
+        return jnp.minimum(self.log_variance, 80.0)
 
     def sample(self, noise: Code) -> Code:
         """Return ``mean + standard deviation * noise`` for standard normal noise."""
@@ -39,7 +50,7 @@ def kld(q: Gaussian) -> Vector:
 
     The paper prints (5) with its sign flipped; this is the divergence itself.
     """
-    terms = jnp.exp(q.log_variance) + q.mean**2 - 1.0 - q.log_variance
+    terms = q.variance + q.mean**2 - 1.0 - q.log_variance
     return 0.5 * jnp.sum(terms, axis=0)
 
 
