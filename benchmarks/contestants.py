@@ -154,6 +154,7 @@ def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
     """Score with advae."""
     from advae import scoring
     from advae.config import Config
+    from advae.latent_noise import latent_noise
     from advae.networks import Sizes
     from advae.training import initial_state
 
@@ -161,7 +162,7 @@ def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
         "paper", hidden=shape[1], latent=shape[2], sampling=sampling, points=points
     )
     model = initial_state(Sizes(*shape), config).model
-    noise = scoring.latent_noise(config, shape[2])
+    noise = latent_noise(config, shape[2])
     rows = table(SCORED_ROWS, shape[0])
 
     def work(passes: int) -> None:

@@ -20,6 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 from advae import scoring, training
 from advae.config import Config, VariantName
 from advae.errors import TrainingError
+from advae.latent_noise import latent_noise
 from advae.threshold import kde_threshold
 from benchmarks.data import PAPER_SETS, Split, load_paper_set, missing_data
 from benchmarks.digest import CORE_MODULES, code_version
@@ -107,7 +108,7 @@ def measure(run: Run) -> Row:
     except TrainingError as error:
         row["failure"] = str(error)
     else:
-        noise = scoring.latent_noise(run.config, model.sizes.latent)
+        noise = latent_noise(run.config, model.sizes.latent)
         scores = [scoring.score_rows(model, noise, rows).score for rows in (train, test)]
         if all(np.isfinite(part).all() for part in scores):
             row |= judge(split, *scores)

@@ -52,10 +52,11 @@ def train_ours(split: Split, name: str, seed: int, iterations: int) -> Iterator[
 
     from advae import scoring, training
     from advae.config import Config
+    from advae.latent_noise import latent_noise
 
     latent = PAPER_SETS[name].latent_size
     config = Config.preset("paper", seed=seed, latent=latent, iterations=iterations)
-    noise = scoring.latent_noise(config, latent)
+    noise = latent_noise(config, latent)
     train, test = (part.astype(np.float32) for part in (split.train, split.test))
     yield time.time()
     clock = Clock(split)

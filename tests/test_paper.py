@@ -15,6 +15,7 @@ from advae import scoring, threshold
 from advae.config import VARIANTS, Config
 from advae.errors import ConfigError
 from advae.gaussian import Gaussian, kld, kld_between
+from advae.latent_noise import latent_noise
 from advae.losses import (
     EncoderTerms,
     GeneratorTransformerTerms,
@@ -544,26 +545,26 @@ def test_score_of_members_is_the_mean_of_the_references():
     ("points", "sampling", "used"), [(8, "sobol", 8), (9, "sobol", 9), (5, "random", 5)]
 )
 def test_latent_noise_has_the_wanted_points(points, sampling, used):
-    noise = scoring.latent_noise(Config(points=points, sampling=sampling), K)
+    noise = latent_noise(Config(points=points, sampling=sampling), K)
     assert noise.shape == (used, K)
     assert noise.dtype == np.float32
     assert np.isfinite(noise).all()
-    again = scoring.latent_noise(Config(points=points, sampling=sampling), K)
+    again = latent_noise(Config(points=points, sampling=sampling), K)
     np.testing.assert_array_equal(noise, again)
-    other = scoring.latent_noise(Config(points=points, sampling=sampling, seed=1), K)
+    other = latent_noise(Config(points=points, sampling=sampling, seed=1), K)
     assert not np.array_equal(noise, other)
 
 
 @pytest.mark.parametrize("sampling", ["sobol", "random"])
 def test_latent_noise_is_standard_normal(sampling):
-    noise = scoring.latent_noise(Config(points=4096, sampling=sampling), 4)
+    noise = latent_noise(Config(points=4096, sampling=sampling), 4)
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.06)
     np.testing.assert_allclose(np.cov(noise.T), np.eye(4), atol=0.1)
 
 
 def test_an_autoencoder_scores_with_the_mean_alone():
-    assert not scoring.latent_noise(Config(variant="AE"), K).any()
-    assert scoring.latent_noise(Config(variant="AE"), K).shape == (1, K)
+    assert not latent_noise(Config(variant="AE"), K).any()
+    assert latent_noise(Config(variant="AE"), K).shape == (1, K)
 
 
 # --- thresholds (13)-(16), p-values, discoveries ---
@@ -658,7 +659,7 @@ def published(request):
 def test_published_weights_give_the_published_results(published):
     name, weights, x, labels = published
     latent = weights.generator[0][0].shape[1]
-    noise = scoring.latent_noise(Config.preset("paper"), latent)
+    noise = latent_noise(Config.preset("paper"), latent)
     assert noise.shape == (1000, latent)
     score = scoring.score_rows(members(weights), noise, x).score
     average_precision, roc_auc = PUBLISHED[name]
@@ -677,7 +678,7 @@ def test_sobol_points_need_a_thirtieth_of_the_draws(published):
 
     def score(points, sampling, seed):
         config = Config(points=points, sampling=sampling, seed=seed)
-        noise = scoring.latent_noise(config, latent)
+        noise = latent_noise(config, latent)
         return scoring.score_rows(model, noise, x).score.astype(np.float64)
 
     exact = score(16_384, "sobol", 99)

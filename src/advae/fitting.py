@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from advae import checkpoint as checkpoints
-from advae import scoring, screening, training
+from advae import screening, training
 from advae._types import HostMatrix
 from advae.calibration import Plan, learned_threshold, out_of_fold_scores, plan_rows
 from advae.config import Config
@@ -23,10 +24,12 @@ from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError
 from advae.frames import as_batches
 from advae.held_out import best_block
+from advae.latent_noise import latent_noise
 from advae.networks import Sizes
-from advae.reference import learn_reference
+from advae.reference import compile_for, learn_reference
 from advae.sampling import RowSample
 from advae.table import TableEncoder
+from advae.threads import Beside
 from advae.training import Snapshot
 
 CHECKPOINT_SECONDS = 2.0
@@ -111,16 +114,24 @@ def fit_detector(
         on_block = _saving(checkpoint, fingerprint, on_block)
     # With patience those held out decide when training ends, which calibration rows must not.
     held_out = table.transform(watched_frame if config.patience else calibration_frame)
+    noise = latent_noise(config, sizes.latent)
+    # From the first block on: until then the compilation of the training program takes all cores.
+    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config))
+
+    def after_block(snapshot: Snapshot) -> None:
+        compiling.begin()
+        if on_block is not None:
+            on_block(snapshot)
+
     end = training.fit(
         varied,
         config,
         held_out=held_out[:, : table.network_width],
         member_rows=plan.member_rows(config.members),
         resume=start,
-        on_block=on_block,
+        on_block=after_block,
     )
-
-    noise = scoring.latent_noise(config, sizes.latent)
+    compiling.wait()
     reference, kept = learn_reference(
         end.model, noise, varied, config, plan.member_rows(config.members)
     )

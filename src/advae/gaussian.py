@@ -1,12 +1,13 @@
 """Diagonal Gaussians: sampling and the two Kullback-Leibler divergences of adVAE."""
 
-import equinox as eqx
+from typing import NamedTuple
+
 import jax.numpy as jnp
 
 from advae._types import Code, Vector
 
 
-class Gaussian(eqx.Module):
+class Gaussian(NamedTuple):
     """A Gaussian with diagonal covariance for each row; one column of the arrays belongs to a row.
 
     Parameters

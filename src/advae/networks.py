@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +24,7 @@ class Sizes(NamedTuple):
     latent: int
 
 
-class Dense(eqx.Module):
+class Dense(NamedTuple):
     """An affine layer: ``weight.T @ x + bias``, for ``x`` with a column for each row."""
 
     weight: Float[Array, "inputs outputs"]
@@ -75,7 +74,7 @@ def _affine_backward(
 _affine.defvjp(_affine_forward, _affine_backward)
 
 
-class Encoder(eqx.Module):
+class Encoder(NamedTuple):
     """E: rows in [0, 1] to the Gaussian of their latent variables; d -> h -> h -> 2k, ReLU."""
 
     layers: tuple[Dense, Dense, Dense]
@@ -87,7 +86,7 @@ class Encoder(eqx.Module):
         return Gaussian(mean, log_variance)
 
 
-class Generator(eqx.Module):
+class Generator(NamedTuple):
     """G: latent variables to rows in [0, 1]; k -> h -> h -> d, ReLU, last sigmoid."""
 
     layers: tuple[Dense, Dense, Dense]
@@ -104,7 +103,7 @@ class Generator(eqx.Module):
         return low, high, jax.nn.sigmoid(head(high))
 
 
-class Transformer(eqx.Module):
+class Transformer(NamedTuple):
     """T: the Gaussian of a normal row to a nearby anomalous one; 2k -> 2k -> 2k -> 2k, sigmoid."""
 
     layers: tuple[Dense, Dense, Dense]
@@ -118,7 +117,7 @@ class Transformer(eqx.Module):
         return Gaussian(mean, log_variance)
 
 
-class AdVAE(eqx.Module):
+class AdVAE(NamedTuple):
     """The three networks. Scoring uses the encoder and the generator; T serves training only."""
 
     encoder: Encoder
@@ -153,6 +152,13 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
 
 def _float32(*shape: int) -> Any:
     return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
+
+
+def blank(sizes: Sizes, members: int) -> AdVAE:
+    """Return ``members`` networks of zeros, stacked on a leading axis."""
+    shapes = network_shapes(sizes, members)
+    model: AdVAE = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return model
 
 
 def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from advae import scoring
 from advae._types import HostMatrix
 from advae.config import Config
-from advae.networks import AdVAE
+from advae.networks import AdVAE, Sizes
 from advae.residuals import Memory, Reference, remember, whitening
 from advae.training import diverged
 
@@ -66,6 +66,21 @@ def _member_whitening(
         # The terms of the last block do not know of the last step.
         raise diverged("the reconstructions of the training rows are not finite")
     return whitening(residuals)
+
+
+def compile_for(
+    sizes: Sizes, rows: int, noise: Float[np.ndarray, "points latent"], config: Config
+) -> None:
+    """Compile what `learn_reference` of ``rows`` training rows, and then the score, will need."""
+    square = (sizes.columns, sizes.columns)
+    matrices = memory = None
+    if config.whiten:
+        scoring.compile_scoring(sizes, 1, noise)
+        matrices = np.zeros((config.members, *square), np.float32)
+    if config.memory:
+        kept = np.zeros((min(rows, config.memory), sizes.columns), np.float32)
+        memory = Memory(kept, np.zeros(square, np.float32), np.ones(1, np.float32))
+    scoring.compile_scoring(sizes, config.members, noise, Reference(matrices, memory))
 
 
 def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Reference:

@@ -4,7 +4,7 @@ NumPy draws what is drawn once, on the host: JAX would compile a program for eac
 longer than many trainings. JAX draws what a training needs in every iteration.
 """
 
-import jax.numpy as jnp
+import jax
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
@@ -29,7 +29,7 @@ def stream(seed: int, name: str, *parts: int) -> Key[Array, ""]:
     """Return JAX's key of one named stream of a seed, or of a numbered part of it."""
     # Named, because a program that uses this library may have chosen another generator for itself.
     words = _sequence(seed, name, parts).generate_state(2)
-    key: Key[Array, ""] = jr.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+    key: Key[Array, ""] = jr.wrap_key_data(jax.device_put(words), impl="threefry2x32")
     return key
 
 

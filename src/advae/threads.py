@@ -2,7 +2,8 @@
 
 import functools
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 
 def available() -> int:
@@ -27,3 +28,27 @@ def workers() -> ThreadPoolExecutor:
 @functools.cache
 def _workers(threads: int, _process: int) -> ThreadPoolExecutor:  # a fork has no threads
     return ThreadPoolExecutor(threads)
+
+
+class Beside:
+    """Work that a thread does beside a longer one, once that is under way.
+
+    Parameters
+    ----------
+    work
+        Done once, after the first `begin`.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._done: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Begin, unless it has begun."""
+        if self._done is None:
+            self._done = workers().submit(self._work)
+
+    def wait(self) -> None:
+        """Return when the work is done, if it has begun; raise what it raised."""
+        if self._done is not None:
+            self._done.result()

@@ -237,20 +237,20 @@ class _Group:
         member_rows: Int[np.ndarray, "members member_rows"] | None,
     ) -> None:
         own = slice(members.start, members.stop)
-        # Cut by NumPy: JAX would compile a program for each leaf and member.
-        self.state: TrainState = jax.tree.map(
-            lambda leaf: jnp.asarray(np.asarray(leaf)[own]), start.state
-        )
+        # Cut by NumPy and moved as they are: JAX would compile a program for each shape. Not shared
+        # with what was given, which may be used again: training writes over its state.
+        cut = jax.tree.map(lambda leaf: np.asarray(leaf)[own], start.state)
+        self.state: TrainState = jax.device_put(cut, may_alias=False)
         self._done = start.iteration
         self._variant = VARIANTS[config.variant]
         self._settings = Settings(*(getattr(config, name) for name in Settings._fields))
         self._length = block_length(sizes, config)
         self._descents = descents(np.pad(learning_rates(config), (0, self._length)))
         self._seed, self._first = config.seed, members.start
+        own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
         self._draw = partial(
             draw_batches,
-            jnp.asarray(data, jnp.float32),
-            None if member_rows is None else jnp.asarray(member_rows[own]),
+            *jax.device_put((np.asarray(data, np.float32), own_rows)),
             members=len(members),
             length=self._length,
             rows=config.batch_size,

@@ -4,6 +4,8 @@ Exit codes: 0; 2 for anything wrong with input or use, with one message; 130 whe
 JAX and Polars are imported inside the commands, so that help appears at once.
 """
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -37,6 +39,8 @@ def main() -> None:
     Typer itself ends with 2 after wrong use, and with 130 after KeyboardInterrupt.
     """
     _use_compilation_cache()
+    # Python would look through all modules for garbage when it ends, in a fifth of a second.
+    atexit.register(gc.freeze)
     try:
         app()
     except AdVAEError as error:
