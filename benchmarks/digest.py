@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CORE_MODULES = (
-    *("batches", "compilation", "config", "corruption", "gaussian", "held_out", "losses"),
-    *("networks", "residuals", "scoring", "steps", "streams", "threshold", "training"),
+    *("batches", "compilation", "config", "corruption", "gaussian", "held_out", "latent_noise"),
+    *("losses", "networks", "residuals", "scoring", "steps", "streams", "threshold", "training"),
 )
 """What decides on a training, and on the scores of encoded rows."""
 

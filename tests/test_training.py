@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference as ref
 
-from advae import artifact, fitting, tensorfile, training
+from advae import artifact, fitting, scoring, tensorfile, training
 from advae.calibration import plan_rows
 from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError, TrainingError
@@ -16,6 +16,7 @@ from advae.fitting import fit_detector
 from advae.held_out import HELD_OUT, HeldOut
 from advae.networks import Sizes
 from advae.steps import term_names
+from advae.threads import Beside
 
 # The sizes of test_invariants and test_artifact: programs compiled there serve here.
 SMALL = {"hidden": 8, "latent": 3, "batch_size": 16, "points": 8, "members": 2}
@@ -502,3 +503,42 @@ def test_the_summary_tells_where_training_ended():
     (told,) = [note for note in detector.summary.notes if "Training ended" in note]
     assert f"after {history['iteration'][-1]:,} iterations" in told
     assert f"those after {best:,}" in told
+
+
+# --- what is compiled beside training ---
+
+
+@pytest.mark.parametrize(
+    ("width", "changes"), [(7, {"whiten": True, "memory": 64}), (9, {"whiten": False, "memory": 0})]
+)
+def test_all_that_scoring_needs_is_compiled_beside_training(monkeypatch, width, changes):
+    compiled = [scoring._score_blocks._cache_size()]  # of another width there is none yet
+
+    def compile_for(*arguments):
+        real(*arguments)
+        compiled.append(scoring._score_blocks._cache_size())
+
+    real = fitting.compile_for
+    monkeypatch.setattr(fitting, "compile_for", compile_for)
+    rows = np.random.default_rng(0).uniform(size=(120, width))
+    fit_detector(rows, config(iterations=1, **changes)).anomaly_score(rows)
+    before, beside = compiled
+    assert before < beside == scoring._score_blocks._cache_size()
+
+
+def test_an_error_beside_is_raised_at_the_end():
+    beside = Beside(lambda: [].pop())
+    beside.wait()  # for nothing
+    beside.begin()
+    beside.begin()
+    with pytest.raises(IndexError):
+        beside.wait()
+
+
+def test_work_beside_is_done_once():
+    done = []
+    beside = Beside(lambda: done.append(1))
+    beside.begin()
+    beside.begin()
+    beside.wait()
+    assert done == [1]
