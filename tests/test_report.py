@@ -209,8 +209,11 @@ def test_a_collapsed_or_idle_training_is_said_to_be(detector) -> None:
     idle = _with_history(detector, generator_margin_x=[0.0] * blocks)
     assert "never acted" in training_warnings(idle)[0]
     assert "margin_x" in training_warnings(idle)[0]
-    late = _with_history(detector, **{HELD_OUT: [0.5] + [1.0] * (blocks - 1)})
+    rising = [0.5] + [1.0] * (blocks - 1)
+    late = _with_history(detector, encoder_reconstruction=rising[::-1], **{HELD_OUT: rising})
     assert "by heart" in training_warnings(late)[0]
+    unsteady = _with_history(detector, encoder_reconstruction=rising, **{HELD_OUT: rising})
+    assert "not steady" in training_warnings(unsteady)[0]
 
 
 def test_training_shows_every_term_and_the_held_out_curve(detector, report) -> None:

@@ -122,12 +122,20 @@ def training_warnings(detector: Detector) -> list[str]:
             f"the self-adversarial part of the method did nothing here. A larger {setting} than "
             f"{getattr(config, setting):g} would make it act."
         )
-    held_out = history.get(HELD_OUT, [])
+    held_out, own = history.get(HELD_OUT, []), history["encoder_reconstruction"]
     if not config.patience and held_out and held_out[-1] > OVERFITTED * min(held_out):
-        best = int(history["iteration"][best_block(history)])
-        found.append(
-            f"The held-out error was least at iteration {best:,} and rose after it: the networks "
-            "began to learn the training rows by heart. Fit with more rows, fewer iterations, or "
-            "with patience, which ends training there."
-        )
+        best = best_block(history)
+        when = f"The held-out error was least at iteration {int(history['iteration'][best]):,}"
+        if own[-1] < own[best]:
+            found.append(
+                f"{when} and rose after it: the networks began to learn the training rows by "
+                "heart. Fit with more rows, fewer iterations, or with patience, which ends "
+                "training there."
+            )
+        else:
+            found.append(
+                f"{when} and rose after it, and so did that of the training rows: the training "
+                "was not steady. Fit with another seed, a smaller gamma or a smaller "
+                "learning_rate, and compare."
+            )
     return found
