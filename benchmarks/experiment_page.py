@@ -32,7 +32,8 @@ def write_page(rows: Sequence[Row], page: Path, seeds: int, settings: str) -> No
         f"""# Experiments
 
 The paper's experiments on latent space, latent noise and robustness, repeated on shuffled halves of
-{sets} with the `default` preset. To make this page again:
+{sets}: `variant="adVAE"` and `variant="VAE"`, all else as in the `default` preset.
+To make this page again:
 `python -m benchmarks.experiments --seeds {seeds}`.
 The ablation of the paper's Tables 3 and 4 is on the page of [accuracy](results.md).
 
