@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from report_data import IMAGE, SCRIPT, flooded, labelled_table, mixed_detector
 
-from advae.report.scores import STEPS
+import advae
+from advae.report.scores import BINS, STEPS
 from advae.report.summary import Report
 from advae.report.text import share
 from advae.report.writing import write_report
@@ -127,6 +129,21 @@ def test_nothing_else_can_run_in_it(browser: Any, report: tuple[Report, Path]) -
     )
     assert blocked == [False, ["img-src", "script-src-elem", "style-src-elem"]]
     page.close()
+
+
+def test_scores_of_zero_are_not_red_at_a_threshold_of_zero(browser, tmp_path) -> None:
+    rows = pl.DataFrame({"a": ["x", "y"] * 100, "b": ["u", "v"] * 100})
+    config = advae.Config(iterations=20, threshold=0.0)
+    path = tmp_path / "report.html"
+    odd = pl.DataFrame({"a": ["x", "y"], "b": ["v", "u"]})
+    write_report(advae.fit_detector(rows, config), pl.concat([rows, odd]), path)
+    red = "[...document.querySelectorAll('clipPath rect')].map((e) => +e.getAttribute('x'))"
+    for scripts in (True, False):
+        page = browser.new_page(java_script_enabled=scripts)
+        page.goto(path.as_uri())
+        assert page.locator("#above-new").inner_text() == "1.0\N{NO-BREAK SPACE}%"
+        assert page.evaluate(red) == [1000 / BINS] * 3  # of training, of calibration, new
+        page.close()
 
 
 def test_the_slider_tells_what_a_threshold_flags(opened: Open, report) -> None:

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from advae.report import charts, text
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
-from advae.report.scores import STEPS
+from advae.report.scores import BINS, STEPS
 from advae.report.summary import Report
 
 MOST_COLUMNS = 250
@@ -162,7 +162,7 @@ def _payload(report: Report, cells: int) -> dict[str, Any]:
     used = {cell[0] for row in rows for cell in row["cells"]}
     used |= {column for row in report.top if row.remedy for column, _ in row.remedy.changes}
     return {
-        "axis": {"low": scores.axis.low, "high": scores.axis.high, "steps": STEPS},
+        "axis": {"low": scores.axis.low, "high": scores.axis.high, "steps": STEPS, "bins": BINS},
         "threshold": scores.threshold.value,
         "groups": [
             {"key": g.key, "total": g.total, "above": g.above, "flagged": g.flagged}

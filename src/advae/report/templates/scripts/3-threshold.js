@@ -1,6 +1,6 @@
 // The threshold.
 const slider = byId("threshold");
-const { low, high, steps } = page.axis;
+const { low, high, steps, bins } = page.axis;
 const place = (score) => Math.log(Math.min(Math.max(score, low), high) / low) / Math.log(high / low);
 const group = (key) => page.groups.find((each) => each.key === key);
 const say = (id, text) => { if (byId(id)) byId(id).textContent = text; };
@@ -11,13 +11,14 @@ function show(threshold, at, above) {
     mark.setAttribute("x1", `${100 * at}%`);
     mark.setAttribute("x2", `${100 * at}%`);
   }
-  for (const clip of all(".clip")) {
-    clip.setAttribute("x", 1000 * at);
-    clip.setAttribute("width", 1000 * (1 - at));
-  }
   let flagged = 0;
   let total = 0;
   for (const each of page.groups) {
+    // Whatever lies below the axis, a score of 0 for one, stands in its first bar.
+    const red = at === 0 && above(each) < each.total ? 1000 / bins : 1000 * at;
+    const clip = document.querySelector(`#clip-${each.key} rect`);
+    clip.setAttribute("x", red);
+    clip.setAttribute("width", 1000 - red);
     say(`above-${each.key}`, share(above(each) / each.total));
     if (!["training", "calibration"].includes(each.key)) {
       flagged += above(each);
