@@ -154,13 +154,6 @@ def _float32(*shape: int) -> Any:
     return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
 
 
-def blank(sizes: Sizes, members: int) -> AdVAE:
-    """Return ``members`` networks of zeros, stacked on a leading axis."""
-    shapes = network_shapes(sizes, members)
-    model: AdVAE = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    return model
-
-
 def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE:
     """Return networks with Kaiming-uniform weights and zero biases, one for each generator.
 

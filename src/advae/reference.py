@@ -9,7 +9,7 @@ from advae._types import HostMatrix
 from advae.config import Config
 from advae.networks import AdVAE, Sizes
 from advae.residuals import Memory, Reference, remember, whitening
-from advae.training import diverged
+from advae.training import diverged, initial_state
 
 RESIDUAL_ROWS = 20_000
 """Most training rows whose residuals are measured."""
@@ -43,7 +43,7 @@ def learn_reference(
         matrices = np.stack(
             [
                 _member_whitening(
-                    jax.tree.map(lambda leaf, m=member: leaf[m : m + 1], model),
+                    _member(model, member),
                     noise,
                     rows[::every] if member_rows is None else rows[member_rows[member][::every]],
                 )
@@ -56,6 +56,11 @@ def learn_reference(
     if len(rows) > config.memory:
         kept = np.sort(np.random.default_rng([config.seed, 4]).permutation(kept)[: config.memory])
     return Reference(matrices, remember(rows[kept], config.whiten)), kept
+
+
+def _member(model: AdVAE, number: int) -> AdVAE:
+    member: AdVAE = jax.tree.map(lambda leaf: leaf[number : number + 1], model)
+    return member
 
 
 def _member_whitening(
@@ -71,16 +76,21 @@ def _member_whitening(
 def compile_for(
     sizes: Sizes, rows: int, noise: Float[np.ndarray, "points latent"], config: Config
 ) -> None:
-    """Compile what `learn_reference` of ``rows`` training rows, and then the score, will need."""
+    """Compile what `learn_reference` of ``rows`` training rows, and then the score, will need.
+
+    By scoring a row of zeros with what has the right shapes.
+    """
+    untrained = initial_state(sizes, config).model
+    row = np.zeros((1, sizes.columns), np.float32)
     square = (sizes.columns, sizes.columns)
     matrices = memory = None
     if config.whiten:
-        scoring.compile_scoring(sizes, 1, noise)
+        scoring.score_rows(_member(untrained, 0), noise, row)
         matrices = np.zeros((config.members, *square), np.float32)
     if config.memory:
         kept = np.zeros((min(rows, config.memory), sizes.columns), np.float32)
         memory = Memory(kept, np.zeros(square, np.float32), np.ones(1, np.float32))
-    scoring.compile_scoring(sizes, config.members, noise, Reference(matrices, memory))
+    scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
 
 
 def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Reference:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
 from advae.compilation import compiled
 from advae.gaussian import Gaussian
-from advae.networks import AdVAE, Generator, Sizes, blank
+from advae.networks import AdVAE, Generator
 from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.threads import available, workers
 
@@ -155,20 +155,6 @@ def score_rows(
     score = partial(_score_blocks, *jax.device_put((model, noise, padded(reference))))
     _fill(scored, x, score, _blocks_at_once(columns))
     return scored
-
-
-def compile_scoring(
-    sizes: Sizes,
-    members: int,
-    noise: Float[np.ndarray, "points latent"],
-    reference: Reference = PAPER,
-) -> None:
-    """Compile what `score_rows` needs for such a model, while there is none yet.
-
-    ``noise`` and ``reference``: of the shapes that there will be; of their values nothing stays.
-    """
-    rows = np.zeros((_blocks_at_once(sizes.columns) * BLOCK_ROWS, sizes.columns), np.float32)
-    _score_blocks(*jax.device_put((blank(sizes, members), noise, padded(reference))), rows, 0)
 
 
 def _blocks_at_once(columns: int) -> int:
