@@ -14,7 +14,7 @@ from advae.corruption import Damage, corrupt, damage_of
 from advae.fitting import fit_detector
 from advae.reference import learn_reference, without
 from advae.residuals import (
-    BANDWIDTH,
+    DOUBT,
     SHRINKAGE,
     Memory,
     Reference,
@@ -34,6 +34,12 @@ def rows():
     return rng.uniform(size=(40, D)).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def errors(rows):
+    rng = np.random.default_rng(1)
+    return rng.normal(size=rows.shape).astype(np.float32)
+
+
 def reference_whitening(residuals):
     """Return the inverse square root by the Denman-Beavers iteration: nothing shared with ours."""
     r = residuals.astype(np.float64)
@@ -49,15 +55,15 @@ def reference_whitening(residuals):
     return inverse
 
 
-def reference_recall(kept, x, bandwidth):
-    recalled = np.empty(x.shape)
+def reference_error(kept, errors, x, bandwidth):
+    expected = np.empty(x.shape)
     for i, row in enumerate(x.astype(np.float64)):
         squares = np.square(row - kept.astype(np.float64)).sum(axis=1)
-        weights = np.exp(-(squares - squares.min()) / bandwidth)
-        equal = squares == 0
-        weights[equal] *= (equal.sum() - 1) / max(equal.sum(), 1)
-        recalled[i] = weights @ kept / weights.sum()
-    return recalled
+        weights = np.exp(-squares / bandwidth)
+        equal = np.flatnonzero(squares == 0)
+        weights[equal[:1]] = 0
+        expected[i] = weights @ errors / (weights.sum() + DOUBT)
+    return expected
 
 
 def reference_nearest(kept, x):
@@ -90,66 +96,84 @@ def test_a_combination_without_residuals_gets_a_bounded_weight(rows):
     np.testing.assert_allclose(matrix[2], [0, 0, 1], atol=1e-6)
 
 
-def test_recall_equals_the_reference(rows):
+def test_recall_equals_the_reference(rows, errors):
     x = np.random.default_rng(2).uniform(-1, 2, size=(9, D)).astype(np.float32)
-    memory = Memory(rows, np.eye(D, dtype=np.float32), np.full(1, 0.05, np.float32))
+    memory = Memory(rows, errors, np.full(1, 0.3, np.float32))
     found = recall(memory, jnp.asarray(x))
-    np.testing.assert_allclose(found.mean, reference_recall(rows, x, 0.05), rtol=1e-4)
+    wanted = reference_error(rows, errors, x, 0.3)
+    assert np.ptp(np.linalg.norm(wanted, axis=1)) > 0.3
+    np.testing.assert_allclose(found.error, wanted, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(found.nearest, reference_nearest(rows, x), rtol=1e-5)
 
 
-def test_a_row_does_not_vouch_for_itself(rows):
+def test_a_row_does_not_vouch_for_itself(rows, errors):
     kept = np.concatenate([rows, rows[:2], rows[:1]])
-    memory = Memory(kept, np.eye(D, dtype=np.float32), np.full(1, 0.002, np.float32))
+    given = np.concatenate([errors, errors[:2], errors[:1]])
+    memory = Memory(kept, given, np.full(1, 0.002, np.float32))
     found = recall(memory, jnp.asarray(rows))
-    np.testing.assert_allclose(found.mean, reference_recall(kept, rows, 0.002), rtol=1e-3)
+    wanted = reference_error(kept, given, rows, 0.002)
+    np.testing.assert_allclose(found.error, wanted, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found.nearest, reference_nearest(kept, rows), rtol=1e-5)
     # Of three and of two equal rows the others stay; a single one is gone.
-    for recalled in found:
-        distance = np.linalg.norm(rows - recalled, axis=1)
-        assert (distance[:2] < 1e-3).all()
-        assert (distance[2:] > 0.05).all()
+    np.testing.assert_allclose(
+        found.error[:2], errors[:2] / (1 + DOUBT / np.array([[2], [1]])), rtol=1e-3
+    )
+    assert np.abs(found.error[2:]).max() < 0.1
+    distance = np.linalg.norm(rows - found.nearest, axis=1)
+    assert (distance[:2] < 1e-3).all()
+    assert (distance[2:] > 0.05).all()
 
 
-def test_padding_changes_nothing(rows):
-    memory = remember(rows, whiten=True)
+def test_far_from_all_rows_no_error_is_expected(rows, errors):
+    memory = Memory(rows, errors, np.full(1, 0.01, np.float32))
+    beside = rows[:1] + np.float32(0.01)
+    far = np.full((1, D), 1.9, np.float32)
+    error = recall(memory, jnp.asarray(np.concatenate([beside, far]))).error
+    np.testing.assert_allclose(error[0], errors[0], rtol=0.05)
+    assert not error[1].any()
+
+
+def test_padding_changes_nothing(rows, errors):
+    memory = remember(rows, errors)
     wide = padded(Reference(None, memory)).memory
-    assert wide.rows.shape == (256, D)
+    assert wide.rows.shape == wide.errors.shape == (256, D)
     x = jnp.asarray(np.concatenate([rows[:5], rows[:5] + 0.1]))
     for found, plain in zip(recall(wide, x), recall(memory, x), strict=True):
         np.testing.assert_allclose(found, plain, rtol=1e-5)
-    exact = Reference(None, memory._replace(rows=np.ones((512, D), np.float32)))
+    many = np.ones((512, D), np.float32)
+    exact = Reference(None, memory._replace(rows=many, errors=many))
     assert padded(exact).memory.rows.shape == (512, D)
     assert padded(Reference()) == Reference()
 
 
-def test_a_lone_training_row_is_as_strange_as_it_was(rows):
+def test_a_lone_training_row_is_as_strange_as_it_was(rows, errors):
     lone = np.full((1, D), 1.9, np.float32)
-    memory = Memory(
-        np.concatenate([rows, lone]), np.eye(D, dtype=np.float32), np.full(1, 1e-4, np.float32)
-    )
-    without_it = Memory(rows, *memory[1:])
+    bandwidth = np.full(1, 0.5, np.float32)
+    memory = Memory(np.concatenate([rows, lone]), np.concatenate([errors, lone]), bandwidth)
+    without_it = Memory(rows, errors, bandwidth)
     with_it, before = (recall(each, jnp.asarray(lone)) for each in (memory, without_it))
-    np.testing.assert_allclose(with_it.mean, before.mean, atol=1e-5)
+    assert np.linalg.norm(before.error) > 1e-3
+    np.testing.assert_allclose(with_it.error, before.error, rtol=1e-3)
     np.testing.assert_allclose(with_it.nearest, before.nearest, atol=1e-5)
 
 
-def test_the_memory_measures_its_rows(rows):
-    memory = remember(rows, whiten=True)
+def test_the_memory_measures_its_rows(rows, errors):
+    memory = remember(rows, errors)
     squares = np.square(rows[:, None].astype(np.float64) - rows).sum(axis=2)
     np.fill_diagonal(squares, np.inf)
-    bandwidth = BANDWIDTH * squares.min(axis=1).mean()
-    assert memory.bandwidth[0] == pytest.approx(bandwidth, rel=1e-5)
-    residuals = rows - reference_recall(rows, rows, bandwidth)
-    np.testing.assert_allclose(memory.whitening, reference_whitening(residuals), rtol=1e-3)
-    np.testing.assert_array_equal(remember(rows, whiten=False).whitening, np.eye(D))
+    assert memory.bandwidth[0] == pytest.approx(squares.min(axis=1).mean(), rel=1e-5)
+    many = np.random.default_rng(9).uniform(size=(600, D)).astype(np.float32)  # several blocks
+    squares = np.square(many[:, None].astype(np.float64) - many).sum(axis=2)
+    np.fill_diagonal(squares, np.inf)
+    bandwidth = remember(many, many).bandwidth
+    assert bandwidth[0] == pytest.approx(squares.min(axis=1).mean(), rel=1e-5)
 
 
 def test_identical_rows_make_a_usable_memory():
-    memory = remember(np.full((6, 2), 0.5, np.float32), whiten=True)
+    memory = remember(np.full((6, 2), 0.5, np.float32), np.full((6, 2), 0.1, np.float32))
     assert memory.bandwidth[0] > 0
     found = recall(memory, jnp.array([[0.5, 0.5], [1.0, 0.0]]))
-    np.testing.assert_allclose(found.mean, 0.5)
+    np.testing.assert_allclose(found.error, [[0.1 / (1 + DOUBT / 5)] * 2, [0, 0]], rtol=1e-5)
     np.testing.assert_allclose(found.nearest, 0.5)
 
 
@@ -177,21 +201,25 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
     x[0] = 1.7
     scored = scoring.score_rows(model, noise, x, reference)
 
-    squares, expected = np.zeros(x.shape), np.zeros(x.shape)
+    mean_error, mean_residual = np.zeros(rows.shape), np.zeros(x.shape)
+    for weights in each:
+        layers = weights.encoder, weights.generator
+        mean_error += ref.mean_residual(*layers, rows, noise) / 2
+        mean_residual += ref.mean_residual(*layers, x, noise) / 2
+    error = reference_error(rows, mean_error, x, float(reference.memory.bandwidth[0]))
+    assert np.linalg.norm(error[1:], axis=1).max() > 0.1
+    squares = np.zeros(x.shape)
     for weights in each:
         layers = weights.encoder, weights.generator
         matrix = reference_whitening(ref.mean_residual(*layers, rows, noise))
-        residual = ref.mean_residual(*layers, x, noise)
+        residual = ref.mean_residual(*layers, x, noise) - error
         squares += np.square(residual @ matrix) / 2
-        expected += (x - residual) / 2
-    bandwidth = float(reference.memory.bandwidth[0])
-    recalled = reference_recall(rows, x, bandwidth)
-    near = np.square((x - recalled) @ reference.memory.whitening.astype(np.float64))
-    nearest = np.square(x - reference_nearest(rows, x))
-    whole = np.cbrt(squares.sum(axis=1) * near.sum(axis=1) * nearest.sum(axis=1))
+    nearest = reference_nearest(rows, x)
+    whole = np.sqrt(squares.sum(axis=1) * np.square(x - nearest).sum(axis=1))
     np.testing.assert_allclose(scored.score, whole, rtol=1e-4)
     np.testing.assert_allclose(scored.contributions.sum(axis=1), whole, rtol=1e-4)
-    np.testing.assert_allclose(scored.expected, (expected + recalled) / 2, rtol=1e-4)
+    expected = np.clip(x - mean_residual + error, 0, 1)
+    np.testing.assert_allclose(scored.expected, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_far_values_keep_the_score_finite_and_rising(rows):
@@ -206,12 +234,16 @@ def test_far_values_keep_the_score_finite_and_rising(rows):
     assert (np.diff(score) > 0).all()
 
 
-def test_a_reference_can_lack_rows(rows):
-    reference = Reference(None, remember(rows, whiten=False))
+def test_a_reference_can_lack_rows(rows, errors):
+    reference = Reference(None, remember(rows, errors))
     fewer = without(reference, np.array([0, 7]))
     assert fewer.memory.rows.shape == rows.shape
-    found = {row.tobytes() for row in fewer.memory.rows}
-    assert found == {row.tobytes() for row in np.delete(rows, [0, 7], axis=0)}
+    rest = np.delete(rows, [0, 7], axis=0), np.delete(errors, [0, 7], axis=0)
+    smaller = Memory(*rest, reference.memory.bandwidth)
+    for found, wanted in zip(
+        recall(fewer.memory, jnp.asarray(rows)), recall(smaller, jnp.asarray(rows)), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
     assert without(Reference(), np.array([0])) == Reference()
 
 
@@ -274,4 +306,4 @@ def test_noise_has_its_deviation():
 
 def test_the_paper_damages_nothing():
     assert damage_of(Config.preset("paper")) is None
-    assert damage_of(Config()) == Damage(0.5, 0.05)
+    assert damage_of(Config()) == Damage(0.9, 0.05)

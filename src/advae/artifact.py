@@ -147,5 +147,5 @@ def _reference_shapes(config: Config, columns: int, kept: int) -> Reference:
 
     return Reference(
         shape(config.members, columns, columns) if config.whiten else None,
-        Memory(shape(kept, columns), shape(columns, columns), shape(1)) if config.memory else None,
+        Memory(shape(kept, columns), shape(kept, columns), shape(1)) if config.memory else None,
     )

@@ -127,9 +127,9 @@ class Config:
     margin_z: float = 0.0
     relative_margin_x: float = 0.3
     relative_margin_z: float = 2.0
-    swap: float = 0.5
+    swap: float = 0.9
     input_noise: float = 0.05
-    iterations: int = 3_000
+    iterations: int = 6_000
     batch_size: int = 128
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"

@@ -55,7 +55,9 @@ def learn_reference(
     kept = np.arange(len(rows))
     if len(rows) > config.memory:
         kept = np.sort(np.random.default_rng([config.seed, 4]).permutation(kept)[: config.memory])
-    return Reference(matrices, remember(rows[kept], config.whiten)), kept
+    rows = rows[kept]
+    errors = rows - scoring.score_rows(model, noise, rows).expected
+    return Reference(matrices, remember(rows, errors)), kept
 
 
 def _member(model: AdVAE, number: int) -> AdVAE:
@@ -88,8 +90,9 @@ def compile_for(
         scoring.score_rows(_member(untrained, 0), noise, row)
         matrices = np.zeros((config.members, *square), np.float32)
     if config.memory:
+        scoring.score_rows(untrained, noise, row)
         kept = np.zeros((min(rows, config.memory), sizes.columns), np.float32)
-        memory = Memory(kept, np.zeros(square, np.float32), np.ones(1, np.float32))
+        memory = Memory(kept, kept, np.ones(1, np.float32))
     scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
 
 
@@ -100,7 +103,8 @@ def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Referenc
     """
     if reference.memory is None:
         return reference
-    rows = np.asarray(reference.memory.rows)
-    others = np.delete(rows, absent, axis=0)
-    memory = Memory(np.resize(others, rows.shape), *reference.memory[1:])
-    return reference._replace(memory=memory)
+    rows, errors, bandwidth = map(np.asarray, reference.memory)
+    # Rows of NaN are none.
+    rows = rows.copy()
+    rows[absent] = np.nan
+    return reference._replace(memory=Memory(rows, errors, bandwidth))

@@ -1,19 +1,21 @@
-"""What the networks leave unexplained, weighed by what is usual, and set beside normal rows.
+"""What the networks leave unexplained, beside what they leave of normal rows like it.
 
 NOTE[DIFF]: the paper's score is the plain squared norm of the residual, equation (12); the `paper`
 preset keeps it. Here
 
-    s(x) = (‖W (x − x̂)‖² · ‖V (x − m(x))‖² · ‖x − n(x)‖²)^(1/3)
+    s(x) = ‖W (x − x̂ − e(x))‖ · ‖x − n(x)‖
 
-The first factor is the paper's residual, with x̂ the mean reconstruction. W undoes the correlations
-that residuals of training rows have: errors that usually come together count once, and one that
-breaks the pattern counts more. The second asks how far the row lies from the normal rows around it:
-m(x) is the mean of training rows, each weighed by its closeness to x, as attention does. The third
-is the distance to the nearest training row n(x), as it is: where columns hardly vary, V can be
-mistaken, and this factor cannot. The networks know the dependencies between columns, the rows know
-the gaps between the groups of normal rows: each finds anomalies that the others miss. The factors
-are squared norms in units of the training ranges, and so is their geometric mean, as the paper's
-score is; it needs no scale for its factors, where a sum does.
+The first factor is the paper's residual, with x̂ the mean reconstruction, less the error e(x) that
+is to be expected of x: the mean of the errors of training rows, each weighed by its closeness to
+x. Networks leave some groups of normal rows worse than others; what they leave of x counts only as
+far as it differs from what they leave of rows like it. Far from all training rows nothing is
+expected, and the residual counts in full. W undoes the correlations that residuals of training
+rows have: errors that usually come together count once, and one that breaks the pattern counts
+more. The second factor is the distance to the nearest training row n(x). The networks know the
+dependencies between columns, the rows know the gaps between the groups of normal rows: each finds
+anomalies that the others miss. The score is the geometric mean of two squared norms in units of
+the training ranges, a squared norm as the paper's is; it needs no scale for its factors, where a
+sum does.
 """
 
 from typing import NamedTuple
@@ -28,26 +30,28 @@ SHRINKAGE = 0.1
 """Share of the identity in the correlations of residuals: a combination of columns in which
 training rows have no residual at all weighs ten times as much as it would by itself."""
 
-BANDWIDTH = 0.25
-"""Of the weights of rows, in mean squared distances between a training row and its nearest."""
+DOUBT = 0.01
+"""Weight of expecting no error, in rows that equal the one asked about: half of the error is
+expected where the weights of all rows come to this."""
 
 SAME = 1e-6
 """Squared distance of rows that count as equal, in their mean squared distances from the centre:
 what rounding leaves."""
 
-_SMALLEST_BANDWIDTH = 1e-6
-"""In mean squared distances from the centre: where most rows have a duplicate."""
+_SMALLEST_BANDWIDTH = 1e-5
+"""In mean squared distances from the centre: where most rows have a duplicate. Above `SAME`."""
 
 
 class Memory(NamedTuple):
     """Training rows that a row is compared with.
 
-    ``rows``: shape (kept, columns). ``whitening``: V, shape (columns, columns). ``bandwidth``: of
-    the weights exp(-squared distance / bandwidth), above 0, shape (1,).
+    ``rows``: shape (kept, columns). ``errors``: what the members' mean reconstruction leaves of
+    them, same shape. ``bandwidth``: of the weights exp(-squared distance / bandwidth), the mean
+    squared distance between a kept row and its nearest, above 0, shape (1,).
     """
 
     rows: Matrix | HostMatrix
-    whitening: Matrix | HostMatrix
+    errors: Matrix | HostMatrix
     bandwidth: Float[Array, "1"] | Float[np.ndarray, "1"]
 
 
@@ -55,7 +59,7 @@ class Reference(NamedTuple):
     """What scoring knows of the training rows besides the networks; the paper's knows nothing.
 
     ``whitening``: W of each member, shape (members, columns, columns); None leaves residuals as
-    they are. ``memory``: None leaves out the other two factors.
+    they are. ``memory``: None expects no error, and leaves out the other factor.
     """
 
     whitening: Float[Array, "members columns columns"] | Float[np.ndarray, "m c c"] | None = None
@@ -87,21 +91,25 @@ def padded(reference: Reference) -> Reference:
     """
     if reference.memory is None:
         return reference
-    rows = np.asarray(reference.memory.rows)
+    rows, errors, bandwidth = map(np.asarray, reference.memory)
     missing = max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)
-    rows = np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan)
-    return reference._replace(memory=reference.memory._replace(rows=rows))
+    memory = Memory(
+        np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan),
+        np.pad(errors, ((0, missing), (0, 0))),
+        bandwidth,
+    )
+    return reference._replace(memory=memory)
 
 
 class Recalled(NamedTuple):
-    """What a memory has beside each row asked about: m(x) and n(x), both (rows, columns)."""
+    """What a memory has beside each row asked about: e(x) and n(x), both (rows, columns)."""
 
-    mean: Matrix
+    error: Matrix
     nearest: Matrix
 
 
 def recall(memory: Memory, x: Matrix) -> Recalled:
-    """Return what the memory has beside each row: the mean by closeness, and the nearest row.
+    """Return what the memory has beside each row: the expected error, and the nearest row.
 
     A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
     row is then as strange to the memory as it was before it was kept, and an anomaly among them
@@ -130,10 +138,10 @@ def recall(memory: Memory, x: Matrix) -> Recalled:
     # A place outside of the memory drops nothing.
     dropped = jnp.arange(len(x)), jnp.where(same, itself, len(kept))
     closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
-    best, nearest = _best(closeness)
-    weights = jnp.exp((closeness - best) / memory.bandwidth)
-    sums = weights @ _beside(kept, jnp.ones(len(kept)))
-    return Recalled(centre + sums[:, :-1] / sums[:, -1:], centre + kept[nearest])
+    _, nearest = _best(closeness)
+    weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
+    sums = weights @ _beside(memory.errors, jnp.ones(len(kept)))
+    return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])
 
 
 def _beside(rows: Matrix, last: Float[Array, "rows"]) -> Float[Array, "rows wider"]:
@@ -165,19 +173,16 @@ def geometric_mean(*factors: Matrix) -> Matrix:
     return mean
 
 
-def remember(rows: HostMatrix, whiten: bool) -> Memory:
-    """Return the memory of training rows, shape (kept, columns), at least 2."""
+def remember(rows: HostMatrix, errors: HostMatrix) -> Memory:
+    """Return the memory of training rows and their errors, both (kept, columns), at least 2."""
     centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     squares = np.square(centred).sum(axis=1)
-    distances = np.empty((len(rows), len(rows)), np.float32)
+    nearest = np.empty(len(rows))
     for first in range(0, len(rows), 256):
         part = slice(first, first + 256)
-        distances[part] = squares[part, None] + squares - 2 * centred[part] @ centred.T
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.maximum(distances.min(axis=1), 0.0)
+        distances = squares[part, None] + squares - 2 * centred[part] @ centred.T
+        np.fill_diagonal(distances[:, first:], np.inf)
+        nearest[part] = distances.min(axis=1)
     smallest = max(_SMALLEST_BANDWIDTH * float(squares.mean()), 1e-12)
-    bandwidth = np.float32(max(BANDWIDTH * float(nearest.mean()), smallest))
-    weights = np.exp((nearest[:, None] - distances) / bandwidth)
-    residuals = rows - (weights / weights.sum(axis=1, keepdims=True)) @ rows
-    matrix = whitening(residuals) if whiten else np.eye(rows.shape[1], dtype=np.float32)
-    return Memory(rows, matrix, np.full(1, bandwidth))
+    bandwidth = max(float(np.maximum(nearest, 0.0).mean()), smallest)
+    return Memory(rows, errors, np.full(1, bandwidth, np.float32))

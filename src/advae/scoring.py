@@ -38,8 +38,8 @@ class Scored(NamedTuple):
     """Scores of encoded rows and where they come from.
 
     ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
-    to the score. ``expected``: shape (rows, columns), the mean reconstruction in [0, 1], half way
-    to the memory's rows like it where there is a memory.
+    to the score. ``expected``: shape (rows, columns), in [0, 1], the mean reconstruction, with a
+    memory and the error that it expects.
     """
 
     score: HostVector
@@ -76,12 +76,15 @@ def _score_block(
 ) -> tuple[Array, Matrix, Matrix]:
     """Score one block of rows by the members of ``model``, one after the other."""
     seen = jnp.clip(x, *INPUT_RANGE)
+    recalled = None if reference.memory is None else recall(reference.memory, seen)
 
     def add_member(
         sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
     ) -> tuple[tuple[Matrix, Matrix], None]:
         member, whitening = one
         expected = _expected(member.generator, member.encoder(seen.T), noise)
+        if recalled is not None:
+            expected += recalled.error
         residual = x - expected if whitening is None else (x - expected) @ whitening
         squares, expectations = sums
         return (squares + residual**2, expectations + expected), None
@@ -90,11 +93,9 @@ def _score_block(
     (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), (model, reference.whitening))
     members = jax.tree.leaves(model)[0].shape[0]
     contributions, expected = squares / members, expected / members
-    if reference.memory is not None:
-        mean, nearest = recall(reference.memory, seen)
-        from_mean = ((x - mean) @ reference.memory.whitening) ** 2
-        contributions = geometric_mean(contributions, from_mean, (x - nearest) ** 2)
-        expected = 0.5 * (expected + mean)
+    if recalled is not None:
+        contributions = geometric_mean(contributions, (x - recalled.nearest) ** 2)
+        expected = jnp.clip(expected, 0.0, 1.0)
     return jnp.sum(contributions, axis=1), contributions, expected
 
 
