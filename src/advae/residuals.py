@@ -140,7 +140,7 @@ def recall(memory: Memory, x: Matrix) -> Recalled:
     closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
     _, nearest = _best(closeness)
     weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
-    sums = weights @ _beside(memory.errors, jnp.ones(len(kept)))
+    sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept)))
     return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])
 
 
