@@ -97,7 +97,7 @@ class Config:
         `residuals`.
     memory
         Most training rows that the model keeps, encoded, to compare new rows with: the score is
-        then the geometric mean of three distances, see `residuals`. 0 keeps none, as the paper.
+        then the geometric mean of two distances, see `residuals`. 0 keeps none, as the paper.
     members
         Networks of the ensemble; the score is the mean of the members' scores.
     threshold
