@@ -14,6 +14,7 @@ from advae.corruption import Damage, corrupt, damage_of
 from advae.fitting import fit_detector
 from advae.reference import learn_reference, without
 from advae.residuals import (
+    BANDWIDTH,
     DOUBT,
     SHRINKAGE,
     Memory,
@@ -161,12 +162,13 @@ def test_the_memory_measures_its_rows(rows, errors):
     memory = remember(rows, errors)
     squares = np.square(rows[:, None].astype(np.float64) - rows).sum(axis=2)
     np.fill_diagonal(squares, np.inf)
-    assert memory.bandwidth[0] == pytest.approx(squares.min(axis=1).mean(), rel=1e-5)
+    bandwidth = BANDWIDTH * squares.min(axis=1).mean()
+    assert memory.bandwidth[0] == pytest.approx(bandwidth, rel=1e-5)
     many = np.random.default_rng(9).uniform(size=(600, D)).astype(np.float32)  # several blocks
     squares = np.square(many[:, None].astype(np.float64) - many).sum(axis=2)
     np.fill_diagonal(squares, np.inf)
-    bandwidth = remember(many, many).bandwidth
-    assert bandwidth[0] == pytest.approx(squares.min(axis=1).mean(), rel=1e-5)
+    bandwidth = BANDWIDTH * squares.min(axis=1).mean()
+    assert remember(many, many).bandwidth[0] == pytest.approx(bandwidth, rel=1e-5)
 
 
 def test_identical_rows_make_a_usable_memory():

@@ -30,7 +30,10 @@ SHRINKAGE = 0.1
 """Share of the identity in the correlations of residuals: a combination of columns in which
 training rows have no residual at all weighs ten times as much as it would by itself."""
 
-DOUBT = 0.01
+BANDWIDTH = 0.7
+"""Of the weights of rows, in mean squared distances between a training row and its nearest."""
+
+DOUBT = 0.001
 """Weight of expecting no error, in rows that equal the one asked about: half of the error is
 expected where the weights of all rows come to this."""
 
@@ -46,8 +49,8 @@ class Memory(NamedTuple):
     """Training rows that a row is compared with.
 
     ``rows``: shape (kept, columns). ``errors``: what the members' mean reconstruction leaves of
-    them, same shape. ``bandwidth``: of the weights exp(-squared distance / bandwidth), the mean
-    squared distance between a kept row and its nearest, above 0, shape (1,).
+    them, same shape. ``bandwidth``: of the weights exp(-squared distance / bandwidth), above 0,
+    shape (1,).
     """
 
     rows: Matrix | HostMatrix
@@ -184,5 +187,5 @@ def remember(rows: HostMatrix, errors: HostMatrix) -> Memory:
         np.fill_diagonal(distances[:, first:], np.inf)
         nearest[part] = distances.min(axis=1)
     smallest = max(_SMALLEST_BANDWIDTH * float(squares.mean()), 1e-12)
-    bandwidth = max(float(np.maximum(nearest, 0.0).mean()), smallest)
+    bandwidth = max(BANDWIDTH * float(np.maximum(nearest, 0.0).mean()), smallest)
     return Memory(rows, errors, np.full(1, bandwidth, np.float32))
