@@ -155,7 +155,7 @@ def test_p_values_fall_as_scores_rise(reference, new):
 def test_alpha_is_the_share_flagged(detector):
     for method, sample, slack in (
         # A kernel as wide as Scott's rule makes it smears out what is crowded near 0.
-        (threshold.kde_threshold, detector.training_scores, 0.1),
+        (threshold.kde_threshold, detector.training_scores, 0.15),
         (threshold.conformal_threshold, detector.calibration_scores, 0.06),
     ):
         assert np.mean(sample > method(sample, 0.1)) == pytest.approx(0.1, abs=0.04)
