@@ -4,15 +4,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from advae.config import Config
-from benchmarks.accuracy_runs import PRESETS, TRIAL_SEEDS
+from benchmarks.accuracy_runs import TRIAL_SEEDS
 from benchmarks.accuracy_tables import markdown
 from benchmarks.comparison import Grid
 from benchmarks.pictures import save
 from benchmarks.rank_diagram import FAINT, INK, OURS_INK
 from benchmarks.runs import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 
 class Budget(NamedTuple):
@@ -93,15 +97,32 @@ def draw(found: Sequence[Budget], others: Grid, rows: Sequence[Row], path: Path,
         marker="o",
         label=f"{ours}, {', '.join(f'{budget.iterations:,}' for budget in found)} iterations",
     )
+    places = {}
     for method, mean in zip(others.methods, others.means.mean(axis=1), strict=True):
         own = [row["fit_seconds"] for row in rows if row["method"] == method and not row["failure"]]
         if method == ours or not own:
             continue
-        place = median(own), 100 * mean
-        axes.plot(*place, marker="o", color=FAINT)
-        below = (4, -11) if method in PRESETS else (4, 3)
-        axes.annotate(method, place, below, textcoords="offset points", color=INK, fontsize=8)
+        places[method] = median(own), 100 * mean
+        axes.plot(*places[method], marker="o", color=FAINT)
     axes.set(xscale="log", xlabel="seconds of a fit, median", ylabel="mean AP over the open sets")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
+    _name(axes, places)
     save(figure, path)
+
+
+def _name(axes: "Axes", places: dict[str, tuple[float, float]]) -> None:
+    """Write each name beside its point, where it covers no other if there is such a place."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # so that points have places
+    taken: list["Bbox"] = []
+    for name, place in places.items():
+        text = axes.annotate(name, place, (4, 3), textcoords="offset points", color=INK, fontsize=8)
+        for side, offset in (("left", 3), ("left", -11), ("right", 3), ("right", -11)):
+            text.set_horizontalalignment(side)
+            text.xyann = (4 if side == "left" else -4, offset)
+            extent = text.get_window_extent()
+            if not any(extent.overlaps(other) for other in taken):
+                break
+        taken.append(extent)
