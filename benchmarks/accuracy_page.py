@@ -110,7 +110,7 @@ def _shuffled(results: dict[str, Grid], diagram: Path | None) -> str:
 The sets are cut in two, once. The default preset was chosen, and the baselines' scalings tried, on
 the **selection half** alone: {", ".join(SELECTION)}.
 The **confirmation half**, with all sets of the paper, took no part but for {SEEN}: after a first
-measurement had shown that set to suffer, two parts of the score were chosen with it in view;
+measurement had shown that set to suffer, parts of score and training were chosen with it in view;
 benchmarks/notes.md says how. The half is: {", ".join(CONFIRMATION)}. AP on it
 without {SEEN}: {without}.
 Sets cut from one source (cardio and Cardiotocography, annthyroid and thyroid, satellite and

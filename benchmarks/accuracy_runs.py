@@ -40,7 +40,7 @@ CONFIRMATION = (
 """The open sets, cut once. Choices, the default preset's among them, are made on SELECTION alone;
 CONFIRMATION has all five sets of the paper, and sets cut from one source are on the same side."""
 SEEN = "optdigits"
-"""The set of CONFIRMATION with which two parts of the score were chosen nevertheless."""
+"""The set of CONFIRMATION with which parts of score and training were chosen nevertheless."""
 
 OURS = "advae default"
 PRESETS: dict[str, dict[str, Any]] = {
