@@ -129,9 +129,12 @@ def test_few_rows() -> None:
     assert some.severity == "hint"
     assert "199 of 1,000 rows" in some.message
     assert "Give 1,250 normal rows" in some.advice
-    none = checks(sound(), config=Config(alpha=0.001))["few-rows"]
+    folds = checks(sound(), config=Config(alpha=0.001))["few-rows"]
+    assert folds.severity == "hint"
+    assert "Too few rows to hold some out" in folds.message
+    none = checks(sound(), config=Config(alpha=0.0001))["few-rows"]
     assert none.severity == "problem"
-    assert "Too few rows" in none.message
+    assert "which takes 9,999" in none.message
 
 
 def test_columns_that_give_the_label_away() -> None:

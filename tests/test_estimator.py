@@ -296,11 +296,11 @@ def test_arrays_with_texts_and_missing_values(rows: np.ndarray) -> None:
         estimator.predict(pd.DataFrame(rows).replace(rows[0, 0], np.inf))
 
 
-@pytest.mark.parametrize("count", [2, 3, 20])
-def test_few_rows(rows: np.ndarray, count: int) -> None:
+@pytest.mark.parametrize(("count", "method"), [(2, "kde"), (3, "kde"), (20, "conformal")])
+def test_few_rows(rows: np.ndarray, count: int, method: str) -> None:
     estimator = small().fit(rows[:count])
     assert estimator.predict(rows[:count]).shape == (count,)
-    assert estimator.detector_.threshold.method == "kde"
+    assert estimator.detector_.threshold.method == method
     assert any("Too few rows" in note for note in estimator.detector_.summary.notes)
     assert estimator.predict(rows[:1] + 100) == [-1]
 

@@ -65,7 +65,7 @@ def folded() -> Detector:
 
 @pytest.fixture(scope="module")
 def uncalibrated() -> Detector:
-    return advae.fit_detector(clouds(40), SMALL)
+    return advae.fit_detector(clouds(40), small(threshold="kde"))
 
 
 # --- numbers ---
@@ -150,15 +150,19 @@ def test_plan_holds_rows_out_where_there_are_enough() -> None:
     assert (other.calibration != plan.calibration).any()
 
 
-def test_plan_of_few_rows_needs_an_ensemble() -> None:
-    lone = plan_rows(40, SMALL)
-    assert (len(lone.training), len(lone.calibration), lone.folds) == (40, 0, 0)
-    assert "which takes 45, or 9 with at least 4 members" in lone.note
-    assert len(plan_rows(45, SMALL).calibration) == 9
-    together = plan_rows(60, small(members=4))
-    assert (len(together.training), len(together.calibration), together.folds) == (60, 0, 4)
-    assert together.note == ""
-    assert plan_rows(8, small(members=4)).folds == 0  # alpha = 0.1 takes 9 rows
+def test_plan_of_few_rows_takes_an_ensemble() -> None:
+    lone = plan_rows(42, SMALL)
+    assert (len(lone.training), len(lone.calibration), lone.folds, lone.members) == (42, 0, 4, 4)
+    assert "which takes 43: 4 networks share the rows instead" in lone.note
+    enough = plan_rows(43, SMALL)
+    assert (len(enough.calibration), enough.folds, enough.members) == (9, 0, 1)
+    together = plan_rows(60, small(members=5))
+    assert (len(together.training), len(together.calibration), together.folds) == (60, 0, 5)
+    assert (together.note, together.members) == ("", 5)
+    none = plan_rows(8, SMALL)  # alpha = 0.1 takes 9 rows
+    assert (none.folds, none.members) == (0, 1)
+    assert "Too few rows for a conformal threshold at alpha = 0.1, which takes 9." in none.note
+    assert plan_rows(8, small(members=4)).folds == 0
     assert plan_rows(60, small(members=40)).folds == 10
 
 
@@ -166,7 +170,8 @@ def test_plan_of_few_rows_needs_an_ensemble() -> None:
 def test_plan_of_other_thresholds(threshold: str | float) -> None:
     plan = plan_rows(1000, small(threshold=threshold))
     assert len(plan.calibration) == (0 if threshold == "kde" else 199)
-    assert plan_rows(20, small(threshold=threshold)).note == ""
+    few = plan_rows(20, small(threshold=threshold))
+    assert (few.note, few.folds, few.members) == ("", 0, 1)
 
 
 @given(st.integers(40, 200), st.integers(4, 25))

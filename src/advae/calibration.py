@@ -27,7 +27,8 @@ ENOUGH_ALARMS = 5
 """Wanted calibration rows above the threshold: with fewer, folds are better where they can be."""
 
 FEWEST_MEMBERS = 4
-"""Members from which on folds are used: with fewer, each would miss too many rows."""
+"""Members from which on folds are used: with fewer, each would miss too many rows. A table too
+small to hold rows out gets so many."""
 
 MOST_FOLDS = 10
 
@@ -57,6 +58,8 @@ class Plan:
         Positions of the rows that decide when training ends, ascending; empty where none do.
         Calibration rows cannot: a training that ends where it reconstructs them best would make
         them score lower than new rows.
+    members
+        How many networks to train: as many as the settings say, or more to make folds for.
     """
 
     training: Int[np.ndarray, "training"]
@@ -64,6 +67,7 @@ class Plan:
     fold: Int[np.ndarray, "training"]
     note: str = ""
     watched: Int[np.ndarray, "watched"] = field(default_factory=lambda: np.empty(0, int))
+    members: int = 1
 
     @property
     def folds(self) -> int:
@@ -109,27 +113,42 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     each member of an ensemble misses one fold, and the members that never saw a row score it:
     cross-conformal calibration, which wastes no row. Its promise is not exact: new rows are scored
     by all members, whose mean varies less than the score of one, so where members disagree fewer
-    rows are flagged than promised. Otherwise there is no calibration.
+    rows are flagged than promised. A conformal threshold that has too few rows for the first way
+    gets the members that the second takes: networks know the rows that they learned too well to
+    promise anything by them. Otherwise there is no calibration.
     """
-    everything, nothing = np.arange(rows), np.empty(0, int)
+    everything, nothing, members = np.arange(rows), np.empty(0, int), config.members
     if config.threshold == "kde":
-        return Plan(everything, nothing, nothing)
+        return Plan(everything, nothing, nothing, members=members)
     held_out = calibration_size(min(round(rows * config.calibration), rows - 2), config.alpha)
     alarms = (held_out + 1) * Fraction(str(config.alpha))
-    in_folds = config.members >= FEWEST_MEMBERS and rows >= conformal_rows_needed(config.alpha)
     shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
+    enough = rows >= conformal_rows_needed(config.alpha)
+    in_folds = members >= FEWEST_MEMBERS and enough
     if alarms >= (ENOUGH_ALARMS if in_folds else 1):
-        return Plan(np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out]), nothing)
+        training, calibration = np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+        return Plan(training, calibration, nothing, members=members)
     if in_folds:
-        return Plan(everything, nothing, shuffled % min(config.members, MOST_FOLDS))
-    needed = conformal_rows_needed(config.alpha)
+        fold = shuffled % min(members, MOST_FOLDS)
+        return Plan(everything, nothing, fold, members=members)
+    if config.threshold != "conformal":
+        return Plan(everything, nothing, nothing, members=members)
+    fewest = conformal_rows_needed(config.alpha)
+    if enough:
+        note = (
+            f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha:g}, "
+            f"which takes {math.ceil((fewest - 0.5) / config.calibration):,}: "
+            f"{FEWEST_MEMBERS} networks "
+            "share the rows instead, each misses another part of them, and the threshold rests on "
+            "the scores of rows by the network that never saw them."
+        )
+        return Plan(everything, nothing, shuffled % FEWEST_MEMBERS, note, members=FEWEST_MEMBERS)
     note = (
-        f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha:g}, "
-        f"which takes {math.ceil(needed / config.calibration):,}, or {needed:,} with at least "
-        f"{FEWEST_MEMBERS} members. The threshold and p-values rest on the training scores, and "
-        "may flag more normal rows than alpha."
+        f"Too few rows for a conformal threshold at alpha = {config.alpha:g}, which takes "
+        f"{fewest:,}. The threshold and p-values rest on the training scores, and may flag many "
+        "more normal rows than alpha."
     )
-    return Plan(everything, nothing, nothing, note if config.threshold == "conformal" else "")
+    return Plan(everything, nothing, nothing, note, members=members)
 
 
 def out_of_fold_scores(

@@ -99,7 +99,8 @@ class Config:
         Most training rows that the model keeps, encoded, to compare new rows with: the score is
         then the geometric mean of two distances, see `residuals`. 0 keeps none, as the paper.
     members
-        Networks of the ensemble; the score is the mean of the members' scores.
+        Networks of the ensemble; the score is the mean of the members' scores. At least 4 where a
+        table has too few rows to hold some out for a conformal threshold.
     threshold
         ``"conformal"``: quantile of the scores of rows that the networks scoring them never saw,
         KDE where there are too few rows (see ``calibration.plan_rows``); ``"kde"``: quantile of a

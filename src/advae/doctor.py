@@ -12,7 +12,7 @@ from advae.calibration import ENOUGH_ALARMS, plan_rows
 from advae.column_checks import ColumnWatch
 from advae.config import Config
 from advae.errors import InputError
-from advae.findings import Finding
+from advae.findings import Finding, Severity
 from advae.labels import parse_labels
 from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
@@ -158,8 +158,9 @@ class _Patient:
     def _calibration(self, config: Config) -> Iterator[Finding]:
         plan = plan_rows(self.normal_rows, config)
         if plan.note:
+            severity: Severity = "hint" if plan.folds else "problem"
             yield Finding(
-                "few-rows", "problem", (), plan.note, "Give more normal rows, or raise alpha."
+                "few-rows", severity, (), plan.note, "Give more normal rows, or raise alpha."
             )
         elif len(plan.calibration) and (len(plan.calibration) + 1) * config.alpha < ENOUGH_ALARMS:
             rows = len(plan.calibration)

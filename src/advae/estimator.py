@@ -52,7 +52,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Most of the rows, as a share, to set aside as suspected anomalies before anything is
         learned; 0 in both presets. ``detector_.summary.notes`` says how many were.
     members : int, default=None
-        Networks of the ensemble, at least 1.
+        Networks of the ensemble, at least 1; at least 4 where a table has too few rows to hold some
+        out for a conformal threshold.
     iterations : int, default=None
         Training iterations, at least 1.
     random_state : int, RandomState instance or None, default=None

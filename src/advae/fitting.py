@@ -61,7 +61,8 @@ def fit_detector(
         of Polars frames, for a table larger than memory.
     config
         Settings; the ``default`` preset when None. The same data and settings give the same
-        detector, bit for bit, on one machine.
+        detector, bit for bit, on one machine. Its own have more ``members`` where a conformal
+        threshold takes them, see ``calibration.plan_rows``.
     hashed
         Text columns with many values, to be hashed instead of refused.
     ignored
@@ -96,6 +97,7 @@ def fit_detector(
         frame, screened = _screen(frame, table, config, hashed)
         table = None  # an anomaly would stretch a column's range, and so hide others
     plan = plan_rows(frame.height, config)
+    config = replace(config, members=plan.members)
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
     watched_frame = frame[plan.watched]
     if table is None:
