@@ -20,10 +20,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advae.calibration import plan_rows
 from advae.config import Config
 from advae.detector import Detector
 from advae.fitting import fit_detector
+from advae.plan import plan_rows
 from advae.threshold import conformal_threshold, discoveries, kde_threshold, p_values
 from benchmarks.campaign import Row, Task, mean, run_campaign
 from benchmarks.data import adbench_names, load_adbench, missing_data

@@ -39,7 +39,7 @@ def report(detector: Detector, table: pl.DataFrame) -> Report:
 
 def test_groups_count_training_as_training_was(detector) -> None:
     # The very rows that trained: the groups' shares are the stored ones, nothing has drifted.
-    from advae.calibration import plan_rows
+    from advae.plan import plan_rows
 
     rows = mixed_table(400, 1)
     train = rows[plan_rows(400, detector.config).training]

@@ -16,11 +16,9 @@ from scipy.stats import beta
 import advae
 from advae import Config, Detector, Threshold, training
 from advae.calibration import (
-    Plan,
     candidates,
     learned_threshold,
     out_of_fold_scores,
-    plan_rows,
     review,
     review_doubts,
     with_reviewed,
@@ -28,6 +26,7 @@ from advae.calibration import (
 from advae.detector import Detector as DetectorClass
 from advae.discovery import DiscoveryMarker
 from advae.errors import ConfigError, InputError
+from advae.plan import Plan, plan_rows
 from advae.threshold import (
     alarm_rate,
     calibration_size,

@@ -9,12 +9,12 @@ import pytest
 import reference as ref
 
 from advae import artifact, fitting, scoring, tensorfile, training
-from advae.calibration import plan_rows
 from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError, TrainingError
 from advae.fitting import fit_detector
 from advae.held_out import HELD_OUT, HeldOut
 from advae.networks import Sizes
+from advae.plan import plan_rows
 from advae.steps import term_names
 from advae.threads import Beside
 

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from advae.calibration import ENOUGH_ALARMS, plan_rows
 from advae.column_checks import ColumnWatch
 from advae.config import Config
 from advae.errors import InputError
 from advae.findings import Finding, Severity
 from advae.labels import parse_labels
+from advae.plan import ENOUGH_ALARMS, plan_rows
 from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
 from advae.table import TableEncoder
