@@ -208,9 +208,9 @@ def _time(rows: Sequence[Row]) -> str:
         return ""
     return f"""## Time
 
-One core for each run, shuffled halves. PyOD's and our fits also score the training rows; ours
-include compilation where the compiled program was not on disk, and the first fit of a process the
-imports.
+One core for each run, shuffled halves, first seed. PyOD's and our fits also score the training
+rows; ours include compilation where the compiled program was not on disk, and the first fit of a
+process the imports.
 
 {show.seconds(rows, METHODS)}"""
 
