@@ -25,7 +25,13 @@ from advae.config import Config
 from advae.detector import Detector
 from advae.fitting import fit_detector
 from advae.plan import plan_rows
-from advae.threshold import conformal_threshold, discoveries, kde_threshold, p_values
+from advae.threshold import (
+    conformal_rows_needed,
+    conformal_threshold,
+    discoveries,
+    kde_threshold,
+    p_values,
+)
 from benchmarks.campaign import Row, Task, mean, run_campaign
 from benchmarks.data import adbench_names, load_adbench, missing_data
 
@@ -94,7 +100,7 @@ def _rates(detector: Detector, new: np.ndarray, alpha: float) -> Row:
         "kde": kde,
         "conformal": None,
     }
-    if len(calibration):
+    if len(calibration) >= conformal_rows_needed(alpha):
         row["conformal"] = float(np.mean(scores > conformal_threshold(calibration, alpha)))
     return row
 

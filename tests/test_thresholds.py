@@ -33,6 +33,7 @@ from advae.threshold import (
     conformal_rows_needed,
     conformal_threshold,
     discoveries,
+    kde_threshold,
     p_values,
 )
 
@@ -152,17 +153,34 @@ def test_plan_holds_rows_out_where_there_are_enough() -> None:
 def test_plan_of_few_rows_takes_an_ensemble() -> None:
     lone = plan_rows(42, SMALL)
     assert (len(lone.training), len(lone.calibration), lone.folds, lone.members) == (42, 0, 4, 4)
-    assert "which takes 43: 4 networks share the rows instead" in lone.note
+    assert "which takes 43: 4 networks share the rows" in lone.note
     enough = plan_rows(43, SMALL)
     assert (len(enough.calibration), enough.folds, enough.members) == (9, 0, 1)
     together = plan_rows(60, small(members=5))
     assert (len(together.training), len(together.calibration), together.folds) == (60, 0, 5)
     assert (together.note, together.members) == ("", 5)
-    none = plan_rows(8, SMALL)  # alpha = 0.1 takes 9 rows
+    none = plan_rows(7, SMALL)
     assert (none.folds, none.members) == (0, 1)
     assert "Too few rows for a conformal threshold at alpha = 0.1, which takes 9." in none.note
-    assert plan_rows(8, small(members=4)).folds == 0
+    assert plan_rows(7, small(members=4)).folds == 0
+    fewer = plan_rows(42, small(alpha=0.01))
+    assert (fewer.folds, fewer.members) == (4, 4)
+    assert "which takes 99: 4 networks share the rows" in fewer.note
+    assert "kernel density" in fewer.note
     assert plan_rows(60, small(members=40)).folds == 10
+
+
+def test_too_few_rows_for_alpha_get_the_density_of_scores_by_strangers() -> None:
+    detector = advae.fit_detector(clouds(40), small(alpha=0.01))
+    scores = detector.calibration_scores
+    assert (len(scores), detector.config.members) == (40, 4)
+    assert detector.threshold.method == "kde"
+    assert detector.threshold.value == kde_threshold(scores, 0.01) > scores[-2]
+    why = "kernel density of 40 training rows, by members that never saw them"
+    assert detector.threshold.why == why
+    assert learned_threshold(detector, 0.1).method == "conformal"
+    with pytest.raises(ConfigError, match="needs at least 99 calibration rows, there are 40"):
+        learned_threshold(detector, 0.01, "conformal")
 
 
 @pytest.mark.parametrize("threshold", ["kde", 0.3])

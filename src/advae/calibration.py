@@ -56,8 +56,8 @@ def learned_threshold(
     alpha
         Share of normal rows that may be flagged, in (0, 1).
     method
-        ``"conformal"`` needs calibration scores. None uses them where there are any, and KDE
-        otherwise.
+        ``"conformal"`` needs calibration scores. None uses them where there are any, the kernel
+        density of out-of-fold ones that are too few for ``alpha``, and KDE otherwise.
 
     Raises
     ------
@@ -67,6 +67,9 @@ def learned_threshold(
     replace(detector.config, alpha=alpha)  # checks it
     calibration, training = detector.calibration_scores, detector.training_scores
     if method is None:
+        if detector.summary.folds and len(calibration) < conformal_rows_needed(alpha):
+            why = f"kernel density of {_calibration_rows(detector)}"
+            return Threshold("kde", alpha, kde_threshold(calibration, alpha), why)
         method = "conformal" if len(calibration) else "kde"
     if method == "kde":
         why = f"kernel density of {len(training):,} training rows"

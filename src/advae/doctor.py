@@ -17,7 +17,7 @@ from advae.plan import ENOUGH_ALARMS, plan_rows
 from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
 from advae.table import TableEncoder
-from advae.threshold import alarm_rate, conformal_threshold
+from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
 from advae.values import check_columns
 
 SAMPLE_ROWS = 20_000
@@ -158,7 +158,8 @@ class _Patient:
     def _calibration(self, config: Config) -> Iterator[Finding]:
         plan = plan_rows(self.normal_rows, config)
         if plan.note:
-            severity: Severity = "hint" if plan.folds else "problem"
+            enough = self.normal_rows >= conformal_rows_needed(config.alpha)
+            severity: Severity = "hint" if enough else "problem"
             yield Finding(
                 "few-rows", severity, (), plan.note, "Give more normal rows, or raise alpha."
             )

@@ -17,6 +17,9 @@ FEWEST_MEMBERS = 4
 """Members from which on folds are used: with fewer, each would miss too many rows. A table too
 small to hold rows out gets so many."""
 
+FEWEST_FOLDED = 2 * FEWEST_MEMBERS
+"""Rows from which on folds are made: two in each."""
+
 MOST_FOLDS = 10
 
 WATCHED = 0.1
@@ -121,18 +124,25 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     if config.threshold != "conformal":
         return Plan(everything, nothing, nothing, members=members)
     fewest = conformal_rows_needed(config.alpha)
-    if enough:
+    wanted = f"for a conformal threshold at alpha = {config.alpha:g}, which takes"
+    if rows < FEWEST_FOLDED:
         note = (
-            f"Too few rows to hold some out for a conformal threshold at alpha = {config.alpha:g}, "
-            f"which takes {math.ceil((fewest - 0.5) / config.calibration):,}: "
-            f"{FEWEST_MEMBERS} networks "
-            "share the rows instead, each misses another part of them, and the threshold rests on "
-            "the scores of rows by the network that never saw them."
+            f"Too few rows {wanted} {fewest:,}. The threshold and p-values rest on the training "
+            "scores, and may flag many more normal rows than alpha."
         )
-        return Plan(everything, nothing, shuffled % FEWEST_MEMBERS, note, members=FEWEST_MEMBERS)
-    note = (
-        f"Too few rows for a conformal threshold at alpha = {config.alpha:g}, which takes "
-        f"{fewest:,}. The threshold and p-values rest on the training scores, and may flag many "
-        "more normal rows than alpha."
+        return Plan(everything, nothing, nothing, note, members=members)
+    members = max(members, FEWEST_MEMBERS)
+    shared = (
+        f"{members} networks share the rows, each misses another part of them, and the threshold "
+        "rests on the scores of rows by networks that never saw them"
     )
-    return Plan(everything, nothing, nothing, note, members=members)
+    if enough:
+        held = math.ceil((fewest - 0.5) / config.calibration)
+        note = f"Too few rows to hold some out {wanted} {held:,}: {shared}."
+    else:
+        note = (
+            f"Too few rows {wanted} {fewest:,}: {shared}, on their kernel density, and may flag "
+            "more normal rows than alpha."
+        )
+    fold = shuffled % min(members, MOST_FOLDS)
+    return Plan(everything, nothing, fold, note, members=members)
