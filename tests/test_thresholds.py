@@ -145,7 +145,7 @@ def test_plan_holds_rows_out_where_there_are_enough() -> None:
     plan = plan_rows(1000, small(alpha=0.05))
     assert (len(plan.training), len(plan.calibration), plan.folds) == (801, 199, 0)
     assert sorted([*plan.training, *plan.calibration]) == list(range(1000))
-    assert (plan.member_rows(3), plan.note) == (None, "")
+    assert (plan.member_rows(), plan.note) == (None, "")
     other = plan_rows(1000, small(alpha=0.05, seed=1))
     assert (other.calibration != plan.calibration).any()
 
@@ -194,7 +194,7 @@ def test_plan_of_other_thresholds(threshold: str | float) -> None:
 @given(st.integers(40, 200), st.integers(4, 25))
 def test_every_row_has_members_that_never_see_it(rows: int, members: int) -> None:
     plan = plan_rows(rows, small(members=members, calibration=0.01))
-    seen = plan.member_rows(members)
+    seen = plan.member_rows()
     assert seen is not None
     assert seen.shape[0] == members
     for row in range(rows):
@@ -208,7 +208,7 @@ def test_a_member_learns_nothing_from_its_fold() -> None:
     changed = rows.copy()
     changed[plan.fold == 2] = 0.5
     first, second = (
-        training.fit(data, config, member_rows=plan.member_rows(4)).state.model.encoder
+        training.fit(data, config, member_rows=plan.member_rows()).state.model.encoder
         for data in (rows, changed)
     )
     same = (first.layers[0].weight == second.layers[0].weight).all(axis=(1, 2))

@@ -103,9 +103,8 @@ class Config:
         few rows to hold some out for a conformal threshold.
     threshold
         ``"conformal"``: quantile of the scores of rows that the networks scoring them never saw,
-        KDE where there are too few rows (see ``plan.plan_rows``); ``"kde"``: quantile of a
-        kernel density of the training scores, equations (13) to (16); or the score itself, at
-        least 0.
+        KDE where there are too few rows (see ``plan.plan_rows``); ``"kde"``: quantile of a kernel
+        density of the training scores, equations (13) to (16); or the score itself, at least 0.
     calibration
         Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
     alpha

@@ -130,14 +130,12 @@ def fit_detector(
         varied,
         config,
         held_out=held_out[:, : table.network_width],
-        member_rows=plan.member_rows(config.members),
+        member_rows=plan.member_rows(),
         resume=start,
         on_block=after_block,
     )
     compiling.wait()
-    reference, kept = learn_reference(
-        end.model, noise, varied, config, plan.member_rows(config.members)
-    )
+    reference, kept = learn_reference(end.model, noise, varied, config, plan.member_rows())
     detector = Detector(
         config=config,
         table=table,

@@ -64,14 +64,14 @@ class Plan:
         """The number of folds, 0 for none."""
         return int(self.fold.max(initial=-1)) + 1
 
-    def member_rows(self, members: int) -> Int[np.ndarray, "members member_rows"] | None:
+    def member_rows(self) -> Int[np.ndarray, "members member_rows"] | None:
         """Return the positions among the training rows that each member may see; None for all.
 
         Folds differ by a row at most; the shorter lists repeat one of their rows.
         """
         if not self.folds:
             return None
-        seen = [np.flatnonzero(self.fold != member % self.folds) for member in range(members)]
+        seen = [np.flatnonzero(self.fold != member % self.folds) for member in range(self.members)]
         longest = max(len(rows) for rows in seen)
         return np.stack([np.resize(rows, longest) for rows in seen])
 
@@ -113,19 +113,16 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     held_out = calibration_size(min(round(rows * config.calibration), rows - 2), config.alpha)
     alarms = (held_out + 1) * Fraction(str(config.alpha))
     shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
-    enough = rows >= conformal_rows_needed(config.alpha)
+    fewest = conformal_rows_needed(config.alpha)
+    enough = rows >= fewest
     in_folds = members >= FEWEST_MEMBERS and enough
     if alarms >= (ENOUGH_ALARMS if in_folds else 1):
         training, calibration = np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
         return Plan(training, calibration, nothing, members=members)
-    if in_folds:
-        fold = shuffled % min(members, MOST_FOLDS)
-        return Plan(everything, nothing, fold, members=members)
-    if config.threshold != "conformal":
-        return Plan(everything, nothing, nothing, members=members)
-    fewest = conformal_rows_needed(config.alpha)
     wanted = f"for a conformal threshold at alpha = {config.alpha:g}, which takes"
-    if rows < FEWEST_FOLDED:
+    if not in_folds and config.threshold != "conformal":
+        return Plan(everything, nothing, nothing, members=members)
+    if not in_folds and rows < FEWEST_FOLDED:
         note = (
             f"Too few rows {wanted} {fewest:,}. The threshold and p-values rest on the training "
             "scores, and may flag many more normal rows than alpha."
@@ -136,13 +133,14 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
         f"{members} networks share the rows, each misses another part of them, and the threshold "
         "rests on the scores of rows by networks that never saw them"
     )
-    if enough:
-        held = math.ceil((fewest - 0.5) / config.calibration)
-        note = f"Too few rows to hold some out {wanted} {held:,}: {shared}."
-    else:
+    note = ""
+    if not enough:
         note = (
             f"Too few rows {wanted} {fewest:,}: {shared}, on their kernel density, and may flag "
             "more normal rows than alpha."
         )
+    elif not in_folds:
+        held = math.ceil((fewest - 0.5) / config.calibration)
+        note = f"Too few rows to hold some out {wanted} {held:,}: {shared}."
     fold = shuffled % min(members, MOST_FOLDS)
     return Plan(everything, nothing, fold, note, members=members)
