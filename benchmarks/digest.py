@@ -8,8 +8,7 @@ from pathlib import Path
 
 CORE_MODULES = (
     *("batches", "compilation", "config", "corruption", "gaussian", "held_out", "latent_noise"),
-    *("losses", "memory", "networks", "residuals", "scoring", "steps", "streams", "threshold"),
-    "training",
+    *("losses", "networks", "residuals", "scoring", "steps", "streams", "threshold", "training"),
 )
 """What decides on a training, and on the scores of encoded rows."""
 

@@ -8,18 +8,25 @@ import pytest
 import reference as ref
 from test_paper import members
 
-from advae import memory as memories
 from advae import scoring
 from advae.config import Config
 from advae.corruption import Damage, corrupt, damage_of
 from advae.fitting import fit_detector
-from advae.memory import BANDWIDTH, DOUBT, remember
 from advae.reference import learn_reference, without
-from advae.residuals import SHRINKAGE, Reference, geometric_mean, padded, whitening
+from advae.residuals import (
+    BANDWIDTH,
+    DOUBT,
+    SHRINKAGE,
+    Memory,
+    Reference,
+    geometric_mean,
+    padded,
+    recall,
+    remember,
+    whitening,
+)
 
 D, H, K = 5, 7, 3
-
-recall = jax.jit(memories.recall)
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +67,14 @@ def reference_error(kept, errors, x, bandwidth):
     return expected
 
 
-def reference_gap(kept, x, squash):
-    """Return how far the squashed columns of the nearest row are, by city-block distance."""
-    centre, unit, span = (np.asarray(part, np.float64) for part in squash)
-    squashed = [np.arcsinh((each.astype(np.float64) - centre) / unit) / span for each in (kept, x)]
+def reference_nearest(kept, x):
     found = np.empty(x.shape)
-    for i, row in enumerate(squashed[1]):
-        gaps = np.abs(row - squashed[0])
-        equal = np.flatnonzero((kept == x[i]).all(axis=1))
-        distances = gaps.sum(axis=1)
-        distances[equal[:1]] = np.inf
-        found[i] = gaps[distances.argmin()]
+    for i, row in enumerate(x.astype(np.float64)):
+        squares = np.square(row - kept.astype(np.float64)).sum(axis=1)
+        if (squares == 0).sum() == 1:
+            squares[squares == 0] = np.inf
+        found[i] = kept[squares.argmin()]
     return found
-
-
-def a_memory(kept, errors, bandwidth):
-    """Return a memory of a given bandwidth; the columns are squashed as they would be."""
-    return remember(kept, errors)._replace(bandwidth=np.full(1, bandwidth, np.float32))
 
 
 def test_whitening_equals_the_reference(rows):
@@ -100,74 +98,35 @@ def test_a_combination_without_residuals_gets_a_bounded_weight(rows):
 
 
 def test_recall_equals_the_reference(rows, errors):
-    x = np.random.default_rng(2).uniform(-1, 2, size=(37, D)).astype(np.float32)
-    memory = a_memory(rows, errors, 0.3)
+    x = np.random.default_rng(2).uniform(-1, 2, size=(9, D)).astype(np.float32)
+    memory = Memory(rows, errors, np.full(1, 0.3, np.float32))
     found = recall(memory, jnp.asarray(x))
     wanted = reference_error(rows, errors, x, 0.3)
     assert np.ptp(np.linalg.norm(wanted, axis=1)) > 0.3
     np.testing.assert_allclose(found.error, wanted, rtol=1e-3, atol=1e-6)
-    wanted = reference_gap(rows, x, memory.squash)
-    np.testing.assert_allclose(found.gap, wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_far_values_count_in_the_gap_but_not_in_the_expected_error(rows, errors):
-    memory = a_memory(rows, errors, 0.3)
-    x = rows[:6] + np.float32(0.01)
-    far = x.copy()
-    far[:, 2] = 50.0
-    found = recall(memory, jnp.asarray(far), seen=jnp.asarray(x))
-    np.testing.assert_array_equal(found.error, recall(memory, jnp.asarray(x)).error)
-    wanted = reference_gap(rows, far, memory.squash)
-    np.testing.assert_allclose(found.gap, wanted, rtol=1e-4, atol=1e-6)
-    assert (np.asarray(found.gap)[:, 2] > 1).all()
-
-
-def test_squashing_is_straight_in_the_middle_and_logarithmic_in_the_tails():
-    rng = np.random.default_rng(3)
-    kept = np.column_stack([rng.normal(0.5, 0.01, 401), rng.exponential(0.1, 401), np.ones(401)])
-    kept[0] = kept[0, 0], 9.0, 1.0
-    squash = remember(kept.astype(np.float32), np.zeros((401, 3), np.float32)).squash
-    exact = kept.astype(np.float32).astype(np.float64)
-    np.testing.assert_allclose(squash.centre, np.median(exact, axis=0), rtol=1e-6)
-    np.testing.assert_allclose(squash.unit[:2], exact.std(axis=0)[:2], rtol=1e-5)
-    squashed = np.asarray(squash(jnp.asarray(kept, jnp.float32)))
-    np.testing.assert_allclose(np.ptp(squashed, axis=0), [1, 1, 0], rtol=1e-5)
-    # One value far out takes most of a range; squashed, it leaves room for the others.
-    low, high = (np.quantile(each[:, 1], [0.05, 0.95]) for each in (kept / 9.0, squashed))
-    assert np.ptp(high) > 4 * np.ptp(low)
-
-
-def test_padded_columns_and_rows_of_a_block_do_not_matter():
-    # More columns than are added up at a time, more rows than are compared at a time.
-    rng = np.random.default_rng(4)
-    kept, x = (rng.uniform(size=(n, 19)).astype(np.float32) for n in (300, 45))
-    memory = remember(kept, np.zeros_like(kept))
-    found = recall(memory, jnp.asarray(x)).gap
-    np.testing.assert_allclose(found, reference_gap(kept, x, memory.squash), rtol=1e-4, atol=1e-6)
-    alone = recall(memory, jnp.asarray(x[44:])).gap
-    np.testing.assert_allclose(alone, found[44:], rtol=1e-5)
+    np.testing.assert_allclose(found.nearest, reference_nearest(rows, x), rtol=1e-5)
 
 
 def test_a_row_does_not_vouch_for_itself(rows, errors):
     kept = np.concatenate([rows, rows[:2], rows[:1]])
     given = np.concatenate([errors, errors[:2], errors[:1]])
-    memory = a_memory(kept, given, 0.002)
+    memory = Memory(kept, given, np.full(1, 0.002, np.float32))
     found = recall(memory, jnp.asarray(rows))
     wanted = reference_error(kept, given, rows, 0.002)
     np.testing.assert_allclose(found.error, wanted, rtol=1e-3, atol=1e-5)
-    wanted = reference_gap(kept, rows, memory.squash)
-    np.testing.assert_allclose(found.gap, wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.nearest, reference_nearest(kept, rows), rtol=1e-5)
     # Of three and of two equal rows the others stay; a single one is gone.
     np.testing.assert_allclose(
         found.error[:2], errors[:2] / (1 + DOUBT / np.array([[2], [1]])), rtol=1e-3
     )
     assert np.abs(found.error[2:]).max() < 0.1
-    assert not np.asarray(found.gap)[:2].any()
-    assert (np.asarray(found.gap)[2:].sum(axis=1) > 0.05).all()
+    distance = np.linalg.norm(rows - found.nearest, axis=1)
+    assert (distance[:2] < 1e-3).all()
+    assert (distance[2:] > 0.05).all()
 
 
 def test_far_from_all_rows_no_error_is_expected(rows, errors):
-    memory = a_memory(rows, errors, 0.01)
+    memory = Memory(rows, errors, np.full(1, 0.01, np.float32))
     beside = rows[:1] + np.float32(0.01)
     far = np.full((1, D), 1.9, np.float32)
     error = recall(memory, jnp.asarray(np.concatenate([beside, far]))).error
@@ -190,13 +149,13 @@ def test_padding_changes_nothing(rows, errors):
 
 def test_a_lone_training_row_is_as_strange_as_it_was(rows, errors):
     lone = np.full((1, D), 1.9, np.float32)
-    memory = a_memory(np.concatenate([rows, lone]), np.concatenate([errors, lone]), 0.5)
-    # Squashed in the same way.
-    without_it = memory._replace(rows=rows, errors=errors)
+    bandwidth = np.full(1, 0.5, np.float32)
+    memory = Memory(np.concatenate([rows, lone]), np.concatenate([errors, lone]), bandwidth)
+    without_it = Memory(rows, errors, bandwidth)
     with_it, before = (recall(each, jnp.asarray(lone)) for each in (memory, without_it))
     assert np.linalg.norm(before.error) > 1e-3
     np.testing.assert_allclose(with_it.error, before.error, rtol=1e-3)
-    np.testing.assert_allclose(with_it.gap, before.gap, atol=1e-5)
+    np.testing.assert_allclose(with_it.nearest, before.nearest, atol=1e-5)
 
 
 def test_the_memory_measures_its_rows(rows, errors):
@@ -217,7 +176,7 @@ def test_identical_rows_make_a_usable_memory():
     assert memory.bandwidth[0] > 0
     found = recall(memory, jnp.array([[0.5, 0.5], [1.0, 0.0]]))
     np.testing.assert_allclose(found.error, [[0.1 / (1 + DOUBT / 5)] * 2, [0, 0]], rtol=1e-5)
-    np.testing.assert_allclose(found.gap, np.arcsinh([[0, 0], [0.5, 0.5]]), rtol=1e-5)
+    np.testing.assert_allclose(found.nearest, 0.5)
 
 
 def test_geometric_mean_of_norms_is_shared_out():
@@ -257,8 +216,8 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
         matrix = reference_whitening(ref.mean_residual(*layers, rows, noise))
         residual = ref.mean_residual(*layers, x, noise) - error
         squares += np.square(residual @ matrix) / 2
-    gaps = reference_gap(rows, x, reference.memory.squash).sum(axis=1)
-    whole = np.sqrt(squares.sum(axis=1)) * gaps
+    nearest = reference_nearest(rows, x)
+    whole = np.sqrt(squares.sum(axis=1) * np.square(x - nearest).sum(axis=1))
     np.testing.assert_allclose(scored.score, whole, rtol=1e-4)
     np.testing.assert_allclose(scored.contributions.sum(axis=1), whole, rtol=1e-4)
     expected = np.clip(x - mean_residual + error, 0, 1)
@@ -281,8 +240,8 @@ def test_a_reference_can_lack_rows(rows, errors):
     reference = Reference(None, remember(rows, errors))
     fewer = without(reference, np.array([0, 7]))
     assert fewer.memory.rows.shape == rows.shape
-    rest = [np.delete(each, [0, 7], axis=0) for each in (rows, errors)]
-    smaller = reference.memory._replace(rows=rest[0], errors=rest[1])
+    rest = np.delete(rows, [0, 7], axis=0), np.delete(errors, [0, 7], axis=0)
+    smaller = Memory(*rest, reference.memory.bandwidth)
     for found, wanted in zip(
         recall(fewer.memory, jnp.asarray(rows)), recall(smaller, jnp.asarray(rows)), strict=True
     ):

@@ -12,10 +12,9 @@ from advae.checkpoint import named_leaves, replace_leaves
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
-from advae.memory import Memory, Squash
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
 from advae.networks import AdVAE, Sizes, network_shapes
-from advae.residuals import Reference
+from advae.residuals import Memory, Reference
 from advae.streams import generator
 from advae.table import TableEncoder
 
@@ -146,9 +145,7 @@ def _reference_shapes(config: Config, columns: int, kept: int) -> Reference:
     def shape(*lengths: int) -> Any:
         return jax.ShapeDtypeStruct(lengths, np.float32)  # type: ignore[no-untyped-call]
 
-    matrices = shape(config.members, columns, columns) if config.whiten else None
-    if not config.memory:
-        return Reference(matrices)
-    squash = Squash(shape(columns), shape(columns), shape(columns))
-    memory = Memory(shape(kept, columns), shape(kept, columns), shape(1), squash)
-    return Reference(matrices, memory)
+    return Reference(
+        shape(config.members, columns, columns) if config.whiten else None,
+        Memory(shape(kept, columns), shape(kept, columns), shape(1)) if config.memory else None,
+    )

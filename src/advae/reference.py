@@ -7,9 +7,8 @@ from jaxtyping import Float, Int
 from advae import scoring
 from advae._types import HostMatrix
 from advae.config import Config
-from advae.memory import Memory, Squash, remember
 from advae.networks import AdVAE, Sizes
-from advae.residuals import Reference, whitening
+from advae.residuals import Memory, Reference, remember, whitening
 from advae.training import diverged, initial_state
 
 RESIDUAL_ROWS = 20_000
@@ -93,7 +92,7 @@ def compile_for(
     if config.memory:
         scoring.score_rows(untrained, noise, row)
         kept = np.zeros((min(rows, config.memory), sizes.columns), np.float32)
-        memory = Memory(kept, kept, np.ones(1, np.float32), Squash(row[0], row[0] + 1, row[0] + 1))
+        memory = Memory(kept, kept, np.ones(1, np.float32))
     scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
 
 
@@ -104,6 +103,8 @@ def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Referenc
     """
     if reference.memory is None:
         return reference
-    rows = np.array(reference.memory.rows)  # a copy
-    rows[absent] = np.nan  # rows of NaN are none
-    return reference._replace(memory=reference.memory._replace(rows=rows))
+    rows, errors, bandwidth = map(np.asarray, reference.memory)
+    # Rows of NaN are none.
+    rows = rows.copy()
+    rows[absent] = np.nan
+    return reference._replace(memory=Memory(rows, errors, bandwidth))

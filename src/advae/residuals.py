@@ -3,7 +3,7 @@
 NOTE[DIFF]: the paper's score is the plain squared norm of the residual, equation (12); the `paper`
 preset keeps it. Here
 
-    s(x) = ‖W (x − x̂ − e(x))‖₂ · ‖q(x) − q(n(x))‖₁
+    s(x) = ‖W (x − x̂ − e(x))‖ · ‖x − n(x)‖
 
 The first factor is the paper's residual, with x̂ the mean reconstruction, less the error e(x) that
 is to be expected of x: the mean of the errors of training rows, each weighed by its closeness to
@@ -11,25 +11,51 @@ x. Networks leave some groups of normal rows worse than others; what they leave 
 far as it differs from what they leave of rows like it. Far from all training rows nothing is
 expected, and the residual counts in full. W undoes the correlations that residuals of training
 rows have: errors that usually come together count once, and one that breaks the pattern counts
-more. The second factor is the distance to the nearest training row n(x), on columns that q
-squashes; `memory` has both. The networks know the dependencies between columns, the rows know the
-gaps between the groups of normal rows: each finds anomalies that the others miss. The score is the
-geometric mean of two squared norms in units of the training ranges, a squared norm as the paper's
-is; it needs no scale for its factors, where a sum does.
+more. The second factor is the distance to the nearest training row n(x). The networks know the
+dependencies between columns, the rows know the gaps between the groups of normal rows: each finds
+anomalies that the others miss. The score is the geometric mean of two squared norms in units of
+the training ranges, a squared norm as the paper's is; it needs no scale for its factors, where a
+sum does.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from advae._types import HostMatrix, Matrix
-from advae.memory import Memory
 
 SHRINKAGE = 0.1
 """Share of the identity in the correlations of residuals: a combination of columns in which
 training rows have no residual at all weighs ten times as much as it would by itself."""
+
+BANDWIDTH = 0.7
+"""Of the weights of rows, in mean squared distances between a training row and its nearest."""
+
+DOUBT = 0.001
+"""Weight of expecting no error, in rows that equal the one asked about: half of the error is
+expected where the weights of all rows come to this."""
+
+SAME = 1e-6
+"""Squared distance of rows that count as equal, in their mean squared distances from the centre:
+what rounding leaves."""
+
+_SMALLEST_BANDWIDTH = 1e-5
+"""In mean squared distances from the centre: where most rows have a duplicate. Above `SAME`."""
+
+
+class Memory(NamedTuple):
+    """Training rows that a row is compared with.
+
+    ``rows``: shape (kept, columns). ``errors``: what the members' mean reconstruction leaves of
+    them, same shape. ``bandwidth``: of the weights exp(-squared distance / bandwidth), above 0,
+    shape (1,).
+    """
+
+    rows: Matrix | HostMatrix
+    errors: Matrix | HostMatrix
+    bandwidth: Float[Array, "1"] | Float[np.ndarray, "1"]
 
 
 class Reference(NamedTuple):
@@ -68,12 +94,71 @@ def padded(reference: Reference) -> Reference:
     """
     if reference.memory is None:
         return reference
-    rows, errors = np.asarray(reference.memory.rows), np.asarray(reference.memory.errors)
-    missing = (0, max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)), (0, 0)
-    memory = reference.memory._replace(
-        rows=np.pad(rows, missing, constant_values=np.nan), errors=np.pad(errors, missing)
+    rows, errors, bandwidth = map(np.asarray, reference.memory)
+    missing = max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    memory = Memory(
+        np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan),
+        np.pad(errors, ((0, missing), (0, 0))),
+        bandwidth,
     )
     return reference._replace(memory=memory)
+
+
+class Recalled(NamedTuple):
+    """What a memory has beside each row asked about: e(x) and n(x), both (rows, columns)."""
+
+    error: Matrix
+    nearest: Matrix
+
+
+def recall(memory: Memory, x: Matrix) -> Recalled:
+    """Return what the memory has beside each row: the expected error, and the nearest row.
+
+    A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
+    row is then as strange to the memory as it was before it was kept, and an anomaly among them
+    does not excuse itself when its table is scored.
+
+    Parameters
+    ----------
+    memory
+        Training rows; rows of NaN are none.
+    x
+        Rows, shape (rows, columns).
+    """
+    there = ~jnp.isnan(memory.rows[:, 0])
+    # About their centre, where squares are small and little is lost by rounding.
+    centre = jnp.nanmean(memory.rows, axis=0)
+    kept, x = jnp.where(there[:, None], memory.rows - centre, 0.0), x - centre
+    squares, own_square = jnp.sum(kept**2, axis=1), jnp.sum(x**2, axis=1)
+    typical = jnp.mean(squares, where=there)
+    # Less than the negated squared distance by the square of x, which all rows of the memory share.
+    # Every pass over it costs as much as a product, so sums come with the products.
+    closeness = (
+        _beside(2.0 * x, jnp.ones(len(x))) @ _beside(kept, jnp.where(there, -squares, -jnp.inf)).T
+    )
+    best, itself = _best(closeness)
+    same = own_square - best[:, 0] <= SAME * (own_square + typical)
+    # A place outside of the memory drops nothing.
+    dropped = jnp.arange(len(x)), jnp.where(same, itself, len(kept))
+    closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
+    _, nearest = _best(closeness)
+    weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
+    sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept)))
+    return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])
+
+
+def _beside(rows: Matrix, last: Float[Array, "rows"]) -> Float[Array, "rows wider"]:
+    """Return rows with one more column."""
+    return jnp.concatenate([rows, last[:, None]], axis=1)
+
+
+def _best(
+    closeness: Float[Array, "rows kept"],
+) -> tuple[Float[Array, "rows 1"], Int[Array, "rows"]]:
+    """Return the largest number of each row and its place, in two passes: faster than argmax."""
+    best = jnp.max(closeness, axis=1, keepdims=True)
+    places = jnp.arange(closeness.shape[1])
+    return best, jnp.min(jnp.where(closeness == best, places, len(places)), axis=1)
 
 
 def geometric_mean(*factors: Matrix) -> Matrix:
@@ -89,3 +174,18 @@ def geometric_mean(*factors: Matrix) -> Matrix:
     shares = [m / jnp.where(total > 0, total, 1) for m, total in zip(factors, sums, strict=True)]
     mean: Matrix = whole * sum(shares[1:], shares[0]) / len(shares)
     return mean
+
+
+def remember(rows: HostMatrix, errors: HostMatrix) -> Memory:
+    """Return the memory of training rows and their errors, both (kept, columns), at least 2."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    squares = np.square(centred).sum(axis=1)
+    nearest = np.empty(len(rows))
+    for first in range(0, len(rows), 256):
+        part = slice(first, first + 256)
+        distances = squares[part, None] + squares - 2 * centred[part] @ centred.T
+        np.fill_diagonal(distances[:, first:], np.inf)
+        nearest[part] = distances.min(axis=1)
+    smallest = max(_SMALLEST_BANDWIDTH * float(squares.mean()), 1e-12)
+    bandwidth = max(BANDWIDTH * float(np.maximum(nearest, 0.0).mean()), smallest)
+    return Memory(rows, errors, np.full(1, bandwidth, np.float32))

@@ -15,9 +15,8 @@ from jaxtyping import Array, Float, Int
 from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
 from advae.compilation import compiled
 from advae.gaussian import Gaussian
-from advae.memory import recall
 from advae.networks import AdVAE, Generator
-from advae.residuals import Reference, geometric_mean, padded
+from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.threads import available, workers
 
 BLOCK_ROWS = 256
@@ -77,7 +76,7 @@ def _score_block(
 ) -> tuple[Array, Matrix, Matrix]:
     """Score one block of rows by the members of ``model``, one after the other."""
     seen = jnp.clip(x, *INPUT_RANGE)
-    recalled = None if reference.memory is None else recall(reference.memory, x, seen)
+    recalled = None if reference.memory is None else recall(reference.memory, seen)
 
     def add_member(
         sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
@@ -95,9 +94,7 @@ def _score_block(
     members = jax.tree.leaves(model)[0].shape[0]
     contributions, expected = squares / members, expected / members
     if recalled is not None:
-        # The square of the city-block distance, by column.
-        gaps = recalled.gap * jnp.sum(recalled.gap, axis=1, keepdims=True)
-        contributions = geometric_mean(contributions, gaps)
+        contributions = geometric_mean(contributions, (x - recalled.nearest) ** 2)
         expected = jnp.clip(expected, 0.0, 1.0)
     return jnp.sum(contributions, axis=1), contributions, expected
 
