@@ -209,7 +209,7 @@ def test_command(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     spoilt(range(ROWS)).write_csv(path)
     shown = run("doctor", path)
     assert (shown.code, shown.err) == (0, "")
-    assert "1,000 rows: 1 problems, 0 hints" in shown.out
+    assert "1,000 rows: 1 problem, 0 hints" in shown.out
     assert "identifier" in shown.out
     record = json.loads(run("doctor", path, "--json", "--alpha", 0.02).out)
     assert (record["rows"], record["normal_rows"]) == (ROWS, ROWS)

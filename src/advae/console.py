@@ -214,9 +214,10 @@ def show_diagnosis(diagnosis: "Diagnosis") -> None:
     anomalies = diagnosis.rows - diagnosis.normal_rows
     labelled = f", {anomalies:,} of them anomalies by their label" if anomalies else ""
     problems = sum(finding.severity == "problem" for finding in diagnosis.findings)
+    hints = len(diagnosis.findings) - problems
     console.print(
-        f"{diagnosis.rows:,} rows{labelled}: [bold]{problems}[/] problems, "
-        f"{len(diagnosis.findings) - problems} hints"
+        f"{diagnosis.rows:,} rows{labelled}: [bold]{problems}[/] problem{'s' * (problems != 1)}, "
+        f"{hints} hint{'s' * (hints != 1)}"
     )
     if not diagnosis.findings:
         return
