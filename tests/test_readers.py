@@ -26,13 +26,17 @@ def run(operation: str, path: Path) -> None:
     """Do with a file what the command does before its networks come in."""
     encoder = TableEncoder.fit(good_table())
     if operation == "fit":
-        TableEncoder.fit_batches(open_source(path).batches())
-    elif operation == "score":
-        for batch in open_source(path, dtypes=encoder.dtypes).batches():
-            encoder.transform(batch)
-    else:
-        labels = open_source(path, dtypes=encoder.dtypes).read(["label"])["label"]
-        parse_labels(labels, where=str(path))
+        source = open_source(path)
+        with source.located():
+            TableEncoder.fit_batches(source.batches())
+        return
+    source = open_source(path, dtypes=encoder.dtypes)
+    with source.located():
+        if operation == "score":
+            for batch in source.batches():
+                encoder.transform(batch)
+        else:
+            parse_labels(source.read(["label"])["label"])
 
 
 @pytest.mark.parametrize("hostile", HOSTILE_FILES, ids=lambda hostile: hostile.name)

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from advae.column_fit import ColumnFit
 from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
-from advae.errors import InputError
+from advae.errors import ColumnError, InputError
 from advae.findings import Finding, Severity
 from advae.values import quoted
 
@@ -45,12 +46,17 @@ class ColumnWatch:
         self._rising = True
         self._last: object = None
 
-    def update(self, values: pl.Series, first_row: int) -> None:
-        """Take in the next rows [n], the first of which is number ``first_row``."""
+    def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
+        """Take in the next rows [n], which have these numbers in the table [n]."""
         if self._refusal is not None:
             return
+        first = int(places[0]) if len(places) else 0
         try:
-            self._fit.update(values, first_row)
+            self._fit.update(values, first)
+        except ColumnError as refusal:
+            row = refusal.row
+            self._refusal = refusal if row is None else refusal.at(int(places[row - first]))
+            return
         except InputError as refusal:
             self._refusal = refusal
             return

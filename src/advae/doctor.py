@@ -107,7 +107,7 @@ class _Patient:
         anomalous = (
             np.zeros(batch.height, bool)
             if self._label is None
-            else parse_labels(batch[self._label], where="the table")
+            else parse_labels(batch[self._label], self.rows)
         )
         kept = batch.drop(left_out)
         if not kept.width:
@@ -115,8 +115,9 @@ class _Patient:
         if not self._watches:
             self._watches = [ColumnWatch(name) for name in kept.columns]
         normal = kept.filter(~anomalous)
+        places = self.rows + np.flatnonzero(~anomalous)
         for watch in self._watches:
-            watch.update(normal[watch.name], self.normal_rows)
+            watch.update(normal[watch.name], places)
         # Polars cannot hash or nest Python objects; the columns that hold them are unusable anyway.
         objects = [name for name, kind in kept.schema.items() if kind == pl.Object]
         comparable = kept.with_columns(pl.lit(None).alias(name) for name in objects)

@@ -13,6 +13,34 @@ class InputError(AdVAEError, ValueError):
     """A table, file or array cannot be used as it is."""
 
 
+class ColumnError(InputError):
+    """Values of a column cannot be used as they are.
+
+    Attributes
+    ----------
+    column
+        The column's name, quoted.
+    row
+        The row of the first such value, counted from 0 where the table begins; None if all are.
+    problem
+        What is wrong with it, and what to do.
+    """
+
+    def __init__(self, column: str, row: int | None, problem: str) -> None:
+        super().__init__(column, row, problem)
+        self.column, self.row, self.problem = column, row, problem
+
+    def __str__(self) -> str:
+        """Return the message."""
+        if self.row is None:
+            return f"column {self.column} {self.problem}"
+        return f"column {self.column}, row {self.row} (the first data row is row 0): {self.problem}"
+
+    def at(self, row: int) -> "ColumnError":
+        """Return the same error in another row."""
+        return ColumnError(self.column, row, self.problem)
+
+
 class ConfigError(AdVAEError, ValueError):
     """A setting has a value, or a combination of values, that cannot work."""
 

@@ -32,6 +32,7 @@ from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.threads import Beside
 from advae.training import Snapshot
+from advae.values import check_finite
 
 CHECKPOINT_SECONDS = 2.0
 """Least time between two checkpoints."""
@@ -176,6 +177,8 @@ def _gather(
     held: list[pl.DataFrame] = []
     read = 0
     for batch in batches:
+        # Later the rows stand in another order.
+        check_finite(batch, read)
         held.append(batch)
         read += batch.height
         if read > most:

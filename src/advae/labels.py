@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from advae.errors import InputError
 from advae.values import bad_cell, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
@@ -12,7 +11,7 @@ NORMAL = ("0", "0.0", "false", "no", "normal")
 ACCEPTED = f"{', '.join(NORMAL)} for a normal row; {', '.join(ANOMALY)} for an anomaly"
 
 
-def parse_labels(values: pl.Series, *, where: str) -> NDArray[np.bool_]:
+def parse_labels(values: pl.Series, first_row: int = 0) -> NDArray[np.bool_]:
     """Read labels: True for an anomaly, False for a normal row.
 
     Parameters
@@ -20,8 +19,8 @@ def parse_labels(values: pl.Series, *, where: str) -> NDArray[np.bool_]:
     values
         One label per row [n]: booleans, the numbers 0 and 1, or texts among `ANOMALY` and
         `NORMAL` in any case.
-    where
-        Where the column comes from, usually a file name, to begin an error message with.
+    first_row
+        The row number of ``values[0]``, for errors.
 
     Returns
     -------
@@ -29,23 +28,15 @@ def parse_labels(values: pl.Series, *, where: str) -> NDArray[np.bool_]:
 
     Raises
     ------
-    InputError
+    ColumnError
         For a missing label or any other value; names the column, row, value and accepted forms.
     """
     wanted = f"a label. Labels are {ACCEPTED}"
-    try:
-        truths = to_truths(
-            values.cast(pl.String)
-            if isinstance(values.dtype, (pl.Categorical, pl.Enum))
-            else values,
-            true=ANOMALY,
-            false=NORMAL,
-            wanted=wanted,
-        )
-        missing = np.isnan(truths)
-        if missing.any():
-            raise bad_cell(values, missing, 0, wanted)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        values = values.cast(pl.String)
+    truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
+    missing = np.isnan(truths)
+    if missing.any():
+        raise bad_cell(values, missing, first_row, wanted)
     labels: NDArray[np.bool_] = truths == 1
     return labels

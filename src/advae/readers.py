@@ -14,7 +14,7 @@ import polars as pl
 
 from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
 from advae.delimited import read_dialect
-from advae.errors import InputError
+from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
 from advae.values import check_columns, quoted_list
 
@@ -75,6 +75,29 @@ class Source:
     def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read the whole table; see `batches`."""
         return pl.concat(self.batches(columns=columns))
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Say in errors about a column's values which file, and which of its rows, they are in.
+
+        Around whatever reads `batches` and counts rows from the first one on.
+        """
+        try:
+            yield
+        except ColumnError as error:
+            if error.row is None:
+                raise InputError(f"{self.paths[0]}: {error}") from None
+            path, row = self._place(error.row)
+            raise InputError(f"{path}: {error.at(row)}") from None
+
+    def _place(self, row: int) -> tuple[Path, int]:
+        """Return the file that holds a row of the table, and its number there."""
+        for path in self.paths[:-1]:
+            rows = _scan(path, self.format, self.schema).select(pl.len()).collect().item()
+            if row < rows:
+                return path, row
+            row -= rows
+        return self.paths[-1], row
 
     def _file_batches(self, path: Path, rows: int, wanted: list[str]) -> Iterator[pl.DataFrame]:
         with _failures_explained(path, self.format, self.schema):

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from advae.errors import InputError
+from advae.errors import ColumnError, InputError
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +36,9 @@ def quoted_list(values: Collection[object], limit: int = 10) -> str:
     return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
 
 
+FINITE = "a finite number"
+
+
 def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
     """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns."""
     known = set(found)
@@ -51,14 +54,34 @@ def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> 
     )
 
 
-def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: str) -> InputError:
+def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: str) -> ColumnError:
     """Describe the first cell marked in ``bad``; ``wanted`` completes "... is not"."""
     row = int(np.flatnonzero(bad)[0])
     value = "a missing value" if values[row] is None else quoted(values[row])
-    return InputError(
-        f"column {quoted(values.name)}, row {first_row + row} (the first data row is row 0): "
-        f"{value} is not {wanted}. Correct the value, or remove the row."
+    return ColumnError(
+        quoted(values.name),
+        first_row + row,
+        f"{value} is not {wanted}. Correct the value, or remove the row.",
     )
+
+
+def check_finite(
+    frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse infinite numbers; ``used`` [n] marks the rows that count, all when None.
+
+    Raises
+    ------
+    ColumnError
+        For the first one; row numbers start at ``first_row``.
+    """
+    for values in frame.select(pl.selectors.float()):
+        infinite = values.is_infinite()
+        if infinite.any():
+            bad = infinite.fill_null(value=False).to_numpy()
+            bad = bad if used is None else bad & used
+            if bad.any():
+                raise bad_cell(values, bad, first_row, FINITE)
 
 
 def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
@@ -95,7 +118,7 @@ def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
     if not np.isfinite(array).all():
         infinite = np.isinf(array)
         if infinite.any():
-            raise bad_cell(values, infinite, first_row, "a finite number")
+            raise bad_cell(values, infinite, first_row, FINITE)
     return array
 
 
@@ -255,9 +278,11 @@ def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) 
 _CALENDAR = (-62_135_596_800_000_000, 253_402_214_400_000_000)  # the years 1 to 9999
 
 
-def wrong_type(values: pl.Series, wanted: str) -> InputError:
+def wrong_type(values: pl.Series, wanted: str) -> ColumnError:
     """Say that a column holds values of a type that cannot be read as ``wanted``."""
-    return InputError(
-        f"column {quoted(values.name)} holds values of type {values.dtype}; expected {wanted}. "
-        "Convert the column, or leave it out with --ignore when fitting."
+    return ColumnError(
+        quoted(values.name),
+        None,
+        f"holds values of type {values.dtype}; expected {wanted}. "
+        "Convert the column, or leave it out with --ignore when fitting.",
     )

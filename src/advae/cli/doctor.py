@@ -30,7 +30,9 @@ def doctor(
     from advae.readers import open_source
 
     source = open_source(data)
-    diagnosis = examine(source.batches(), Config(alpha=alpha), label=label, ignored=ignore or [])
+    config, batches = Config(alpha=alpha), source.batches()
+    with source.located():
+        diagnosis = examine(batches, config, label=label, ignored=ignore or [])
     if as_json:
         print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
     else:

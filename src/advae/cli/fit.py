@@ -92,12 +92,13 @@ def fit(
     )
     check_output(output, data)
     with interrupt.handled() as stop:
-        batches = open_source(data).batches()
+        source = open_source(data)
+        batches = source.batches()
         left_out = list(dict.fromkeys([*(ignore or []), *([label] if label else [])]))
         if label is not None:
-            batches = _normal_rows(batches, label, data)
+            batches = _normal_rows(batches, label, left_out, data)
         checkpoint = output.with_name(f"{output.name}.checkpoint")
-        with console.training_progress(config.iterations, quiet) as show:
+        with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:
                 show(snapshot)
@@ -127,16 +128,20 @@ def fit(
 
 
 def _normal_rows(
-    batches: "Iterator[pl.DataFrame]", label: str, data: str
+    batches: "Iterator[pl.DataFrame]", label: str, left_out: list[str], data: str
 ) -> "Iterator[pl.DataFrame]":
     from advae.labels import parse_labels
+    from advae.values import check_finite
 
-    found = False
+    rows, found = 0, False
     for batch in batches:
         if label not in batch.columns:
             raise InputError(f"no label column {label!r} in {data}; it has {batch.columns}")
-        normal = batch.filter(~parse_labels(batch[label], where=data))
-        found = found or normal.height > 0
-        yield normal
+        normal = ~parse_labels(batch[label], rows)
+        # Here, where rows still have the numbers that they have in the file.
+        check_finite(batch.drop(left_out, strict=False), rows, normal)
+        rows += batch.height
+        found = found or bool(normal.any())
+        yield batch.filter(normal)
     if not found:
         raise InputError(f"{data}: label column {label!r} marks no row as normal")

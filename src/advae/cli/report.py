@@ -31,14 +31,15 @@ def report(
     check_output(output, data, str(model))
     detector = load_model(model)
     source = open_rows(detector, data, [*(keep or []), *([label] if label else [])])
-    written = write_report(
-        detector,
-        source.batches(),
-        output,
-        label=label,
-        keep=keep or [],
-        data_name=Path(data).name,
-        model_name=model.name,
-    )
+    with source.located():
+        written = write_report(
+            detector,
+            source.batches(),
+            output,
+            label=label,
+            keep=keep or [],
+            data_name=Path(data).name,
+            model_name=model.name,
+        )
     if not quiet:
         console.show_report(written, str(output))

@@ -53,7 +53,8 @@ def score(
     if marker is not None:
         frames = marker.mark(frames, None if output is None else output.parent)
     brief = Brief(keep or [])
-    writers.write_frames(brief.watch(frames), output)
+    with source.located():
+        writers.write_frames(brief.watch(frames), output)
     if not quiet:
         console.show_scores(brief, detector.threshold.value)
     if marker is not None:

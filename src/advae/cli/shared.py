@@ -68,10 +68,12 @@ def score_labelled(detector: "Detector", data: str, label: str) -> Labelled:
     from advae.labels import parse_labels
 
     source = open_rows(detector, data, [label])
-    parts = [
-        (batch["anomaly_score"].to_numpy(), parse_labels(batch[label], where=data))
-        for batch in detector.score_batches(source.batches(), keep=[label])
-    ]
+    parts = []
+    rows = 0
+    with source.located():
+        for batch in detector.score_batches(source.batches(), keep=[label]):
+            parts.append((batch["anomaly_score"].to_numpy(), parse_labels(batch[label], rows)))
+            rows += batch.height
     return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

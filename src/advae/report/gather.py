@@ -101,7 +101,7 @@ class Gathered:
     def _labels(self, frame: pl.DataFrame) -> dict[str, Bool[np.ndarray, "rows"]]:
         if self._label is None:
             return {}
-        return {"anomalous": parse_labels(frame[self._label], where=self._where)}
+        return {"anomalous": parse_labels(frame[self._label], self.rows)}
 
     def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return the values of a few rows as texts of bounded length."""
