@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from command_line import Run
 
 import advae
 from advae.doctor import examine
-from advae.errors import ColumnError
+from advae.errors import ColumnError, InputError
 
 BATCH = 65_536
 """Rows that files are read by."""
@@ -45,6 +46,17 @@ def test_a_stream_counts_its_rows_through() -> None:
     frames = [table(100), spoilt(table(100), 30, "y", float("-inf"))]
     with pytest.raises(ColumnError, match=r"^column 'y', row 130 "):
         advae.fit_detector(iter(frames))
+
+
+@pytest.mark.parametrize("threshold", ["conformal", "kde"])
+@pytest.mark.parametrize("trim", [0.0, 0.1])
+def test_tables_of_nothing_are_refused(threshold: Literal["conformal", "kde"], trim: float) -> None:
+    config = advae.Config(threshold=threshold, trim=trim)
+    for rows in (0, 1):
+        with pytest.raises(InputError, match=rf"only {rows} sample.* needs at least 2 rows"):
+            advae.fit_detector(table(rows), config)
+    with pytest.raises(InputError, match="the table has no columns"):
+        advae.fit_detector(pl.DataFrame(), config)
 
 
 def test_columns_and_rows_that_are_not_used_may_hold_anything(run: Run, tmp_path: Path) -> None:

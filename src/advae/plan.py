@@ -110,7 +110,8 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     everything, nothing, members = np.arange(rows), np.empty(0, int), config.members
     if config.threshold == "kde":
         return Plan(everything, nothing, nothing, members=members)
-    held_out = calibration_size(min(round(rows * config.calibration), rows - 2), config.alpha)
+    most = max(0, min(round(rows * config.calibration), rows - 2))
+    held_out = calibration_size(most, config.alpha)
     alarms = (held_out + 1) * Fraction(str(config.alpha))
     shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
     fewest = conformal_rows_needed(config.alpha)
