@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,11 @@ def test_ignored_columns_are_neither_learned_nor_lost(run: Run, tmp_path: Path) 
     scored = run("score", model, path, "--keep", "key")
     assert "not used" not in scored.err  # an ignored column is not remarked on
     assert [line.split(",")[1] for line in scored.out.splitlines()[1:]] == keys  # "007" stays
+
+
+def test_version(run: Run) -> None:
+    done = run("--version")
+    assert (done.code, done.out) == (0, f"advae {version('advae')}\n")
 
 
 def test_unused_columns_are_said_once(run: Run, model: Path, tmp_path: Path) -> None:

@@ -106,9 +106,10 @@ def test_a_closed_pipe_is_no_error(data: Path, tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
-def test_help_needs_no_numerical_library() -> None:
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_needs_no_numerical_library(option: str) -> None:
     code = (
-        "import sys; sys.argv = ['advae', '--help']\n"
+        f"import sys; sys.argv = ['advae', '{option}']\n"
         "from advae.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print([m for m in ('jax', 'polars', 'sklearn', 'scipy') if m in sys.modules])"

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -27,8 +28,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Learn what normal rows of a table look like; find the rows that are not, and say why.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"advae {version('advae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def advae(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Learn what normal rows of a table look like; find the rows that are not, and say why."""
+
+
 for command in (doctor, fit, score, report, evaluate, threshold, info, demo):
     app.command()(command)
 
