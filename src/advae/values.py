@@ -16,6 +16,9 @@ from advae.errors import ColumnError, InputError
 
 FloatArray = NDArray[np.float64]
 
+FINITE = "a finite number"
+"""What infinite values are said not to be."""
+
 DAY = 86_400_000_000.0
 """Microseconds in a day. Instants are held as microseconds, which float64 counts exactly for
 285 years around 1970 and to within one for far longer."""
@@ -34,9 +37,6 @@ def quoted_list(values: Collection[object], limit: int = 10) -> str:
     """Show some of the user's values, at most ``limit`` of them."""
     shown = ", ".join(quoted(value) for value in list(values)[:limit])
     return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
-
-
-FINITE = "a finite number"
 
 
 def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
