@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from advae.estimator import AdVAEDetector
     from advae.explain import Explanation
     from advae.fitting import fit_detector
+    from advae.labels import LabelColumn
     from advae.report.writing import write_report
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Detector",
     "Explanation",
     "InputError",
+    "LabelColumn",
     "MissingExtraError",
     "ModelFileError",
     "Threshold",
@@ -48,6 +50,7 @@ _HOMES = {
     "Config": "config",
     "Detector": "detector",
     "Explanation": "explain",
+    "LabelColumn": "labels",
     "Threshold": "detector",
     "fit_detector": "fitting",
     "load": "artifact",

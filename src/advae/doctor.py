@@ -12,7 +12,7 @@ from advae.column_checks import ColumnWatch
 from advae.config import Config
 from advae.errors import InputError
 from advae.findings import Finding, Severity
-from advae.labels import parse_labels
+from advae.labels import LabelColumn
 from advae.plan import ENOUGH_ALARMS, plan_rows
 from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
@@ -57,7 +57,7 @@ def examine(
     batches: Iterable[pl.DataFrame],
     config: Config | None = None,
     *,
-    label: str | None = None,
+    label: str | LabelColumn | None = None,
     ignored: Collection[str] = (),
 ) -> Diagnosis:
     """Read a table once, in bounded memory, and return what its owner should know.
@@ -69,7 +69,8 @@ def examine(
     config
         Settings that the table is to be fitted with; the ``default`` preset when None.
     label
-        Column of known labels; only rows that it calls normal would be learned from.
+        Column of known labels, see ``labels.LabelColumn``; only rows that it calls normal would be
+        learned from.
     ignored
         Columns that are not to be learned.
 
@@ -78,7 +79,7 @@ def examine(
     InputError
         If there are no rows, a column is missing, or a label cannot be read.
     """
-    patient = _Patient(label, ignored)
+    patient = _Patient(LabelColumn.of(label), ignored)
     for batch in batches:
         patient.update(batch)
     if not patient.rows:
@@ -91,7 +92,7 @@ def examine(
 class _Patient:
     """The table under examination."""
 
-    def __init__(self, label: str | None, ignored: Collection[str]) -> None:
+    def __init__(self, label: LabelColumn | None, ignored: Collection[str]) -> None:
         self.rows = 0
         self.normal_rows = 0
         self._label = label
@@ -102,12 +103,12 @@ class _Patient:
 
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""
-        left_out = {*self._ignored, *([] if self._label is None else [self._label])}
+        left_out = {*self._ignored, *([] if self._label is None else [self._label.name])}
         check_columns(left_out, batch.columns, "the table")
         anomalous = (
             np.zeros(batch.height, bool)
             if self._label is None
-            else parse_labels(batch[self._label], self.rows)
+            else self._label.anomalous(batch, self.rows)
         )
         kept = batch.drop(left_out)
         if not kept.width:

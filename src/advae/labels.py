@@ -1,26 +1,57 @@
 """Read a column of known labels, for evaluation."""
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from advae.values import bad_cell, to_truths
+from advae.values import bad_cell, to_texts, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
 NORMAL = ("0", "0.0", "false", "no", "normal")
 ACCEPTED = f"{', '.join(NORMAL)} for a normal row; {', '.join(ANOMALY)} for an anomaly"
 
 
-def parse_labels(values: pl.Series, first_row: int = 0) -> NDArray[np.bool_]:
+class LabelColumn(NamedTuple):
+    """A column of known labels.
+
+    Parameters
+    ----------
+    name
+        Of the column.
+    normal
+        The label of normal rows; every other label is an anomaly's. None for labels among `NORMAL`
+        and `ANOMALY`.
+    """
+
+    name: str
+    normal: str | None = None
+
+    @classmethod
+    def of(cls, label: "str | LabelColumn | None") -> "LabelColumn | None":
+        """Return a label column given by its name alone, or as it is."""
+        return cls(label) if isinstance(label, str) else label
+
+    def anomalous(self, frame: pl.DataFrame, first_row: int = 0) -> NDArray[np.bool_]:
+        """Return which rows are anomalies; see `parse_labels`."""
+        return parse_labels(frame[self.name], first_row, self.normal)
+
+
+def parse_labels(
+    values: pl.Series, first_row: int = 0, normal: str | None = None
+) -> NDArray[np.bool_]:
     """Read labels: True for an anomaly, False for a normal row.
 
     Parameters
     ----------
     values
         One label per row [n]: booleans, the numbers 0 and 1, or texts among `ANOMALY` and
-        `NORMAL` in any case.
+        `NORMAL` in any case. With ``normal``, any texts, categories, numbers or booleans.
     first_row
         The row number of ``values[0]``, for errors.
+    normal
+        The only label of normal rows, in any case; 0 and 0.0 are the same.
 
     Returns
     -------
@@ -31,7 +62,14 @@ def parse_labels(values: pl.Series, first_row: int = 0) -> NDArray[np.bool_]:
     ColumnError
         For a missing label or any other value; names the column, row, value and accepted forms.
     """
-    wanted = f"a label. Labels are {ACCEPTED}"
+    if normal is not None:
+        words = _spelled(to_texts(values))
+        missing = words.is_null().to_numpy()
+        if missing.any():
+            raise bad_cell(values, missing, first_row, "a label")
+        others: NDArray[np.bool_] = (words != _spelled(pl.Series([normal]))[0]).to_numpy()
+        return others
+    wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows (--normal)"
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         values = values.cast(pl.String)
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
@@ -40,3 +78,11 @@ def parse_labels(values: pl.Series, first_row: int = 0) -> NDArray[np.bool_]:
         raise bad_cell(values, missing, first_row, wanted)
     labels: NDArray[np.bool_] = truths == 1
     return labels
+
+
+def _spelled(labels: pl.Series) -> pl.Series:
+    """Return labels as they are compared; null for an empty one."""
+    words = labels.str.strip_chars().str.to_lowercase()
+    # A column of whole numbers can be read as floats, or as texts, by another command.
+    words = words.str.replace(r"^(-?\d+)\.0+$", "$1")
+    return words.set(words == "", None)

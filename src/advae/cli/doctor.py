@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Json, Label
+from advae.cli.shared import Data, Json, Label, Normal, label_column
 
 
 def doctor(
     data: Data,
     label: Label = None,
+    normal: Normal = None,
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="COL", help="Column that is not to be learned.")
     ] = None,
@@ -29,10 +30,11 @@ def doctor(
     from advae.doctor import examine
     from advae.readers import open_source
 
+    known = label_column(label, normal)
     source = open_source(data)
     config, batches = Config(alpha=alpha), source.batches()
     with source.located():
-        diagnosis = examine(batches, config, label=label, ignored=ignore or [])
+        diagnosis = examine(batches, config, label=known, ignored=ignore or [])
     if as_json:
         print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Json, Model, load_model, score_labelled
+from advae.cli.shared import Data, Json, Model, Normal, load_model, score_labelled
 
 
 def evaluate(
@@ -15,15 +15,17 @@ def evaluate(
     label: Annotated[
         str, typer.Option(metavar="COL", help="Label column: 0/1, true/false or normal/anomaly.")
     ],
+    normal: Normal = None,
     as_json: Json = False,
 ) -> None:
     """Measure the model on the labelled rows of DATA, with 95 % bootstrap intervals."""
     from dataclasses import asdict
 
     from advae.evaluation import evaluate as measure
+    from advae.labels import LabelColumn
 
     detector = load_model(model)
-    scores, anomalous = score_labelled(detector, data, label)
+    scores, anomalous = score_labelled(detector, data, LabelColumn(label, normal))
     metrics = measure(scores, anomalous, detector.threshold.value)
     if as_json:
         print(json.dumps({name: asdict(estimate) for name, estimate in metrics.items()}, indent=2))  # noqa: T201

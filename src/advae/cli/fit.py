@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Label, Quiet, check_output
+from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column
 from advae.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
+
+    from advae.labels import LabelColumn
 
 
 def fit(
@@ -21,6 +23,7 @@ def fit(
         Path, typer.Option("-o", "--output", metavar="MODEL", help="Model to write.")
     ],
     label: Label = None,
+    normal: Normal = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(metavar="COL", help="Column not to learn, such as an identifier."),
@@ -90,13 +93,14 @@ def fit(
         seed=seed,
         **{name: value for name, value in changes.items() if value is not None},
     )
+    known = label_column(label, normal)
     check_output(output, data)
     with interrupt.handled() as stop:
         source = open_source(data)
         batches = source.batches()
-        left_out = list(dict.fromkeys([*(ignore or []), *([label] if label else [])]))
-        if label is not None:
-            batches = _normal_rows(batches, label, left_out, data)
+        left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
+        if known is not None:
+            batches = _normal_rows(batches, known, left_out, data)
         checkpoint = output.with_name(f"{output.name}.checkpoint")
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
@@ -128,20 +132,20 @@ def fit(
 
 
 def _normal_rows(
-    batches: "Iterator[pl.DataFrame]", label: str, left_out: list[str], data: str
+    batches: "Iterator[pl.DataFrame]", label: "LabelColumn", left_out: list[str], data: str
 ) -> "Iterator[pl.DataFrame]":
-    from advae.labels import parse_labels
     from advae.values import check_finite
 
     rows, found = 0, False
     for batch in batches:
-        if label not in batch.columns:
-            raise InputError(f"no label column {label!r} in {data}; it has {batch.columns}")
-        normal = ~parse_labels(batch[label], rows)
+        if label.name not in batch.columns:
+            raise InputError(f"no label column {label.name!r} in {data}; it has {batch.columns}")
+        normal = ~label.anomalous(batch, rows)
         # Here, where rows still have the numbers that they have in the file.
         check_finite(batch.drop(left_out, strict=False), rows, normal)
         rows += batch.height
         found = found or bool(normal.any())
         yield batch.filter(normal)
     if not found:
-        raise InputError(f"{data}: label column {label!r} marks no row as normal")
+        meant = "" if label.normal is None else f": no label is {label.normal!r}"
+        raise InputError(f"{data}: label column {label.name!r} marks no row as normal{meant}")

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Label, Model, Quiet, check_output, load_model, open_rows
+from advae.cli.shared import (
+    Data,
+    Label,
+    Model,
+    Normal,
+    Quiet,
+    check_output,
+    label_column,
+    load_model,
+    open_rows,
+)
 
 
 def report(
@@ -16,6 +26,7 @@ def report(
         Path, typer.Option("-o", "--output", metavar="HTML", help="Page to write.")
     ] = Path("report.html"),
     label: Label = None,
+    normal: Normal = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
@@ -28,6 +39,7 @@ def report(
     """
     from advae.report.writing import write_report
 
+    known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
     source = open_rows(detector, data, [*(keep or []), *([label] if label else [])])
@@ -36,7 +48,7 @@ def report(
             detector,
             source.batches(),
             output,
-            label=label,
+            label=known,
             keep=keep or [],
             data_name=Path(data).name,
             model_name=model.name,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
     from advae.detector import Detector
+    from advae.labels import LabelColumn
     from advae.readers import Source
 
 Data = Annotated[
@@ -26,6 +27,10 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fi
 Label = Annotated[
     str | None,
     typer.Option(metavar="COL", help="Label column: 0/1, true/false or normal/anomaly."),
+]
+Normal = Annotated[
+    str | None,
+    typer.Option(metavar="VALUE", help="Label of normal rows, if another; the rest are anomalies."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
@@ -54,6 +59,17 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     return source
 
 
+def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
+    """Return what --label and --normal say of the labels."""
+    from advae.labels import LabelColumn
+
+    if label is None:
+        if normal is not None:
+            raise InputError("--normal says which labels of a column are normal; add --label COL")
+        return None
+    return LabelColumn(label, normal)
+
+
 class Labelled(NamedTuple):
     """The scores of rows, shape (rows,), and whether each is an anomaly by its label."""
 
@@ -61,18 +77,16 @@ class Labelled(NamedTuple):
     anomalous: "Bool[np.ndarray, 'rows']"
 
 
-def score_labelled(detector: "Detector", data: str, label: str) -> Labelled:
+def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Labelled:
     """Score DATA, and read the labels of its rows."""
     import numpy as np
 
-    from advae.labels import parse_labels
-
-    source = open_rows(detector, data, [label])
+    source = open_rows(detector, data, [label.name])
     parts = []
     rows = 0
     with source.located():
-        for batch in detector.score_batches(source.batches(), keep=[label]):
-            parts.append((batch["anomaly_score"].to_numpy(), parse_labels(batch[label], rows)))
+        for batch in detector.score_batches(source.batches(), keep=[label.name]):
+            parts.append((batch["anomaly_score"].to_numpy(), label.anomalous(batch, rows)))
             rows += batch.height
     return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 import typer
 
 from advae import console
-from advae.cli.shared import Label, Model, check_output, load_model, score_labelled
+from advae.cli.shared import (
+    Label,
+    Model,
+    Normal,
+    check_output,
+    label_column,
+    load_model,
+    score_labelled,
+)
 from advae.errors import InputError
 
 
@@ -22,6 +30,7 @@ def threshold(
         ),
     ] = None,
     label: Label = None,
+    normal: Normal = None,
     method: Annotated[
         Literal["conformal", "kde"] | None,
         typer.Option(help="Conformal where there are calibration rows, if not given."),
@@ -45,7 +54,8 @@ def threshold(
 
     if value is not None and (alpha, reviewed, method) != (None, None, None):
         raise InputError("--value is the threshold itself; leave out --alpha, --method, --reviewed")
-    if (reviewed is None) != (label is None):
+    known = label_column(label, normal)
+    if (reviewed is None) != (known is None):
         raise InputError("--reviewed and --label go together: the rows, and their label column")
     if output is not None:
         check_output(output, str(model), *([] if reviewed is None else [reviewed]))
@@ -55,8 +65,8 @@ def threshold(
         console.show_thresholds(detector, share)
         return
     tuned, labelled = detector, None
-    if reviewed is not None and label is not None:
-        labelled = score_labelled(detector, reviewed, label)
+    if reviewed is not None and known is not None:
+        labelled = score_labelled(detector, reviewed, known)
         tuned = with_reviewed(detector, labelled.scores[~labelled.anomalous])
     if value is not None:
         tuned = tuned.with_threshold(Threshold("given", None, value, "given"))

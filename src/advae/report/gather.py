@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advae.detector import Detector
 from advae.explain import shown_values
-from advae.labels import parse_labels
+from advae.labels import LabelColumn
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
 from advae.report.sampling import Highest, Reservoir
@@ -42,7 +42,12 @@ class Gathered:
     """
 
     def __init__(
-        self, detector: Detector, keep: Sequence[str], label: str | None, top: int, where: str
+        self,
+        detector: Detector,
+        keep: Sequence[str],
+        label: LabelColumn | None,
+        top: int,
+        where: str,
     ) -> None:
         self.rows = 0
         self.flagged = 0
@@ -63,7 +68,7 @@ class Gathered:
         InputError
             For a missing column, or a value or label that cannot be read.
         """
-        named = [*self._keep, *([self._label] if self._label else [])]
+        named = [*self._keep, *([self._label.name] if self._label else [])]
         check_columns(named, frame.columns, self._where)
         used = {*named, *self._detector.ignored}
         extra = self._detector.table.extra_columns(frame)
@@ -101,7 +106,7 @@ class Gathered:
     def _labels(self, frame: pl.DataFrame) -> dict[str, Bool[np.ndarray, "rows"]]:
         if self._label is None:
             return {}
-        return {"anomalous": parse_labels(frame[self._label], self.rows)}
+        return {"anomalous": self._label.anomalous(frame, self.rows)}
 
     def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return the values of a few rows as texts of bounded length."""
@@ -123,7 +128,7 @@ def gather(
     batches: Iterable[pl.DataFrame],
     *,
     keep: Sequence[str],
-    label: str | None,
+    label: LabelColumn | None,
     top: int,
     where: str,
 ) -> Gathered:

@@ -8,6 +8,7 @@ from typing import Any
 from advae.detector import Detector
 from advae.errors import InputError
 from advae.frames import as_batches
+from advae.labels import LabelColumn
 from advae.report.columns import ColumnView
 from advae.report.curves import LabelView, view_labels
 from advae.report.gather import gather
@@ -78,7 +79,7 @@ def summarise(
     detector: Detector,
     data: Any,
     *,
-    label: str | None = None,
+    label: str | LabelColumn | None = None,
     keep: Sequence[str] = (),
     top: int = TOP,
     data_name: str = "the table",
@@ -95,7 +96,7 @@ def summarise(
         Rows with the training columns, at least one: a table, see ``frames.as_frame``, or an
         iterator of tables, for one larger than memory.
     label
-        Column of known labels, see ``labels.parse_labels``.
+        Column of known labels, see ``labels.LabelColumn``.
     keep
         Columns to show beside the most anomalous rows.
     top
@@ -110,16 +111,17 @@ def summarise(
     InputError
         For a table without rows, a missing column, or a value or label that cannot be read.
     """
-    found = gather(detector, as_batches(data), keep=keep, label=label, top=top, where=data_name)
+    column = LabelColumn.of(label)
+    found = gather(detector, as_batches(data), keep=keep, label=column, top=top, where=data_name)
     if not found.rows:
         raise InputError(f"{data_name} has no rows, so there is nothing to report on")
     distributions = [tally.distribution for tally in found.tallies]
     scores = found.scores["score"]
-    anomalous = found.scores["anomalous"] if label is not None else None
+    anomalous = found.scores["anomalous"] if column is not None else None
     columns = found.drivers.view(found.tallies)
     labels = None
-    if label is not None and anomalous is not None:
-        labels = view_labels(label, scores, anomalous, detector.threshold.value, found.rows)
+    if column is not None and anomalous is not None:
+        labels = view_labels(column.name, scores, anomalous, detector.threshold.value, found.rows)
     score_view = view_scores(detector, scores, anomalous, found.rows)
     latent = view_latent(detector, found.normal, found.alarms)
     return Report(

@@ -6,6 +6,7 @@ from typing import Any
 
 from advae import tensorfile
 from advae.detector import Detector
+from advae.labels import LabelColumn
 from advae.report.page import render_page
 from advae.report.summary import Report, summarise
 
@@ -15,7 +16,7 @@ def write_report(
     data: Any,
     path: str | Path,
     *,
-    label: str | None = None,
+    label: str | LabelColumn | None = None,
     keep: Sequence[str] = (),
     data_name: str = "the table",
     model_name: str = "the model",
@@ -31,7 +32,7 @@ def write_report(
     path
         Where to write. The file appears when it is complete; an error leaves an older one as is.
     label
-        Column of known labels, to measure the model against.
+        Column of known labels to measure the model against, see ``labels.LabelColumn``.
     keep
         Columns to show beside the most anomalous rows.
     data_name, model_name

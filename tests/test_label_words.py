@@ -1,0 +1,121 @@
+"""Labels in the users' own words: every command reads them as it reads 0 and 1."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Run
+
+from advae import InputError, LabelColumn
+from advae.artifact import load
+from advae.doctor import examine
+from advae.report.summary import summarise
+
+ROWS = 60
+WORDS = ["BENIGN", "worm", "Benign ", "scan"]
+"""Normal, anomaly, normal, anomaly."""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Write normal rows and two kinds of anomalies, with labels of both sorts."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(4, ROWS, p=[0.4, 0.1, 0.4, 0.1])
+    a, b = rng.normal(size=(2, ROWS)) + 5 * (kind % 2)
+    path = tmp_path / "traffic.csv"
+    pl.DataFrame(
+        {"a": a, "b": b, "kind": [WORDS[k] for k in kind], "code": kind, "odd": kind % 2}
+    ).write_csv(path)
+    return path
+
+
+def _fit(run: Run, table: Path, name: str, *label: str) -> Path:
+    """Fit without the columns of labels, as one of them says."""
+    model = table.with_name(name)
+    left_out = [part for column in ("kind", "code", "odd") for part in ("--ignore", column)]
+    result = run("fit", table, "-o", model, *left_out, *label, "--iterations", 50, "--quiet")
+    assert result.code == 0, result.err
+    return model
+
+
+def test_every_command_reads_them(run: Run, table: Path) -> None:
+    numbers, words = ("--label", "odd"), ("--label", "kind", "--normal", "benign")
+    first, second = _fit(run, table, "a.advae", *numbers), _fit(run, table, "b.advae", *words)
+    # Labels are nowhere in the file: the two models are the same bytes.
+    assert first.read_bytes() == second.read_bytes()
+    for command in ("evaluate", "doctor"):
+        source = (second, table) if command == "evaluate" else (table, "--ignore", "code")
+        both = [run(command, *source, *label, "--json") for label in (numbers, words)]
+        assert [result.code for result in both] == [0, 0], both
+        if command == "evaluate":
+            assert both[0].out == both[1].out
+        else:
+            learned = [json.loads(result.out)["normal_rows"] for result in both]
+            assert learned[0] == learned[1] < ROWS
+    tuned = run("threshold", second, "--reviewed", table, *words, "-o", table.with_name("c.advae"))
+    assert tuned.code == 0, tuned.err
+    anomalies = pl.read_csv(table)["odd"].sum()
+    assert f"{ROWS - anomalies} reviewed normal rows" in tuned.out
+    page = table.with_name("report.html")
+    made = run("report", second, table, *words, "-o", page)
+    assert made.code == 0, made.err
+    assert "ROC" in page.read_text()
+
+
+def test_from_python(run: Run, table: Path) -> None:
+    model, frame = load(_fit(run, table, "a.advae", "--label", "odd")), pl.read_csv(table)
+    by_word = summarise(model, frame, label=LabelColumn("kind", normal="benign")).labels
+    by_number = summarise(model, frame, label="odd").labels
+    assert by_word is not None
+    assert by_number is not None
+    assert by_word.measures == by_number.measures
+    assert by_word.column == "kind"
+    found = examine([frame], label=LabelColumn("code", normal="0"))
+    assert found.normal_rows == frame["code"].eq(0).sum()
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64, pl.String, pl.Categorical, pl.Enum])
+def test_numbers_are_the_same_in_every_type(dtype: type[pl.DataType]) -> None:
+    codes = ["0", "1", "2", "10"]
+    texts = pl.Series("code", codes, dtype=pl.Enum(codes) if dtype == pl.Enum else pl.String)
+    values = texts if dtype == pl.Enum else texts.cast(dtype)
+    for normal in ("1", "1.0", " 1 "):
+        odd = LabelColumn("code", normal).anomalous(values.to_frame())
+        assert odd.tolist() == [True, False, True, True]
+
+
+def test_truth_values_too() -> None:
+    frame = pl.DataFrame({"sound": [True, False]})
+    assert LabelColumn("sound", "true").anomalous(frame).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("missing", [None, "", "  "])
+def test_a_missing_label_is_refused(missing: str | None) -> None:
+    frame = pl.DataFrame({"kind": ["ok", missing, "bad"]})
+    with pytest.raises(InputError, match=r"^column 'kind', row 8 .* is not a label"):
+        LabelColumn("kind", "ok").anomalous(frame, 7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "{data}", "-o", "{tmp}/m", "--normal", "ok"), "add --label COL"),
+        (("doctor", "{data}", "--normal", "ok"), "add --label COL"),
+        (
+            ("fit", "{data}", "-o", "{tmp}/m", "--label", "kind", "--normal", "bening"),
+            "traffic.csv: label column 'kind' marks no row as normal: no label is 'bening'",
+        ),
+        (
+            ("fit", "{data}", "-o", "{tmp}/m", "--label", "kind"),
+            "name that of normal rows (--normal)",
+        ),
+    ],
+)
+def test_wrong_use(arguments: tuple[str, ...], message: str, run: Run, table: Path) -> None:
+    filled = [part.format(data=table, tmp=table.parent) for part in arguments]
+    result = run(*filled)
+    assert result.code == 2
+    assert message in result.err
+    assert [path.name for path in table.parent.iterdir()] == ["traffic.csv"]
