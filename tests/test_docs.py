@@ -1,10 +1,16 @@
 """What the pages say is what the program does."""
 
 import re
+import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 import typer
 
@@ -77,7 +83,47 @@ def test_the_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "model.advae").exists()
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/index.md"])
+def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, rows = np.random.default_rng(0), 400
+    table = pl.DataFrame(
+        {
+            "id": np.arange(rows),
+            "year": 2023 + np.arange(rows) % 2,
+            "amount": rng.gamma(2, 10, rows),
+            "kind": rng.choice(["card", "cash"], rows),
+        }
+    )
+    odd = pl.DataFrame({"id": [rows], "year": [2024], "amount": [5000.0], "kind": ["card"]})
+    table = pl.concat([table, odd])
+    monkeypatch.chdir(tmp_path)
+    for (year,), part in table.group_by("year"):
+        folder = tmp_path / "lake" / f"year={year}"
+        folder.mkdir(parents=True)
+        part.drop("year").write_parquet(folder / "part.parquet")
+    with closing(sqlite3.connect("payments.db")) as database:
+        database.execute("create table payments (id integer, year integer, amount real, kind text)")
+        database.executemany("insert into payments values (?, ?, ?, ?)", table.rows())
+        database.commit()
+    page = (ROOT / "docs" / "data.md").read_text()
+    code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    names: dict[str, Any] = {}
+    exec(code.replace("Config(", "Config(iterations=50, "), names)
+    with closing(names["database"]) as database:
+        alarms = database.execute("select id, reason from alarms order by score").fetchall()
+    assert alarms[-1] == (rows, "amount")
+    for line in commands("docs/data.md"):
+        done = subprocess.run(
+            shlex.split(f"{sys.executable} -m {line}" + " --iterations 50" * ("fit" in line)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    # The commands know nothing of years: those of 2024 alone are scored, by the glob.
+    assert pl.read_parquet("scores.parquet")["id"].to_list() == [*range(1, rows, 2), rows]
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/index.md", "docs/data.md"])
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
         assert target.startswith("https://") or ((ROOT / page).parent / target).exists(), target
