@@ -27,7 +27,8 @@ def normal(rows: int = ROWS, width: int = WIDTH, seed: int = 0) -> np.ndarray:
 
 def brute_force(rows: np.ndarray, most: float) -> np.ndarray:
     """Return the suspects by a loop over rows."""
-    scaled = rows.astype(np.float64) / rows.std(axis=0, dtype=np.float64)
+    apart = (rows - np.median(rows, axis=0)) / rows.std(axis=0, dtype=np.float64)
+    scaled = np.arcsinh(apart / screening.NEAR)
     apart = np.array([np.linalg.norm(scaled - row, axis=1) for row in scaled])
     np.fill_diagonal(apart, np.inf)
     count = int(most * len(rows))
@@ -103,6 +104,18 @@ def test_columns_that_do_not_vary_change_nothing() -> None:
     rows = normal()
     padded = np.concatenate([rows, np.ones((ROWS, 2), np.float32)], axis=1)
     np.testing.assert_array_equal(suspects(padded, 0.1), suspects(rows, 0.1))
+
+
+def test_one_odd_column_makes_few_suspects() -> None:
+    # Counted in standard deviations alone, all rows with the rare value would be suspected, and
+    # ten of the long tail.
+    rng, rows = np.random.default_rng(0), normal()
+    rare = np.zeros(ROWS)
+    rare[rng.permutation(ROWS)[:20]] = 1
+    tail = np.exp(2 * rng.normal(size=ROWS))
+    for odd, most in (rare, 10), (tail, 3):
+        wider = np.concatenate([rows, odd[:, None] / odd.max()], axis=1).astype(np.float32)
+        assert len(suspects(wider, 0.1)) <= most
 
 
 def test_equal_rows_are_never_far_apart() -> None:

@@ -7,8 +7,12 @@ from advae._types import HostMatrix
 
 FAR = 1.3
 """How many times as far from the trusted rows a suspect must be as 95 % of these are from each
-other. Chosen with half of the open sets, for the average precision of fits with and without
-anomalies among the rows; `benchmarks/README.md` has the figures."""
+other. This and `NEAR` were chosen with half of the open sets, for the average precision of fits
+with and without anomalies among the rows; `benchmarks/README.md` has the figures."""
+
+NEAR = 0.3
+"""In standard deviations from a column's median: how far distances count as they are. Beyond it
+their logarithm counts."""
 
 REFERENCE_ROWS = 4096
 """Most rows that all rows are compared with; of more, a uniform sample."""
@@ -23,11 +27,14 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     First, the distance of each row to its k-th neighbour, k being the share ``most`` of the rows: a
     group of anomalies of that size or smaller cannot vouch for each other. All but the ``most``
     farthest are trusted. Then the distance to the nearest trusted row decides: a row is suspected
-    if that is `FAR` times what is usual among them. Columns count in units of their standard
-    deviation.
+    if that is `FAR` times what is usual among them.
 
-    Rows of a rare kind look the same as anomalies, and in few columns tails are long: of clean
-    rows, up to the share ``most`` can be suspected. Anomalies amid normal rows are not found.
+    Columns count by the inverse hyperbolic sine of their standard deviations from the median over
+    `NEAR`: a long tail, or a rare other value of a column that hardly varies, hardly makes a
+    suspect by itself.
+
+    Rows of a rare kind look the same as anomalies: of clean rows, up to the share ``most`` can be
+    suspected. Anomalies amid normal rows are not found.
 
     Parameters
     ----------
@@ -50,7 +57,8 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     if not neighbours:
         return np.empty(0, int)
     spread = rows.std(axis=0, dtype=np.float64)
-    scaled = (rows - rows.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1.0)
+    apart = (rows - np.median(rows, axis=0)) / np.where(spread > 0, spread, 1.0)
+    scaled = np.arcsinh(apart / NEAR)
     company = _distance(scaled, chosen, chosen, neighbours)
     trusted = np.sort(chosen[np.argsort(company, kind="stable")[: len(chosen) - neighbours]])
     distance = _distance(scaled, np.arange(len(rows)), trusted, 1)
