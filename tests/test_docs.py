@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import typer
 
+import advae
 from advae.cli import app
 from advae.demo import tumours
 
@@ -49,6 +50,17 @@ def commands(page: str) -> list[str]:
     """Return the advae commands in the console blocks of a page."""
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     return [line[2:] for block in blocks for line in block.splitlines() if "$ advae" in line]
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    shown = re.findall(r"^::: (advae\.\S+)$", page, flags=re.MULTILINE)
+    assert {
+        name
+        for name in advae.__all__
+        if f"{getattr(advae, name).__module__}.{name}" not in shown
+        and getattr(advae, name).__module__ not in shown
+    } == set()
 
 
 def test_the_readme_commands_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ ACCEPTED = f"{', '.join(NORMAL)} for a normal row; {', '.join(ANOMALY)} for an a
 class LabelColumn(NamedTuple):
     """A column of known labels.
 
-    Parameters
+    Attributes
     ----------
     name
         Of the column.
