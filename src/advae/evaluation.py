@@ -42,8 +42,10 @@ def evaluate(
 
     Returns
     -------
-    ``average_precision``, ``roc_auc``, ``precision``, ``recall``, ``f1`` and
-    ``false_alarm_rate`` (the share of normal rows flagged). Precision is 0 when no row is flagged.
+    measures : dict of str to Estimate
+        ``average_precision``, ``roc_auc``, ``precision``, ``recall``, ``f1`` and
+        ``false_alarm_rate`` (the share of normal rows flagged), each in [0, 1]. Precision is 0 when
+        no row is flagged.
 
     Raises
     ------

@@ -40,7 +40,8 @@ def write_report(
 
     Returns
     -------
-    What the page shows, as plain data.
+    report : Report
+        What the page shows, as plain data.
 
     Raises
     ------
