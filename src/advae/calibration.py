@@ -2,46 +2,15 @@
 
 import math
 from dataclasses import replace
-from operator import itemgetter
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from advae._types import HostMatrix
 from advae.config import ThresholdMethod
 from advae.detector import Detector, Threshold
 from advae.evaluation import Estimate
-from advae.reference import without
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold, kde_threshold
-
-
-def out_of_fold_scores(
-    detector: Detector,
-    encoded: HostMatrix,
-    fold: Int[np.ndarray, "rows"],
-    kept: Int[np.ndarray, "kept"],
-) -> Float[np.ndarray, "rows"]:
-    """Return the score of each training row by the members that never saw it, shape (rows,).
-
-    ``kept``: positions of the rows in the reference's memory, which must not have seen it either.
-    """
-    folds = int(fold.max()) + 1
-    scores = np.empty(len(fold))
-    for number in range(folds):
-        own = np.flatnonzero(fold == number)
-        members = slice(number, None, folds)
-        reference = without(detector.reference, np.flatnonzero(fold[kept] == number))
-        if reference.whitening is not None:
-            reference = reference._replace(whitening=reference.whitening[members])
-        strangers = replace(
-            detector,
-            model=jax.tree.map(itemgetter(members), detector.model),
-            reference=reference,
-        )
-        scores[own] = strangers.score_encoded(encoded[own]).score
-    return scores
 
 
 def learned_threshold(

@@ -18,7 +18,7 @@ import polars as pl
 from advae import checkpoint as checkpoints
 from advae import screening, training
 from advae._types import HostMatrix
-from advae.calibration import learned_threshold, out_of_fold_scores
+from advae.calibration import learned_threshold
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import InputError
@@ -26,6 +26,7 @@ from advae.frames import as_batches
 from advae.held_out import best_block
 from advae.latent_noise import latent_noise
 from advae.networks import Sizes
+from advae.out_of_fold import out_of_fold_scores
 from advae.plan import Plan, plan_rows
 from advae.reference import compile_for, learn_reference
 from advae.sampling import RowSample
