@@ -1,7 +1,11 @@
 """The training loop: blocks, schedules, randomness, divergence, checkpoints and resuming."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -542,3 +546,43 @@ def test_work_beside_is_done_once():
     beside.begin()
     beside.wait()
     assert done == [1]
+
+
+def test_a_process_in_double_precision_trains_the_same(tmp_path: Path) -> None:
+    program = (
+        "import sys, numpy as np, advae\n"
+        "rows = np.random.default_rng(0).normal(size=(200, 3))\n"
+        "for number, changes in enumerate([{}, {'members': 4, 'patience': 100}]):\n"
+        "    detector = advae.fit_detector(rows, advae.Config(iterations=200, **changes))\n"
+        "    advae.save(detector, f'{sys.argv[1]}-{number}')\n"
+        "    assert advae.load(f'{sys.argv[1]}-{number}').explain(rows).score.any()\n"
+    )
+    for name, wide in (("single", "0"), ("double", "1")):
+        environment = {**os.environ, "JAX_ENABLE_X64": wide}
+        command = [sys.executable, "-c", program, str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True, timeout=300)
+    for number in range(2):
+        single, double = (tmp_path / f"{name}-{number}" for name in ("single", "double"))
+        assert single.read_bytes() == double.read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_fork_says_that_it_cannot_compute(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, warnings, numpy as np, advae\n"
+        "warnings.simplefilter('ignore')\n"  # JAX warns of the fork itself
+        "rows = np.random.default_rng(0).normal(size=(50, 3))\n"
+        "detector = advae.fit_detector(rows, advae.Config(iterations=10))\n"
+        "advae.save(detector, sys.argv[1])\n"
+        "for work in (lambda: detector.anomaly_score(rows), lambda: advae.load(sys.argv[1])):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        try:\n"
+        "            work()\n"
+        "        except advae.ForkError as error:\n"
+        "            os._exit(7 if 'spawn' in str(error) else 1)\n"
+        "        os._exit(2)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "model")]
+    subprocess.run(command, check=True, timeout=300)

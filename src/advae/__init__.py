@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from advae.errors import (
         AdVAEError,
         ConfigError,
+        ForkError,
         InputError,
         MissingExtraError,
         ModelFileError,
@@ -33,6 +34,7 @@ __all__ = [
     "ConfigError",
     "Detector",
     "Explanation",
+    "ForkError",
     "InputError",
     "LabelColumn",
     "MissingExtraError",

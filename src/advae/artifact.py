@@ -14,6 +14,7 @@ from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
 from advae.networks import AdVAE, Sizes, network_shapes
+from advae.processes import check_process
 from advae.residuals import Memory, Reference
 from advae.streams import generator
 from advae.table import TableEncoder
@@ -75,7 +76,10 @@ def load(path: str | Path) -> Detector:
     ModelFileError
         If the file is missing, damaged, altered, of a later version, not a model, or does not
         score as it did where it was written.
+    ForkError
+        In a fork of a process that has computed.
     """
+    check_process()
     path = Path(path)
     record, arrays = tensorfile.read(path, KIND)
     check_version(record, path)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from advae._types import Matrix
@@ -50,8 +51,8 @@ def draw_batches(
 
     def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
         if member_rows is None:
-            return jr.randint(key, (members, *shape), 0, data.shape[0])
-        drawn = jr.randint(key, (members, *shape), 0, member_rows.shape[1])
+            return jr.randint(key, (members, *shape), 0, data.shape[0], np.int32)
+        drawn = jr.randint(key, (members, *shape), 0, member_rows.shape[1], np.int32)
         found: Array = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
         return found
 

@@ -52,6 +52,6 @@ def corrupt(
         Of the randomness.
     """
     shares, chosen, added = jr.split(key, 3)
-    share = damage.swap * jr.uniform(shares, (*x.shape[:-2], 1, x.shape[-1]))
-    swapped = jnp.where(jr.uniform(chosen, x.shape) < share, strangers, x)
-    return swapped + damage.noise * jr.normal(added, x.shape)
+    share = damage.swap * jr.uniform(shares, (*x.shape[:-2], 1, x.shape[-1]), x.dtype)
+    swapped = jnp.where(jr.uniform(chosen, x.shape, x.dtype) < share, strangers, x)
+    return swapped + damage.noise * jr.normal(added, x.shape, x.dtype)

@@ -55,3 +55,7 @@ class TrainingError(AdVAEError, RuntimeError):
 
 class MissingExtraError(AdVAEError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""
+
+
+class ForkError(AdVAEError, RuntimeError):
+    """A fork of a process that had computed would wait for ever for threads that it lacks."""

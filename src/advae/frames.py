@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from advae.errors import InputError
+from advae.processes import check_process
 
 
 def as_frame(data: Any) -> pl.DataFrame:
@@ -24,6 +25,7 @@ def as_frame(data: Any) -> pl.DataFrame:
     InputError
         If it is none of these, or not two-dimensional.
     """
+    check_process()
     if isinstance(data, pl.DataFrame):
         return data
     if isinstance(data, pl.LazyFrame):

@@ -134,7 +134,8 @@ def recall(memory: Memory, x: Matrix) -> Recalled:
     # Less than the negated squared distance by the square of x, which all rows of the memory share.
     # Every pass over it costs as much as a product, so sums come with the products.
     closeness = (
-        _beside(2.0 * x, jnp.ones(len(x))) @ _beside(kept, jnp.where(there, -squares, -jnp.inf)).T
+        _beside(2.0 * x, jnp.ones(len(x), x.dtype))
+        @ _beside(kept, jnp.where(there, -squares, -jnp.inf)).T
     )
     best, itself = _best(closeness)
     same = own_square - best[:, 0] <= SAME * (own_square + typical)
@@ -143,7 +144,7 @@ def recall(memory: Memory, x: Matrix) -> Recalled:
     closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
     _, nearest = _best(closeness)
     weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
-    sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept)))
+    sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept), x.dtype))
     return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])
 
 

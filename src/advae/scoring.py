@@ -16,6 +16,7 @@ from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
 from advae.compilation import compiled
 from advae.gaussian import Gaussian
 from advae.networks import AdVAE, Generator
+from advae.processes import check_process
 from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.threads import available, workers
 
@@ -66,7 +67,7 @@ def _score_blocks(
         )
         return filled
 
-    empty = (jnp.zeros(len(x)), jnp.zeros_like(x), jnp.zeros_like(x))
+    empty = (jnp.zeros(len(x), x.dtype), jnp.zeros_like(x), jnp.zeros_like(x))
     scored: tuple[Array, Matrix, Matrix] = jax.lax.fori_loop(0, blocks, score, empty)
     return scored
 
@@ -116,7 +117,7 @@ def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
         hidden = jax.nn.relu(weights[1] @ hidden + biases[1])
         return total + jnp.tanh(weights[2] @ hidden + biases[2]), None
 
-    zeros = jnp.zeros((head.bias.shape[0], mean.shape[1]))
+    zeros = jnp.zeros((head.bias.shape[0], mean.shape[1]), mean.dtype)
     total, _ = jax.lax.scan(add_point, zeros, noise)
     return 0.5 + (0.5 / len(noise)) * total.T
 
@@ -146,6 +147,7 @@ def score_rows(
     -------
     Score, contributions and expected values.
     """
+    check_process()
     rows, columns = x.shape
     scored = Scored(
         np.empty(rows, np.float32),
@@ -203,6 +205,7 @@ def _first_member(model: AdVAE) -> AdVAE:
 def _codes(
     model: AdVAE, x: HostMatrix, function: Callable[[HostMatrix], tuple[Array, ...]]
 ) -> Codes:
+    check_process()
     shape = (len(x), model.sizes.latent)
     codes = Codes(np.empty(shape, np.float32), np.empty(shape, np.float32))
     _fill(codes, x, lambda block, _: function(block), 1)

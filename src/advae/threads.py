@@ -22,11 +22,11 @@ def available() -> int:
 
 def workers() -> ThreadPoolExecutor:
     """Return `available` threads, started once: new ones would take a fifth of a short scoring."""
-    return _workers(available(), os.getpid())
+    return _workers(available())
 
 
 @functools.cache
-def _workers(threads: int, _process: int) -> ThreadPoolExecutor:  # a fork has no threads
+def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 

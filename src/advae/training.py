@@ -21,6 +21,7 @@ from advae.errors import TrainingError
 from advae.held_out import HELD_OUT, HeldOut, History, best_block, exhausted
 from advae.losses import Noise, Settings
 from advae.networks import AdVAE, Sizes, initialise, network_shapes
+from advae.processes import check_process
 from advae.steps import Descent, TrainState, descents, fresh_state, term_names, train_step
 from advae.streams import generator, stream
 from advae.threads import workers
@@ -58,19 +59,19 @@ def _run_block(
     shape = (1 + variant.transforms, members, state.model.sizes.latent, rows)
     # Drawn for the whole block at once, in long rows, because a generator that fills short rows
     # loses its vector instructions: on a CPU that is the difference between 3 and 20 ns a draw.
-    draws = jr.normal(key, (length, math.prod(shape)))
+    draws = jr.normal(key, (length, math.prod(shape)), np.float32)
     step = jax.vmap(partial(train_step, variant=variant), in_axes=(0, 0, 0, None, None))
 
     def iterate(i: Array, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
         state, sums = carry
-        noise = draws[i].reshape(shape) if variant.stochastic else jnp.zeros(shape)
+        noise = draws[i].reshape(shape) if variant.stochastic else jnp.zeros(shape, np.float32)
         batch = jax.tree.map(lambda whole: whole[:, i], batches)
         descent = Descent(*(part[i] for part in descents))
         both = Noise(noise[0], noise[-1])
         state, terms = step(state, batch.x, both, settings, descent, shown=batch.shown)
         return state, sums + jnp.stack(jax.tree.leaves(terms))
 
-    sums = jnp.zeros((len(term_names(variant)), members))
+    sums = jnp.zeros((len(term_names(variant)), members), np.float32)
     end: tuple[TrainState, Array] = jax.lax.fori_loop(0, iterations, iterate, (state, sums))
     return end
 
@@ -165,6 +166,7 @@ def fit(
     TrainingError
         If a loss stops being finite.
     """
+    check_process()
     names = term_names(VARIANTS[config.variant])
     sizes = Sizes(data.shape[1], *config.network_sizes(data.shape[1]))
     watched = None
