@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import pickle
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +286,7 @@ def test_arrays_with_texts_and_missing_values(rows: np.ndarray) -> None:
     table[5, 2], table[7, 0] = None, np.nan
     estimator = small().fit(table)
     assert estimator.score_samples(table).shape == (400,)
-    with pytest.raises(InputError, match="mixes texts and numbers"):
+    with pytest.raises(InputError, match="mixes float, str"):
         small().fit(np.array([[1.0, "a"], [2.0, 3.0]], object))
     holed = rows.copy()
     holed[::7, 1] = np.nan
@@ -335,6 +336,42 @@ def test_save_and_load(fitted: AdVAEDetector, rows: np.ndarray, tmp_path: Path) 
     np.testing.assert_array_equal(
         clone(other).fit(rows).score_samples(rows), other.score_samples(rows)
     )
+
+
+def test_what_was_hashed_is_loaded_as_such(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"customer {number}" for number in range(200)]
+    frame = pl.DataFrame({"name": names, "amount": rng.normal(size=200)})
+    small(hashed=["name"]).fit(frame).save(tmp_path / "m.advae")
+    other = AdVAEDetector.load(tmp_path / "m.advae")
+    assert other.hashed == ["name"]
+    scores = other.anomaly_score(frame)
+    np.testing.assert_array_equal(clone(other).fit(frame).anomaly_score(frame), scores)
+
+
+def test_parameters_can_be_numbers_of_numpy(rows: np.ndarray) -> None:
+    plain = small(iterations=20, alpha=0.25).fit(rows)
+    numpys = small(iterations=np.int64(20), alpha=np.float32(0.25), whiten=np.bool_(True)).fit(rows)
+    assert numpys.detector_.config == plain.detector_.config
+    assert type(numpys.detector_.config.alpha) is float
+
+
+def test_arrays_are_read_as_fit_detector_reads_them(rows: np.ndarray) -> None:
+    hidden = np.ma.array(rows, mask=np.arange(rows.size).reshape(rows.shape) % 7 == 0)
+    holes = hidden.filled(np.nan)
+    days = (np.arange(400) * 86400).astype("timedelta64[s]")
+    for array, other in (
+        (hidden, holes),
+        (np.arange(800).astype("datetime64[h]").reshape(400, 2), None),
+        (np.stack([days, days[::-1]], axis=1), None),
+        (np.array([[date(2024, 1, 1 + n % 28), n] for n in range(400)], object), None),
+    ):
+        fitted = small(iterations=5).fit(array)
+        scores = fitted.anomaly_score(array)
+        assert np.isfinite(scores).all()
+        if other is not None:
+            np.testing.assert_array_equal(fitted.anomaly_score(other), scores)
+            assert (scores != fitted.anomaly_score(rows)).any()
 
 
 def test_load_what_the_library_saved(rows: np.ndarray, tmp_path: Path) -> None:

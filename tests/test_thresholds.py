@@ -258,6 +258,27 @@ def test_the_distance_to_the_nearest_row_in_other_units() -> None:
     assert out_of_fold._nearer(row, memory._replace(rows=np.vstack([holes, row, row])), units) == 1
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan, -1.0])
+def test_a_threshold_is_a_number_from_0_on(uncalibrated: Detector, value: float) -> None:
+    with pytest.raises(InputError, match=r"threshold of .* is none"):
+        uncalibrated.with_threshold(Threshold("given", None, value, "given"))
+
+
+def test_no_kernel_density_gives_a_threshold_below_0(uncalibrated: Detector) -> None:
+    assert learned_threshold(uncalibrated, 0.99, "kde").value >= 0
+
+
+def test_a_memory_of_one_fold_is_refused() -> None:
+    # Of two kept rows both are in one fold for some seed; its members then have none.
+    rows, found = clouds(30), set()
+    for seed in range(12):
+        try:
+            advae.fit_detector(rows, small(members=4, memory=2, seed=seed, iterations=2))
+        except ConfigError as error:
+            found.add(str(error)[:10])
+    assert found == {"memory = 2"}
+
+
 # --- the promise on new rows ---
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from advae._types import HostVector
 from advae.config import ThresholdMethod
 from advae.detector import Detector, Threshold
 from advae.evaluation import Estimate
@@ -38,14 +39,19 @@ def learned_threshold(
     if method is None:
         if detector.summary.folds and len(calibration) < conformal_rows_needed(alpha):
             why = f"kernel density of {_calibration_rows(detector)}"
-            return Threshold("kde", alpha, kde_threshold(calibration, alpha), why)
+            return _kde(calibration, alpha, why)
         method = "conformal" if len(calibration) else "kde"
     if method == "kde":
         why = f"kernel density of {len(training):,} training rows"
-        return Threshold("kde", alpha, kde_threshold(training, alpha), why)
+        return _kde(training, alpha, why)
     return Threshold(
         "conformal", alpha, conformal_threshold(calibration, alpha), _calibration_rows(detector)
     )
+
+
+def _kde(scores: HostVector, alpha: float, why: str) -> Threshold:
+    # The density reaches below 0, where no score is.
+    return Threshold("kde", alpha, max(0.0, kde_threshold(scores, alpha)), why)
 
 
 def _calibration_rows(detector: Detector) -> str:

@@ -146,6 +146,11 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if hasattr(value, "item") and getattr(value, "shape", None) == ():
+                # One of NumPy's numbers, as searches over parameters give them.
+                object.__setattr__(self, field.name, value.item())
         for name, choices in _CHOICES.items():
             _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
         if not _is_number(self.threshold) or self.threshold < 0:

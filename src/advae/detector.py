@@ -1,5 +1,6 @@
 """A fitted detector of anomalous rows: table encoder, networks, latent noise and threshold."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -157,7 +158,17 @@ class Detector:
         }
 
     def with_threshold(self, threshold: Threshold) -> "Detector":
-        """Return the same detector with another threshold, the present one kept as history."""
+        """Return the same detector with another threshold, the present one kept as history.
+
+        Raises
+        ------
+        InputError
+            If the threshold is not a number, or below 0, where no score is.
+        """
+        if not (math.isfinite(threshold.value) and threshold.value >= 0):
+            raise InputError(
+                f"a threshold of {threshold.value} is none: scores are numbers from 0 on"
+            )
         earlier = (*self.earlier_thresholds, self.threshold)
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
 

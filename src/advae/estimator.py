@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from advae import artifact
+from advae.categories import HashedColumn
 from advae.config import Config, Preset, Sampling, Schedule, ThresholdMethod, VariantName
 from advae.detector import Threshold
 from advae.errors import ConfigError
@@ -276,7 +277,10 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         """
         detector = artifact.load(Path(path))
         preset, changes = detector.config.nearest_preset()
-        estimator = cls(preset, random_state=changes.pop("seed", 0), **changes)
+        hashed = [f.name for f in detector.table.features if isinstance(f, HashedColumn)]
+        estimator = cls(
+            preset, random_state=changes.pop("seed", 0), hashed=hashed or None, **changes
+        )
         names = detector.table.feature_names
         estimator.n_features_in_ = len(names)
         if names != positional_names(len(names)):

@@ -86,6 +86,8 @@ def fit_detector(
     ------
     InputError
         If the table cannot be used.
+    ConfigError
+        If ``config.memory`` is too small for the folds of a small table.
     TrainingError
         If training diverges.
     ModelFileError

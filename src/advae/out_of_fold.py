@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from advae._types import HostMatrix
 from advae.detector import Detector
+from advae.errors import ConfigError
 from advae.reference import without
 from advae.residuals import SAME, Memory
 
@@ -41,6 +42,11 @@ def out_of_fold_scores(
     -------
     scores : ndarray of shape (rows,)
         At least 0, float64.
+
+    Raises
+    ------
+    ConfigError
+        If all rows of the memory are of one fold.
     """
     folds = int(fold.max()) + 1
     scores = np.empty(len(fold))
@@ -70,6 +76,11 @@ def out_of_fold_scores(
             if reference.memory is not None:
                 score *= np.sqrt(_nearer(varied[row], reference.memory, units[row]))
             scores[row] = score + len(np.unique(owners[units[row] == 0]))
+    if not np.isfinite(scores).all():
+        raise ConfigError(
+            f"memory = {detector.config.memory} keeps too few rows: for the rows of one fold there "
+            "are none of another to compare with. Raise memory, or set it to 0"
+        )
     return scores
 
 

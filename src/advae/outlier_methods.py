@@ -1,6 +1,7 @@
 """What a fitted outlier estimator answers about rows, with scikit-learn's checks and signs."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,15 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
                 ensure_all_finite="allow-nan",
                 ensure_min_samples=2 if reset else 1,
             )
-            columns = (_array_column(array[:, position]) for position in range(array.shape[1]))
-            frame = pl.DataFrame(dict(zip(positional_names(array.shape[1]), columns, strict=True)))
+            if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
+                array = np.ma.array(array, mask=np.ma.getmaskarray(X))
+            try:
+                frame = as_frame(array)
+            except InputError:
+                with suppress(ValueError):
+                    # scikit-learn expects NumPy's TypeError of what is neither number nor text.
+                    array.astype(np.float64)
+                raise
         if reset:
             return frame
         # Names are scikit-learn's business, and checked: from here on, position decides.
@@ -196,22 +204,6 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
 def positional_names(count: int) -> tuple[str, ...]:
     """Return the names of columns that have none."""
     return tuple(as_frame(np.empty((0, count))).columns)
-
-
-def _array_column(values: np.ndarray) -> pl.Series:
-    """Return one column of an array; an array of objects can hold texts, numbers and None."""
-    if values.dtype.kind not in "OUS":
-        return pl.Series(values)
-    present = [value for value in values.tolist() if value is not None and value == value]
-    if present and all(isinstance(value, str) for value in present):
-        known = [value if isinstance(value, str) else None for value in values.tolist()]
-        return pl.Series(known, dtype=pl.String)
-    try:
-        return pl.Series(values.astype(np.float64))
-    except ValueError as error:
-        raise InputError(
-            f"a column mixes texts and numbers ({error}); make its values all one or the other"
-        ) from None
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -113,14 +113,14 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         """
         rows = _numbers(X)
         self._set_n_classes(y)
-        config = Config.preset(
-            self.preset,
-            seed=seed_of(self.random_state),
-            members=self.members,
-            iterations=self.iterations,
-            trim=self.trim,
-            **({"threshold": "kde"} | dict(self.settings or {})),
-        )
+        named = {
+            "threshold": "kde",
+            "seed": seed_of(self.random_state),
+            "members": self.members,
+            "iterations": self.iterations,
+            "trim": self.trim,
+        }
+        config = Config.preset(self.preset, **(named | dict(self.settings or {})))
         self.detector_ = fit_detector(rows, config)
         self.decision_scores_ = self.detector_.anomaly_score(rows)
         self._process_decision_scores()
