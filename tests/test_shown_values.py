@@ -12,6 +12,7 @@ import pytest
 
 import advae
 from advae.detector import Detector
+from advae.explain import shown_values
 from advae.frames import as_frame
 from advae.report.summary import summarise
 from advae.values import to_texts
@@ -132,3 +133,24 @@ def test_durations_are_spelled(unit: str) -> None:
     assert texts.name == "span"
     assert texts.to_list() == ["3d 04:05:06.250", "-00:01:30", "-2d 00:00:00", "00:00:00", None]
     assert to_texts(pl.Series([], dtype=pl.Duration(unit))).to_list() == []  # type: ignore[arg-type]
+
+
+def test_numbers_are_rounded_and_missing_ones_none() -> None:
+    frame = pl.DataFrame({"x": [1.23456789, 2.0, float("nan"), None]})
+    assert shown_values(frame, 3)[:, 0].tolist() == ["1.23", "2", None, None]
+
+
+def test_a_nan_of_numpy_is_missing_in_explanations_and_reports() -> None:
+    rows = np.random.default_rng(1).normal(size=(100, 3))
+    detector = advae.fit_detector(rows, advae.Config(iterations=30))
+    rows[0, 1] = np.nan
+    table = as_frame(rows)
+    [scored] = detector.score_batches([table], explain=3)
+    named = scored.select(r"^reason_\d$").row(0)
+    shown = scored.select("^reason_._observed$").row(0)
+    assert shown[named.index("column_1")] is None
+    assert shown.count(None) == 1
+    [view] = [row for row in summarise(detector, table).top if row.row == 0]
+    [cell] = [cell for cell in view.cells if cell.column == 1]
+    assert (cell.observed, cell.direction) == (None, "missing")
+    assert cell.remark == "never missing in training"
