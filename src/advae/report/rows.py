@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Remedy:
-    """The fewest changes that make a row normal, as far as three go.
+    """A few changes that make a row normal, as far as three go.
 
     Attributes
     ----------
