@@ -10,8 +10,12 @@ from report_data import (
     mixed_detector,
 )
 
-from advae.counterfactual import MOST_CHANGES, counterfactuals
-from advae.detector import Detector
+import advae
+from advae.columns import NumberColumn
+from advae.counterfactual import CANDIDATES, MOST_CHANGES, counterfactuals, only_whole
+from advae.detector import Detector, Threshold
+from advae.frames import as_frame
+from advae.table import TableEncoder
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +69,50 @@ def test_counterfactuals_find_the_changed_column(detector, table) -> None:
             hits.append(bool(pair & {names[column] for column in found[row].columns}))
     assert len(hits) > 20
     assert np.mean(hits) >= 0.9
+
+
+def test_a_search_ends_when_every_candidate_is_changed() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, CANDIDATES + 2)) + rng.normal(size=(60, 1))
+    detector = advae.fit_detector(rows, advae.Config(iterations=20))
+    strict = detector.with_threshold(Threshold("given", None, 0.0))
+    encoded = strict.table.transform(as_frame(rows[:3] + 5))
+    for each in counterfactuals(strict, encoded, most=CANDIDATES + 2):
+        assert len(each.columns) == len(set(each.columns)) == CANDIDATES
+        assert np.isfinite(each.scores).all()
+        assert not each.normal
+
+
+def test_whole_numbers_are_replaced_by_whole_numbers() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=400)
+    frame = pl.DataFrame({"size": size, "count": (20 + 4 * size).round().astype(int)})
+    detector = advae.fit_detector(frame, advae.Config(iterations=200))
+    odd = pl.DataFrame({"size": np.linspace(-1, 1, 21), "count": [90] * 21})
+    changed = counterfactuals(detector, detector.table.transform(odd))
+    values = detector.table.decode(np.stack([each.encoded for each in changed]))
+    assert sum(1 in each.columns for each in changed) > 10
+    counts = values["count"].to_numpy()
+    np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [60, 97, 400, 20_001])
+@pytest.mark.parametrize(
+    ("unit", "low", "high", "whole"),
+    [
+        (1, 0, 2, True),
+        (1, -50, 50, True),
+        (1, 0, 10**6, True),
+        (2, 2, 12, False),
+        (10, 0, 10, False),
+        (20, 0, 20, False),
+        (100, 0, 500, False),
+        (1e9, 0, 10**9, False),
+    ],
+)
+def test_quantiles_tell_whether_numbers_were_whole(rows, unit, low, high, whole) -> None:
+    drawn = np.random.default_rng(rows).integers(low, high + 1, rows)
+    drawn[:2] = low, high  # whole ends tell nothing
+    column = TableEncoder.fit(pl.DataFrame({"x": drawn / unit})).features[0]
+    assert isinstance(column, NumberColumn)
+    assert only_whole(column) == whole

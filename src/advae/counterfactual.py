@@ -1,4 +1,4 @@
-"""What would have made a row normal: the fewest columns to change, and to which values.
+"""What would have made a row normal: a few columns to change, and to which values.
 
 Contributions say where a row and its reconstruction differ. But an odd value also misleads the
 encoder, and so spoils the reconstruction of columns that are fine. Replacing values and scoring
@@ -15,6 +15,7 @@ from advae._types import HostMatrix
 from advae.categories import CategoryColumn, HashedColumn
 from advae.columns import BooleanColumn, Column, NumberColumn, TimeColumn
 from advae.detector import Detector
+from advae.summary import QUANTILE_LEVELS, RESERVOIR_SIZE
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -24,6 +25,9 @@ CANDIDATES = 12
 
 ROUNDS = 4
 """How often a replaced value is expected anew from the row that it was put into."""
+
+TOLERANCE = 1e-6
+"""How far from a whole number a quantile of whole numbers may be computed to lie."""
 
 BLOCK_ROWS = 1024
 """Rows at a time: each stands for `CANDIDATES` rows to be scored."""
@@ -67,7 +71,7 @@ def counterfactuals(
     encoded
         Rows that ``detector.table.transform`` encoded, shape (rows, width).
     most
-        How many columns may be changed, at least 1.
+        How many columns may be changed, at least 1; more than `CANDIDATES` never are.
     """
     found: list[Counterfactual] = []
     for first in range(0, len(encoded), BLOCK_ROWS):
@@ -94,7 +98,7 @@ class _Search:
 
     def run(self, most: int) -> list[Counterfactual]:
         active = self._flagged
-        for _ in range(min(most, self._changed.shape[1])):
+        for _ in range(min(most, self._candidates.shape[1])):
             active = self._step(np.flatnonzero(active))
         return [
             Counterfactual(tuple(columns), tuple(scores), row, not flagged)
@@ -161,7 +165,28 @@ def _possible(
     """Turn what is expected on average, half one category and half another, into one value."""
     if isinstance(column, HashedColumn):  # a bucket has no value of its own
         return np.asarray(np.eye(part.shape[1])[part.argmax(axis=1)], np.float32)
-    return _encode(column, column.decode(np.ascontiguousarray(part)))
+    values = column.decode(np.ascontiguousarray(part))
+    if isinstance(column, NumberColumn) and only_whole(column):
+        values = values.round()
+    return _encode(column, values)
+
+
+def only_whole(column: NumberColumn) -> bool:
+    """Tell from its quantiles whether a column's numbers were whole in training.
+
+    Between two neighbours in order, a quantile lies on a straight line: at a known part of the way
+    from one whole number to another, and that is no further than to the next quantiles.
+    """
+    profile, quantiles = column.profile, np.array(column.profile.quantiles)
+    known = min(profile.rows - profile.missing, RESERVOIR_SIZE)
+    part = QUANTILE_LEVELS * (known - 1) % 1
+    with np.errstate(over="ignore"):
+        room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
+    # As the part is a multiple of 1/20, twenty steps further on everything repeats.
+    steps = np.arange(20.0)
+    ends = quantiles[:, None] - part[:, None] * steps
+    fits = (np.abs(ends - np.rint(ends)) < TOLERANCE) & (steps <= room[:, None] + TOLERANCE)
+    return bool(fits.any(axis=1).all())
 
 
 def _encode(column: Column, values: pl.Series) -> Float[np.ndarray, "rows encoded"]:

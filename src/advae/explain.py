@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from advae.values import to_texts
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -62,10 +64,10 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
 
 
 def shown_values(frame: pl.DataFrame, digits: int = 6) -> np.ndarray:
-    """Return every value as people write it, null as None, shape (rows, columns), object.
+    """Return every value as people write it, shape (rows, columns), object.
 
-    Floating-point numbers are rounded to so many significant digits.
+    Null and NaN, both missing, become None. Floating-point numbers are rounded to so many
+    significant digits.
     """
-    rounded = pl.selectors.float().round_sig_figs(digits).cast(pl.String).str.strip_suffix(".0")
-    shown = frame.with_columns(rounded).cast(pl.String)
-    return np.stack([column.to_numpy() for column in shown], axis=1)
+    rounded = frame.with_columns(pl.selectors.float().round_sig_figs(digits))
+    return np.stack([to_texts(column).to_numpy() for column in rounded], axis=1)

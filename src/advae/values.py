@@ -167,7 +167,7 @@ def to_texts(values: pl.Series) -> pl.Series:
     """Read a column of texts, categories, numbers, booleans or times as texts, null where missing.
 
     Whole numbers are spelled without a point: tools that hold missing integers as floats turn the
-    category 1 into 1.0.
+    category 1 into 1.0. Durations are spelled like "3d 04:05:06.25".
 
     Raises
     ------
@@ -179,6 +179,13 @@ def to_texts(values: pl.Series) -> pl.Series:
         raise wrong_type(values, "texts")
     if dtype.is_float():
         return values.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    if isinstance(dtype, pl.Duration):  # the only type that Polars does not cast
+        length = pl.lit(values).dt.total_microseconds()
+        sign = pl.when(length < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+        clock = (length.abs() % int(DAY) * 1000).cast(pl.Time).dt.to_string("%T%.f")
+        days = length.abs() // int(DAY)
+        whole = pl.when(days > 0).then(pl.format("{}d ", days)).otherwise(pl.lit(""))
+        return pl.select(pl.format("{}{}{}", sign, whole, clock)).to_series().alias(values.name)
     return values if dtype == pl.String else values.cast(pl.String)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from advae.categories import CategoryColumn
 from advae.columns import Column, ConstantColumn, TimeColumn
 from advae.explain import shown_values
-from advae.report.distributions import Distribution, Part, distribution, stability_index
+from advae.report.distributions import Distribution, Part, distribution
 from advae.report.text import LONGEST, listed, shorten
 from advae.values import to_texts
 
@@ -75,7 +75,7 @@ class ColumnTally:
     def __init__(self, column: Column) -> None:
         self.column = column
         self.distribution: Distribution = distribution(column)
-        self._groups = np.zeros(len(self.distribution.training))
+        self._groups = np.zeros(len(self.distribution.labels) + 1)
         self._bars = np.zeros(len(self.distribution.bars))
         self._strange = 0
         self._examples: Counter[str] = Counter()
@@ -110,7 +110,7 @@ class ColumnTally:
     def view(self, alarm_share: float, leads: int) -> ColumnView:
         """Return what the report shows, given the column's part in the alarms."""
         rows = float(self._groups.sum())
-        drift, chance = stability_index(self.distribution.training, self._groups)
+        drift, chance = self.distribution.drift(self._groups)
         profile = self.column.profile
         present = max(float(self._bars.sum()), 1.0)
         return ColumnView(

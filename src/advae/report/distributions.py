@@ -30,9 +30,7 @@ class Distribution(ABC):
     Attributes
     ----------
     labels
-        What each group of present values is called.
-    training
-        Training rows in each group, and last those with a missing value.
+        What each group of present values is called; numbers and instants are scaled.
     bars
         Share of the training rows with a value in each bar, in drawing order.
     strange_expected
@@ -40,13 +38,19 @@ class Distribution(ABC):
     """
 
     labels: tuple[str, ...]
-    training: Float[np.ndarray, "groups"]
     bars: Float[np.ndarray, "bars"]
     strange_expected: float
 
     @abstractmethod
     def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
         """Return the group of each row; the last one is that of missing values."""
+
+    @abstractmethod
+    def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
+        """Return the stability index of rows counted by group, and what chance may make of it.
+
+        See `stability_index`. The last of the counts is that of the missing values.
+        """
 
     @abstractmethod
     def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
@@ -66,31 +70,52 @@ class Distribution(ABC):
 
 
 class ScaledDistribution(Distribution):
-    """Numbers and instants, known by 21 quantiles: groups of equal share, bars of equal width."""
+    """Numbers and instants, known by 21 quantiles; bars of equal width.
+
+    A quantile that many rows share, like a 0 among counts, does not tell how many: between which
+    levels it lies is all that is known. So rows are counted between the quantiles and at each of
+    them, and `drift` shares out those at a quantile.
+    """
 
     def __init__(self, column: NumberColumn | TimeColumn) -> None:
         profile = column.profile
         # In float32, as rows are encoded: a value equal to a quantile must compare equal.
-        scaled = column.scale.apply(np.array(profile.quantiles)).astype(np.float32)
-        # Of the quantiles that are equal, the highest: the share of rows at or below the value.
-        last = np.append(scaled[1:] > scaled[:-1], True)
-        self.quantiles, self.levels = scaled[last], QUANTILE_LEVELS[last]
-        filled = self.levels > 0
-        self._uppers = self.quantiles[filled]
-        shares = np.diff(self.levels[filled], prepend=0.0)
+        self._quantiles = column.scale.apply(np.array(profile.quantiles)).astype(np.float32)
+        self._distinct = np.unique(self._quantiles)
+        self.labels = (
+            *(f"{side} {v:g}" for v in self._distinct for side in ("below", "at")),
+            "above",
+        )
+        # Of levels with one quantile, those between the first and the last tell nothing more.
+        edge = np.append(True, self._quantiles[1:] > self._quantiles[:-1])
+        cuts = edge | np.append(edge[1:], True)
+        self._levels = QUANTILE_LEVELS[cuts]
+        self._pieces = 2 * np.searchsorted(self._distinct, self._quantiles[cuts])
         present = profile.rows - profile.missing
-        self.labels = tuple(f"up to {level:.0%}" for level in self.levels[filled])
-        self.training = np.append(shares * present, profile.missing)
+        self._training = np.append(np.diff(self._levels) * present, profile.missing)
         # Of n + 1 rows like one another, the last is the least or the greatest with chance 2/(n+1).
         self.strange_expected = 2.0 / (profile.rows + 1)
-        self._low, self._high = _drawn_range(scaled)
+        self._low, self._high = _drawn_range(self._quantiles)
         edges = np.linspace(self._low, self._high, BARS + 1)
-        self.bars = _spread(scaled.astype(np.float64), edges)
+        self.bars = _spread(self._quantiles.astype(np.float64), edges)
 
     def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
-        """Return the group between two quantiles; values beyond count in the outermost."""
-        group = np.searchsorted(self._uppers[:-1], part[:, 0], side="left")
+        """Return the number of quantiles below each value plus that of those not above it."""
+        group = sum(np.searchsorted(self._distinct, part[:, 0], side) for side in ("left", "right"))
         return np.where(part[:, -1] > 0.5, len(self.labels), group)
+
+    def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
+        """Return the least index that the rows can have, however those at a quantile are shared.
+
+        Were ties broken by chance, in training and among these rows, groups between two levels
+        would hold equal shares, and the index follow chi-squared. The least is no greater.
+        """
+        below = np.append(0.0, np.cumsum(counts[:-1]))
+        low, high = below[self._pieces + 1], below[self._pieces + 2]
+        low[0], high[-1] = 0.0, below[-1]  # the outermost groups are open
+        high[0], low[-1] = low[0], high[-1]
+        shared = np.append(np.diff(straightest(self._levels, low, high)), counts[-1])
+        return stability_index(self._training, shared)
 
     def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
         """Return which values lie outside the training range."""
@@ -102,8 +127,14 @@ class ScaledDistribution(Distribution):
         return np.where(part[:, -1] > 0.5, np.nan, place)
 
     def share_below(self, value: float) -> float:
-        """Return the share of training rows with less than a scaled value, in [0, 1]."""
-        return float(np.interp(value, self.quantiles, self.levels, left=0.0, right=1.0))
+        """Return the share of training rows with less than a scaled value, in [0, 1].
+
+        At a quantile it lies between that level and the one before: the middle is returned.
+        """
+        first = int(np.searchsorted(self._quantiles, value))
+        if first < len(self._quantiles) and self._quantiles[first] == value:
+            return float(QUANTILE_LEVELS[max(first - 1, 0) : first + 1].mean())
+        return float(np.interp(value, self._quantiles, QUANTILE_LEVELS, left=0.0, right=1.0))
 
 
 class GroupedDistribution(Distribution):
@@ -122,8 +153,8 @@ class GroupedDistribution(Distribution):
         else:
             self.labels = tuple(column.frequencies)
             counts = profile.counts
-        self.training = np.array([*counts, profile.missing], np.float64)
-        self.bars = self.training[:-1] / max(self.training[:-1].sum(), 1.0)
+        self._training = np.array([*counts, profile.missing], np.float64)
+        self.bars = self._training[:-1] / max(self._training[:-1].sum(), 1.0)
         known = column.rare if isinstance(column, CategoryColumn) else 0
         self.strange_expected = (known + 1) / (profile.rows + 1)
 
@@ -139,6 +170,10 @@ class GroupedDistribution(Distribution):
         else:
             return np.asarray(part.argmax(axis=1))
         return np.where(missing, len(self.labels), other.astype(int))
+
+    def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
+        """Return the index over the groups as they are."""
+        return stability_index(self._training, counts)
 
     def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
         """Return which values are rare or unseen, or differ from the only one of training."""
@@ -190,6 +225,31 @@ def _spread(
             bar = np.searchsorted(edges, low, side="right") - 1
             shares[min(max(bar, 0), len(shares) - 1)] += weight
     return shares
+
+
+def straightest(
+    x: Float[np.ndarray, "points"],
+    low: Float[np.ndarray, "points"],
+    high: Float[np.ndarray, "points"],
+) -> Float[np.ndarray, "points"]:
+    """Return the path over ascending ``x`` that a string pulled tight between two bounds takes.
+
+    Of all paths within them it minimises every convex measure of how unequal its slopes are, the
+    stability index among them. Both bounds ascend, and meet at the first and the last point.
+    """
+    path = low.copy()
+    open_ends = [(0, len(x) - 1)]
+    while open_ends:
+        first, last = open_ends.pop()
+        line = np.interp(x[first : last + 1], x[[first, last]], path[[first, last]])
+        path[first + 1 : last] = line[1:-1]
+        beyond = np.maximum(line - high[first : last + 1], low[first : last + 1] - line)[1:-1]
+        if beyond.max(initial=0.0) > 0:
+            # Where a straight line leaves the bounds most, the string touches the one it left by.
+            at = first + 1 + int(beyond.argmax())
+            path[at] = min(max(path[at], low[at]), high[at])
+            open_ends += [(first, at), (at, last)]
+    return path
 
 
 def stability_index(

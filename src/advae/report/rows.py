@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Remedy:
-    """The fewest changes that make a row normal, as far as three go.
+    """A few changes that make a row normal, as far as three go.
 
     Attributes
     ----------
@@ -234,8 +234,14 @@ class _Explainer:
             return "differs"
         if observed == expected:
             return "same"
-        up, down = _TIMES if isinstance(self.column, TimeColumn) else _SIZES
+        up, down = self._words
         return up if seen[0] > wanted[0] else down
+
+    @property
+    def _words(self) -> tuple[str, str]:
+        """What a greater and a lesser value are called: an instant is later, a duration higher."""
+        timed = isinstance(self.column, TimeColumn) and self.column.reading.like != "duration"
+        return _TIMES if timed else _SIZES
 
     def _remark(self, seen: Part, group: int, added: Part) -> str:
         profile = self.column.profile
@@ -248,8 +254,7 @@ class _Explainer:
             if by_cycle.max() > added[0]:
                 return f"unusual {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]}"
         if isinstance(self.distribution, ScaledDistribution):
-            later = isinstance(self.column, TimeColumn)
-            return _rank(float(seen[0]), self.distribution, _TIMES if later else _SIZES)
+            return _rank(float(seen[0]), self.distribution, self._words)
         if self.distribution.strange(seen[None])[0]:
             known = self.distribution.labels[group] == RARE
             return "rare or never seen in training" if known else "never seen in training"

@@ -1,0 +1,156 @@
+"""Explanations and reports show the values of every type that a table can have."""
+
+import datetime as dt
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import advae
+from advae.detector import Detector
+from advae.explain import shown_values
+from advae.frames import as_frame
+from advae.report.summary import summarise
+from advae.values import to_texts
+
+ROWS = 120
+
+
+def every_type(rows: int = ROWS) -> pl.DataFrame:
+    """Return a column of each type, missing values included."""
+    rng = np.random.default_rng(3)
+    start = dt.datetime(2024, 1, 1, 5)
+    steps = [dt.timedelta(hours=float(hours)) for hours in rng.uniform(0, 2000, rows)]
+    words = rng.choice(["a", "b", "c"], rows).tolist()
+    frame = pl.DataFrame(
+        {
+            "float": rng.normal(size=rows),
+            "single": pl.Series(rng.normal(size=rows), dtype=pl.Float32),
+            "whole": rng.integers(0, 9, rows),
+            "tiny": pl.Series(rng.integers(0, 200, rows), dtype=pl.UInt8),
+            "decimal": [Decimal(f"{amount:.2f}") for amount in rng.uniform(0, 50, rows)],
+            "truth": rng.random(rows) < 0.4,
+            "text": words,
+            "categorical": pl.Series(words, dtype=pl.Categorical),
+            "enum": pl.Series(words, dtype=pl.Enum(["a", "b", "c"])),
+            "user": [f"user {row}" for row in range(rows)],
+            "date": [(start + step).date() for step in steps],
+            "moment": [start + step for step in steps],
+            "zoned": pl.Series([start + step for step in steps]).dt.replace_time_zone(
+                "Europe/Berlin", non_existent="null", ambiguous="earliest"
+            ),
+            "clock": [(start + step).time() for step in steps],
+            "span": [step - dt.timedelta(hours=1000) for step in steps],
+        }
+    )
+    holed = frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 3 + number).then(None).otherwise(pl.col(name)).alias(name)
+        for number, name in enumerate(frame.columns)
+    )
+    return holed.with_columns(
+        pl.lit(dt.timedelta(hours=5)).alias("same span"),
+        pl.lit("x").alias("same text"),
+        pl.lit(None).alias("nothing"),
+    )
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return advae.fit_detector(every_type(), advae.Config(iterations=50), hashed=["user"])
+
+
+def changed(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with values that training never had."""
+    odd = pl.int_range(pl.len()) % 5 == 0
+    return table.with_columns(
+        pl.when(odd).then(pl.lit(dt.timedelta(hours=7))).otherwise("same span").alias("same span"),
+        pl.when(odd).then(pl.lit(dt.timedelta(days=900))).otherwise("span").alias("span"),
+        pl.when(odd).then(pl.lit(1)).alias("nothing"),
+    )
+
+
+def test_every_type_is_explained(detector: Detector) -> None:
+    table = changed(every_type())
+    [scored] = detector.score_batches([table], explain=table.width)
+    named = scored.select(r"^reason_\d+$").to_numpy()
+    seen = scored.select(r"^reason_\d+_observed$").to_numpy()
+    wanted = scored.select(r"^reason_\d+_expected$").to_numpy()
+    for row, names in enumerate(named):
+        assert sorted(names) == sorted(table.columns)
+        for name, text in zip(names, seen[row], strict=True):
+            assert (text is None) == (table[name][row] is None)
+    spans = wanted[named == "span"]
+    assert all(re.fullmatch(r"-?(\d+d )?\d\d:\d\d:\d\d(\.\d+)?", text) for text in spans)
+    assert set(wanted[named == "same span"]) == {"05:00:00"}
+    assert set(seen[named == "same span"]) == {"05:00:00", "07:00:00"}
+
+
+def test_every_type_has_a_report(detector: Detector, tmp_path: Path) -> None:
+    table = changed(every_type())
+    found = summarise(detector, table)
+    views = {view.name: view for view in found.columns}
+    assert set(views) == set(table.columns)
+    assert "now also “07:00:00”" in views["same span"].remark
+    assert re.search(r"\d in training; now up to 900d 00:00:0\d$", views["span"].remark)
+    spans = {
+        cell.direction
+        for row in found.top
+        for cell in row.cells
+        if found.feature_names[cell.column] == "span"
+    }
+    assert "higher" in spans
+    assert not {"later", "earlier"} & spans
+    advae.write_report(detector, table, tmp_path / "report.html")
+    assert "900d 00:00:00" in (tmp_path / "report.html").read_text()
+
+
+def test_durations_of_pandas_are_explained() -> None:
+    rng = np.random.default_rng(0)
+    spans = pd.to_timedelta(rng.uniform(0, 9, 60), unit="h")
+    table = as_frame(pd.DataFrame({"size": rng.normal(size=60), "span": spans}))
+    detector = advae.fit_detector(table, advae.Config(iterations=30))
+    [scored] = detector.score_batches([table], explain=2)
+    texts = scored.select("^reason_._observed$").to_numpy()[
+        scored.select("^reason_.$").to_numpy() == "span"
+    ]
+    assert sorted(texts) == sorted(to_texts(table["span"]))
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_durations_are_spelled(unit: str) -> None:
+    spans = [
+        dt.timedelta(days=3, hours=4, minutes=5, seconds=6, milliseconds=250),
+        dt.timedelta(seconds=-90),
+        dt.timedelta(days=-2),
+        dt.timedelta(0),
+        None,
+    ]
+    texts = to_texts(pl.Series("span", spans, dtype=pl.Duration(unit)))  # type: ignore[arg-type]
+    assert texts.name == "span"
+    assert texts.to_list() == ["3d 04:05:06.250", "-00:01:30", "-2d 00:00:00", "00:00:00", None]
+    assert to_texts(pl.Series([], dtype=pl.Duration(unit))).to_list() == []  # type: ignore[arg-type]
+
+
+def test_numbers_are_rounded_and_missing_ones_none() -> None:
+    frame = pl.DataFrame({"x": [1.23456789, 2.0, float("nan"), None]})
+    assert shown_values(frame, 3)[:, 0].tolist() == ["1.23", "2", None, None]
+
+
+def test_a_nan_of_numpy_is_missing_in_explanations_and_reports() -> None:
+    rows = np.random.default_rng(1).normal(size=(100, 3))
+    detector = advae.fit_detector(rows, advae.Config(iterations=30))
+    rows[0, 1] = np.nan
+    table = as_frame(rows)
+    [scored] = detector.score_batches([table], explain=3)
+    named = scored.select(r"^reason_\d$").row(0)
+    shown = scored.select("^reason_._observed$").row(0)
+    assert shown[named.index("column_1")] is None
+    assert shown.count(None) == 1
+    [view] = [row for row in summarise(detector, table).top if row.row == 0]
+    [cell] = [cell for cell in view.cells if cell.column == 1]
+    assert (cell.observed, cell.direction) == (None, "missing")
+    assert cell.remark == "never missing in training"
