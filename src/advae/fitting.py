@@ -25,6 +25,7 @@ from advae.errors import InputError
 from advae.frames import as_batches
 from advae.held_out import best_block
 from advae.latent_noise import latent_noise
+from advae.matching import Matching, joined
 from advae.networks import Sizes
 from advae.plan import Plan, plan_rows
 from advae.reference import compile_for, learn_reference
@@ -59,8 +60,8 @@ def fit_detector(
     Parameters
     ----------
     data
-        Normal rows, at least two different ones: a table, see ``frames.as_frame``, or an iterator
-        of Polars frames, for a table larger than memory.
+        Normal rows, at least two different ones: a table, or its batches where it is larger than
+        memory; see ``frames.as_batches``. Batches have the same columns, in any order.
     config
         Settings; the ``default`` preset when None. The same data and settings give the same
         detector, bit for bit, on one machine. Its own have more ``members`` where a conformal
@@ -176,6 +177,7 @@ def _gather(
     """Return the rows to learn from, and the encoder and a note if it had to see more."""
     held: list[pl.DataFrame] = []
     read = 0
+    batches = map(Matching().match, batches)
     for batch in batches:
         # Later the rows stand in another order.
         check_finite(batch, read)
@@ -186,7 +188,7 @@ def _gather(
     else:
         if not held:
             raise InputError("there is no table to learn from: the stream of frames is empty")
-        return pl.concat(held), None, ""
+        return joined(held), None, ""
     rows = RowSample(most, seed)
 
     def watched() -> Iterator[pl.DataFrame]:

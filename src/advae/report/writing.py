@@ -28,7 +28,7 @@ def write_report(
     detector
         A fitted detector.
     data
-        Rows with the training columns: a table, see ``frames.as_frame``, or an iterator of tables.
+        Rows with the training columns: a table, or batches of it; see ``frames.as_batches``.
     path
         Where to write. The file appears when it is complete; an error leaves an older one as is.
     label
