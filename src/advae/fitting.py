@@ -75,7 +75,8 @@ def fit_detector(
         and categories are those of all its rows, the networks and the threshold learn from a
         uniform sample.
     checkpoint
-        Where to keep the state of the training; removed at its end.
+        Where to keep the state of the training. It stays at the end, so that ``resume`` ends at
+        once if saving the detector fails; remove it when that is done.
     resume
         Go on from the checkpoint if there is one. The result is bit-identical to that of a
         training that was never interrupted.
@@ -165,10 +166,7 @@ def fit_detector(
         training_scores=np.sort(training_scores),
         calibration_scores=np.sort(calibration_scores),
     )
-    detector = replace(detector, threshold=_threshold(detector, config))
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return detector
+    return replace(detector, threshold=_threshold(detector, config))
 
 
 def _gather(
@@ -279,7 +277,7 @@ def _fingerprint(
 
 
 def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
-    """Return a block handler that keeps a checkpoint, of the first block and then now and again."""
+    """Return a block handler that keeps a checkpoint: first, last, and now and again between."""
     saved = -math.inf
 
     def on_block(snapshot: Snapshot) -> None:
@@ -290,7 +288,7 @@ def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
         except BaseException:
             checkpoints.save(path, snapshot, fingerprint)  # stopped here: lose nothing
             raise
-        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+        if snapshot.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS:
             checkpoints.save(path, snapshot, fingerprint)
             saved = time.monotonic()
 
