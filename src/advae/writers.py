@@ -2,7 +2,10 @@
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +82,31 @@ def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
     if first is None:
         raise InputError(f"{path}: there is nothing to write, not even columns.")
 
+    stopped = threading.Event()
+
     def pull(*_: Any) -> Iterator[pl.DataFrame]:
         # Polars asks for the columns, rows and filters it needs; a sink needs all.
-        yield from itertools.chain([first], frames)
+        yield from itertools.takewhile(
+            lambda _: not stopped.is_set(), itertools.chain([first], frames)
+        )
 
     lazy = register_io_source(pull, schema=first.schema)
     kind = file_format(path)
     if kind == "parquet":
-        lazy.sink_parquet(target, sync_on_close="all")
+        sink: Callable[[], object] = partial(lazy.sink_parquet, target, sync_on_close="all")
     elif kind == "arrow":
-        lazy.sink_ipc(target, sync_on_close="all")
+        sink = partial(lazy.sink_ipc, target, sync_on_close="all")
     elif kind == "ndjson":
-        lazy.sink_ndjson(target, sync_on_close="all")
+        sink = partial(lazy.sink_ndjson, target, sync_on_close="all")
     else:
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        lazy.sink_csv(target, separator=separator, sync_on_close="all")
+        sink = partial(lazy.sink_csv, target, separator=separator, sync_on_close="all")
+    # In a thread, because Python heeds signals between two steps of the main one, and Polars does
+    # all in a single step. Leaving the pool waits until the sink has seen that it is to stop.
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(sink)
+        try:
+            writing.result()
+        except BaseException:
+            stopped.set()
+            raise
