@@ -115,6 +115,29 @@ def test_ignored_columns_are_neither_learned_nor_lost(run: Run, tmp_path: Path) 
     assert [line.split(",")[1] for line in scored.out.splitlines()[1:]] == keys  # "007" stays
 
 
+def test_what_was_trained_survives_that_the_model_cannot_be_saved(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, model = tmp_path / "data.csv", tmp_path / "m.advae"
+    good_table().write_csv(path)
+    words = ("fit", path, "-o", model, "--iterations", 50)
+
+    def full(*_: object) -> None:
+        raise advae.InputError("cannot write the model: No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("advae.artifact.save", full)
+        assert run(*words).err.endswith("No space left on device\n")
+    assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae.checkpoint"}
+    resumed = run(*words, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert "training 50/50" not in resumed.err  # not one block more
+    kept = model.read_bytes()
+    assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae"}
+    assert run(*words).code == 0
+    assert model.read_bytes() == kept
+
+
 def test_version(run: Run) -> None:
     done = run("--version")
     assert (done.code, done.out) == (0, f"advae {version('advae')}\n")

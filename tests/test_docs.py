@@ -116,6 +116,8 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
         database.execute("create table payments (id integer, year integer, amount real, kind text)")
         database.executemany("insert into payments values (?, ?, ?, ?)", table.rows())
         database.commit()
+    for name in ("normal.csv", "new.csv"):
+        table.select("amount", "kind").write_csv(name)
     page = (ROOT / "docs" / "data.md").read_text()
     code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     names: dict[str, Any] = {}

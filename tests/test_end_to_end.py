@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -70,6 +71,38 @@ def test_interrupted_fit_resumes_to_the_same_bytes(
         assert early not in resumed.stderr  # it went on, it did not start again
     assert model.read_bytes() == uninterrupted
     assert [path.name for path in tmp_path.iterdir()] == ["m.advae"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("more", [["-o", "out.parquet"], ["-o", "out.csv", "--fdr", "0.1"], []])
+def test_interrupted_score_leaves_nothing_behind(
+    sent: signal.Signals, more: list[str], data: Path, tmp_path: Path
+) -> None:
+    assert advae("fit", data, "-o", tmp_path / "m.advae", "--iterations", 50).returncode == 0
+    pl.concat([good_table()] * 20_000).write_parquet(tmp_path / "many.parquet")
+    before = sorted(tmp_path.iterdir())
+    command = [*PROGRAM, "score", "m.advae", "many.parquet", "--explain", "5", *more]
+    with (tmp_path / "stdout").open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, text=True
+        )
+    (tmp_path / "stdout").unlink()
+    try:
+        began = time.monotonic()
+        # With the first rows written or on their way, and millions to come.
+        while more and sorted(tmp_path.iterdir()) == before and process.poll() is None:
+            assert time.monotonic() - began < ENOUGH
+            time.sleep(0.02)
+        time.sleep(1.0 if more else 5.0)
+        assert process.poll() is None, "it ended at once"
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=ENOUGH)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_resume_refuses_other_data(data: Path, tmp_path: Path) -> None:

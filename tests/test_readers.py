@@ -94,6 +94,37 @@ def test_dialects_of_csv(tmp_path: Path, change: Callable[[str], str]) -> None:
     assert_frame_equal(open_source(path).read(), good_table())
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("3;1\n1,5;2\n", [3.0, 1.5]),
+        ("1;1\n" * 3000 + "-1,5e2;2\n", [1.0] * 3000 + [-150.0]),
+        ("NA;1\n;2\n,5;3\n", [None, None, 0.5]),
+        ("2,5;1\n" * 19 + "?;1\n", ["2,5"] * 19 + ["?"]),
+        # A list of numbers is a text, and the other column has a decimal point.
+        ("1,2;1.5\n1,2,3;2.5\n", ["1,2", "1,2,3"]),
+        ("1,2;1.5\nx;2.5\ny;1\n", ["1,2", "x", "y"]),
+        ("3.5;x\n2;1,5\n4;y\n", [3.5, 2.0, 4.0]),
+    ],
+)
+def test_the_decimal_comma_is_told_from_all_rows(
+    tmp_path: Path, rows: str, expected: list[object]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("p;q\n" + rows)
+    table = open_source(path).read()
+    assert table["p"].to_list() == expected
+    if ".5\n" in rows:
+        assert table["q"].dtype == pl.Float64
+
+
+def test_a_mark_among_decimal_commas_is_what_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("p;q\n" + "3;1\n" + "1,5;2\n" * 18 + "?;1\n")
+    with pytest.raises(InputError, match=r"column 'p', row 19 .*'\?' is not a number"):
+        open_source(path, dtypes={"p": pl.Float64()}).read()
+
+
 def test_compressed_text(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(good_table().write_csv().encode()))
@@ -183,8 +214,8 @@ def test_a_failed_write_changes_nothing(
         ("a.xlsx", "unknown file extension '.xlsx'. Known are .csv"),
         ("a", "unknown file extension"),
         ("a.csv.gz", "cannot write compressed text"),
-        ("nowhere/a.csv", "there is no folder"),
-        ("folder.csv", "this is a folder"),
+        ("nowhere/a.csv", "folder .*/nowhere does not exist"),
+        ("folder.csv", "it is a folder"),
     ],
 )
 def test_targets_that_cannot_be_written(tmp_path: Path, name: str, message: str) -> None:

@@ -1,13 +1,22 @@
 """Tables larger than memory: one pass, a uniform sample, and the same answers as in memory."""
 
-from collections.abc import Iterator
+import datetime as dt
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
 import advae
+from advae.doctor import examine
+from advae.matching import Matching, joined
+from advae.report.writing import write_report
 from advae.sampling import RowSample, sample_rows
 
 CONFIG = advae.Config(iterations=20, hidden=16)
@@ -91,3 +100,147 @@ def test_two_rows_always_remain_to_learn_from() -> None:
     config = advae.Config(iterations=5, hidden=16, calibration=0.999)
     detector = advae.fit_detector(numbers(300), config, ignored=["position"])
     assert detector.summary.rows >= 2
+
+
+# --- batches of different types ---
+
+
+def people(rows: int = 200) -> pl.DataFrame:
+    """Return rows of which the first 50 have no shop, and an age is missing later."""
+    rng = np.random.default_rng(1)
+    ages: list[int | None] = rng.integers(20, 70, rows).tolist()
+    ages[rows // 2] = None
+    shops = [None] * 50 + rng.choice(["north", "south"], rows - 50).tolist()
+    return pl.DataFrame({"age": ages, "size": rng.normal(size=rows), "shop": shops})
+
+
+def from_pandas(folder: Path) -> Any:
+    people().write_csv(folder / "people.csv")
+    return pd.read_csv(folder / "people.csv", chunksize=50)
+
+
+def from_sqlite(folder: Path) -> Any:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("create table people (age integer, size real, shop text)")
+        database.executemany("insert into people values (?, ?, ?)", people().rows())
+        yield from pl.read_database(
+            "select * from people", database, iter_batches=True, batch_size=50
+        )
+
+
+def from_columns_turned_over(folder: Path) -> Any:
+    for number, batch in enumerate(cut(people(), 50)):
+        yield batch.select(reversed(batch.columns) if number % 2 else batch.columns)
+
+
+def from_small_types(folder: Path) -> Any:
+    types = [pl.Int32, pl.Float32, pl.UInt64, pl.Int64]
+    texts = [pl.Enum(["north"]), pl.Enum(["north", "south"]), pl.Categorical, pl.String]
+    for number, batch in enumerate(cut(people(), 50)):
+        yield batch.with_columns(
+            pl.col("age").cast(types[number]), shop=pl.col("shop").cast(texts[number])
+        )
+
+
+@pytest.mark.parametrize("sample", [1000, 120])
+@pytest.mark.parametrize(
+    "batches", [from_pandas, from_sqlite, from_columns_turned_over, from_small_types]
+)
+def test_types_may_differ_between_batches(
+    batches: Callable[[Path], Any], sample: int, tmp_path: Path
+) -> None:
+    table = people()
+    whole = advae.fit_detector(cut(table, 200), CONFIG, sample=sample)
+    parts = advae.fit_detector(batches(tmp_path), CONFIG, sample=sample)
+    assert parts.table.feature_names == whole.table.feature_names
+    assert (parts.anomaly_score(table) == whole.anomaly_score(table)).all()
+    found = pl.concat(parts.score_batches(batches(tmp_path)))["anomaly_score"]
+    assert (found.to_numpy() == whole.anomaly_score(table)).all()
+    assert {finding.check for finding in examine(batches(tmp_path)).findings} == {
+        finding.check for finding in examine(table).findings
+    }
+
+
+@pytest.mark.parametrize("sample", [1000, 70])
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (pl.DataFrame({"a": ["x"] * 50, "b": [1] * 50}), "type String in column 'a', but Int64"),
+        (pl.DataFrame({"a": [True] * 50, "b": [1] * 50}), "type Boolean in column 'a', but Int64"),
+        (pl.DataFrame({"a": [1] * 50}), r"other columns than the first: it lacks 'b'\. Give"),
+        (
+            pl.DataFrame({"a": [1] * 50, "b": [1] * 50, "c": [1] * 50}),
+            r"other columns than the first: It adds 'c'\. Give",
+        ),
+    ],
+)
+def test_batches_that_do_not_match_are_named(
+    second: pl.DataFrame, message: str, sample: int
+) -> None:
+    first = pl.DataFrame({"a": range(50), "b": range(50)})
+    wanted = rf"^batch 3 of the table \(from row 100 on.*{message}"
+    with pytest.raises(advae.InputError, match=wanted) as caught:
+        advae.fit_detector(iter([first, first, second]), CONFIG, sample=sample)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(advae.InputError, match=wanted):
+        examine([first, first, second])
+
+
+def test_what_is_ignored_need_not_match() -> None:
+    first = people().with_columns(id=pl.int_range(200))
+    second = people().with_columns(id=pl.lit("x"))
+    detector = advae.fit_detector([first, second], CONFIG, ignored=["id"])
+    assert detector.table.feature_names == ("age", "size", "shop")
+
+
+def test_times_keep_the_finer_unit() -> None:
+    late = dt.datetime(2024, 5, 1, 12, 0, 0, 123_456)
+    frames = [
+        pl.DataFrame({"at": pl.Series([late], dtype=pl.Datetime(unit))}) for unit in ("ms", "us")
+    ]
+    matching = Matching()
+    assert joined([matching.match(frame) for frame in frames])["at"][1] == late
+
+
+# --- one way for what is given to score, report and examine ---
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda table: table,
+        lambda table: table.lazy(),
+        lambda table: table.to_dict(as_series=False),
+        lambda table: table.to_pandas(),
+        lambda table: table.to_arrow(),
+        lambda table: table.to_arrow().to_reader(max_chunksize=70),
+        lambda table: table.to_arrow().to_batches(max_chunksize=70),
+        lambda table: cut(table, 70),
+        lambda table: tuple(cut(table, 70)),
+        lambda table: [part.to_pandas() for part in cut(table, 70)],
+        lambda table: (part.to_dict(as_series=False) for part in cut(table, 70)),
+    ],
+)
+def test_a_table_may_come_in_any_form(given: Callable[[pl.DataFrame], Any], tmp_path: Path) -> None:
+    table = numbers(200).drop("position")
+    whole = advae.fit_detector(table, CONFIG)
+    fitted = advae.fit_detector(given(table), CONFIG)
+    assert (fitted.anomaly_score(table) == whole.anomaly_score(table)).all()
+    scored = pl.concat(whole.score_batches(given(table), keep=["a"], explain=1))
+    assert scored["row"].to_list() == list(range(200))
+    assert (scored["anomaly_score"].to_numpy() == whole.anomaly_score(table)).all()
+    assert write_report(whole, given(table), tmp_path / "r.html").rows == 200
+    assert examine(given(table)) == examine(table)
+
+
+def test_what_is_no_table_is_refused_everywhere(tmp_path: Path) -> None:
+    detector = advae.fit_detector(numbers(60), CONFIG)
+    for wrong in ("new.csv", [[1, 2], [3, 4]], 3):
+        with pytest.raises(advae.InputError, match="cannot read a table from"):
+            advae.fit_detector(wrong)
+        with pytest.raises(advae.InputError, match="cannot read a table from"):
+            list(detector.score_batches(wrong))
+        with pytest.raises(advae.InputError, match="cannot read a table from"):
+            write_report(detector, wrong, tmp_path / "r.html")
+        with pytest.raises(advae.InputError, match="cannot read a table from"):
+            examine(wrong)

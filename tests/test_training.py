@@ -295,7 +295,18 @@ def test_resuming_gives_the_same_model(data, whole, tmp_path, iterations, border
         went_on == [n for n in (200, 400, iterations) if border < n <= iterations][: len(went_on)]
     )
     assert bool(went_on) == (border < iterations)
-    assert not options["checkpoint"].exists()
+    # It stays until the detector is saved: now there is nothing left to train.
+    assert options["checkpoint"].exists()
+    went_on.clear()
+    again = fit_to_bytes(
+        data,
+        config(iterations=iterations),
+        tmp_path / "model",
+        resume=True,
+        on_block=lambda snapshot: went_on.append(snapshot.iteration),
+        **options,
+    )
+    assert (again, went_on) == (found, [])
 
 
 def test_resuming_twice_gives_the_same_model(data, whole, tmp_path):
@@ -322,7 +333,7 @@ def test_without_resume_a_checkpoint_is_not_used(data, whole, tmp_path):
     path = tmp_path / "stopped"
     path.write_bytes(b"left over")
     assert fit_to_bytes(data, config(), tmp_path / "model", checkpoint=path) == whole[401]
-    assert not path.exists()
+    assert tensorfile.read(path, "checkpoint")[0]["iteration"] == 401
 
 
 def test_resuming_without_a_checkpoint_starts_anew(data, whole, tmp_path):
@@ -342,7 +353,7 @@ def test_checkpoints_are_kept_while_training(data, tmp_path, monkeypatch, second
 
     fit_detector(data, config(), checkpoint=path, on_block=look)
     assert found == [None, *kept]
-    assert not path.exists()
+    assert tensorfile.read(path, "checkpoint")[0]["iteration"] == config().iterations
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 """These count as missing in delimited files, as the empty field does."""
 
 HEAD_BYTES = 1 << 20
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+$")
+WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?$")
+WHOLE = re.compile(r"[+-]?\d+$")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def read_dialect(path: Path) -> Dialect:
         raise InputError(f"{path}: the file has a header line but no rows. Give it rows.")
     if len(names) == len(row) == 1:
         _check_one_column(names[0], row[0], path)
-    decimal_comma = separator != "," and any(DECIMAL_COMMA.match(value) for value in row)
+    decimal_comma = separator != "," and _has_decimal_comma(text, separator, len(names))
     return Dialect(tuple(names), separator, decimal_comma)
 
 
@@ -122,6 +123,31 @@ def _first_records(text: str, separator: str) -> tuple[list[str], list[str]]:
     """Return the header and the first row that is not blank, empty where there is none."""
     records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     return next(records, []), next(filter(None, records), [])
+
+
+def _has_decimal_comma(text: str, separator: str, width: int) -> bool:
+    """Return whether a column holds numbers with a comma, and whole ones, in all rows of a text.
+
+    Up to a tenth of its values may be something else, such as marks for missing ones. Commas in
+    more mixed columns are part of texts, such as the list 1,2,3.
+    """
+    with_comma, whole, present = [0] * width, [0] * width, [0] * width
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        next(records)
+        for record in records:
+            for place, value in enumerate(record[:width]):
+                if not value or value in MISSING_WORDS:
+                    continue
+                present[place] += 1
+                with_comma[place] += WITH_COMMA.match(value) is not None
+                whole[place] += WHOLE.match(value) is not None
+    except csv.Error:
+        pass  # what is wrong with the rows is said by those who read them
+    return any(
+        commas and 10 * (commas + numbers) >= 9 * values
+        for commas, numbers, values in zip(with_comma, whole, present, strict=True)
+    )
 
 
 def _check_header(names: list[str], path: Path) -> None:

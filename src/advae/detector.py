@@ -1,7 +1,7 @@
 """A fitted detector of anomalous rows: table encoder, networks, latent noise and threshold."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from advae._types import HostMatrix
 from advae.config import Config, ThresholdMethod
 from advae.errors import InputError
 from advae.explain import Explanation, top_reasons
-from advae.frames import as_frame
+from advae.frames import as_batches, as_frame
 from advae.networks import AdVAE
 from advae.notebook import card
 from advae.residuals import Reference
@@ -228,14 +228,14 @@ class Detector:
         return self._explain(self.table.transform(frame))
 
     def score_batches(
-        self, batches: Iterable[pl.DataFrame], *, keep: Sequence[str] = (), explain: int = 0
+        self, batches: Any, *, keep: Sequence[str] = (), explain: int = 0
     ) -> Iterator[pl.DataFrame]:
-        """Score a stream of frames, one at a time.
+        """Score a table batch by batch.
 
         Parameters
         ----------
         batches
-            Frames with the training columns, in any order.
+            The training columns, in any order; see ``frames.as_batches``.
         keep
             Columns to carry along.
         explain
@@ -244,7 +244,7 @@ class Detector:
 
         Yields
         ------
-        For each frame one with ``row`` (position in the stream, from 0), the kept columns,
+        For each batch a frame of ``row`` (position in the table, from 0), the kept columns,
         ``anomaly_score``, ``is_anomaly`` and ``p_value``, and for each k up to ``explain``
         ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
 
@@ -254,7 +254,7 @@ class Detector:
             For a missing or clashing column, or a value that cannot be read.
         """
         first = 0
-        for frame in batches:
+        for frame in as_batches(batches):
             encoded = self.table.transform(frame, first_row=first)
             if explain:
                 explanation = self._explain(encoded)

@@ -1,8 +1,9 @@
 """Examine a training table before fitting: what would be refused, and what would be mislearned."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,9 @@ from advae.column_checks import ColumnWatch
 from advae.config import Config
 from advae.errors import InputError
 from advae.findings import Finding, Severity
+from advae.frames import as_batches
 from advae.labels import LabelColumn
+from advae.matching import Matching
 from advae.plan import ENOUGH_ALARMS, plan_rows
 from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
@@ -54,7 +57,7 @@ class Diagnosis:
 
 
 def examine(
-    batches: Iterable[pl.DataFrame],
+    batches: Any,
     config: Config | None = None,
     *,
     label: str | LabelColumn | None = None,
@@ -65,7 +68,7 @@ def examine(
     Parameters
     ----------
     batches
-        The rows, cut anywhere.
+        The rows: a table, or batches of it cut anywhere; see ``frames.as_batches``.
     config
         Settings that the table is to be fitted with; the ``default`` preset when None.
     label
@@ -77,10 +80,11 @@ def examine(
     Raises
     ------
     InputError
-        If there are no rows, a column is missing, or a label cannot be read.
+        If there are no rows, a column is missing, a label cannot be read, or a batch does not
+        match those before it; see ``matching.Matching``.
     """
     patient = _Patient(LabelColumn.of(label), ignored)
-    for batch in batches:
+    for batch in as_batches(batches):
         patient.update(batch)
     if not patient.rows:
         raise InputError("the table has no rows. Give it rows.")
@@ -97,6 +101,7 @@ class _Patient:
         self.normal_rows = 0
         self._label = label
         self._ignored = ignored
+        self._matching = Matching()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
         self._sample = RowSample(SAMPLE_ROWS, seed=0)
@@ -110,7 +115,7 @@ class _Patient:
             if self._label is None
             else self._label.anomalous(batch, self.rows)
         )
-        kept = batch.drop(left_out)
+        kept = self._matching.match(batch.drop(left_out))
         if not kept.width:
             raise InputError("no column is left to learn from; ignore fewer of them")
         if not self._watches:

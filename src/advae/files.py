@@ -32,23 +32,51 @@ def expand_paths(data: Data) -> tuple[Path, ...]:
     Raises
     ------
     InputError
-        For a folder, a missing file, a pattern without a match, or an empty list.
+        For a folder, a missing file, a pattern without a match, an empty list, or a name that is
+        not UTF-8.
     """
     if not isinstance(data, str | os.PathLike):
         if not data:
             raise InputError("the list of files is empty. Name at least one file.")
         return tuple(path for item in data for path in expand_paths(item))
     path = Path(data)
-    if path.is_dir():
+    found = matching_paths(path)
+    if found == (path,) and path.is_dir():
         raise InputError(f"{path}: this is a folder. Give its files, for instance '{path}/*.csv'.")
-    if path.exists():
-        return (path,)
-    if not glob.has_magic(str(path)):
+    if not found and not glob.has_magic(str(path)):
         raise InputError(f"{path}: no such file. Check the name and the folder.")
-    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
-    if not matches:
+    if not found:
         raise InputError(f"{path}: no file matches this pattern. Check it, and quote it.")
-    return tuple(Path(match) for match in matches)
+    for each in found:
+        _check_name(each)
+    return found
+
+
+def matching_paths(data: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return what a path or a pattern stands for, in the order of the names; maybe nothing.
+
+    Raises
+    ------
+    InputError
+        For a name that no file can have.
+    """
+    path = Path(data)
+    try:
+        if path.exists():
+            return (path,)
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+    return tuple(Path(name) for name in sorted(names))
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Polars takes no such names
+        raise InputError(
+            f"{str(path)!r}: the name of this file, or of a folder in it, is not UTF-8. Rename it."
+        ) from None
 
 
 def file_format(path: Path) -> str:

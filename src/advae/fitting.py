@@ -25,6 +25,7 @@ from advae.errors import InputError
 from advae.frames import as_batches
 from advae.held_out import best_block
 from advae.latent_noise import latent_noise
+from advae.matching import Matching, joined
 from advae.networks import Sizes
 from advae.out_of_fold import out_of_fold_scores
 from advae.plan import Plan, plan_rows
@@ -60,8 +61,8 @@ def fit_detector(
     Parameters
     ----------
     data
-        Normal rows, at least two different ones: a table, see ``frames.as_frame``, or an iterator
-        of Polars frames, for a table larger than memory.
+        Normal rows, at least two different ones: a table, or its batches where it is larger than
+        memory; see ``frames.as_batches``. Batches have the same columns, in any order.
     config
         Settings; the ``default`` preset when None. The same data and settings give the same
         detector, bit for bit, on one machine. Its own have more ``members`` where a conformal
@@ -75,7 +76,8 @@ def fit_detector(
         and categories are those of all its rows, the networks and the threshold learn from a
         uniform sample.
     checkpoint
-        Where to keep the state of the training; removed at its end.
+        Where to keep the state of the training. It stays at the end, so that ``resume`` ends at
+        once if saving the detector fails; remove it when that is done.
     resume
         Go on from the checkpoint if there is one. The result is bit-identical to that of a
         training that was never interrupted.
@@ -167,10 +169,7 @@ def fit_detector(
         training_scores=np.sort(training_scores),
         calibration_scores=np.sort(calibration_scores),
     )
-    detector = replace(detector, threshold=_threshold(detector, config))
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return detector
+    return replace(detector, threshold=_threshold(detector, config))
 
 
 def _gather(
@@ -179,6 +178,7 @@ def _gather(
     """Return the rows to learn from, and the encoder and a note if it had to see more."""
     held: list[pl.DataFrame] = []
     read = 0
+    batches = map(Matching().match, batches)
     for batch in batches:
         # Later the rows stand in another order.
         check_finite(batch, read)
@@ -189,7 +189,7 @@ def _gather(
     else:
         if not held:
             raise InputError("there is no table to learn from: the stream of frames is empty")
-        return pl.concat(held), None, ""
+        return joined(held), None, ""
     rows = RowSample(most, seed)
 
     def watched() -> Iterator[pl.DataFrame]:
@@ -280,7 +280,7 @@ def _fingerprint(
 
 
 def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
-    """Return a block handler that keeps a checkpoint, of the first block and then now and again."""
+    """Return a block handler that keeps a checkpoint: first, last, and now and again between."""
     saved = -math.inf
 
     def on_block(snapshot: Snapshot) -> None:
@@ -291,7 +291,7 @@ def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
         except BaseException:
             checkpoints.save(path, snapshot, fingerprint)  # stopped here: lose nothing
             raise
-        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+        if snapshot.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS:
             checkpoints.save(path, snapshot, fingerprint)
             saved = time.monotonic()
 

@@ -42,7 +42,7 @@ def as_frame(data: Any) -> pl.DataFrame:
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
             f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, a "
-            "two-dimensional NumPy array, or an Arrow table"
+            "two-dimensional NumPy array, an Arrow table, or a list or iterator of such batches"
         )
     try:
         return pl.DataFrame(data)
@@ -51,8 +51,20 @@ def as_frame(data: Any) -> pl.DataFrame:
 
 
 def as_batches(data: Any) -> Iterator[pl.DataFrame]:
-    """Return a table, or an iterator of tables, as an iterator of frames; see ``as_frame``."""
-    return map(as_frame, data if isinstance(data, Iterator) else [data])
+    """Return a table, or its batches, as an iterator of frames, converted one at a time.
+
+    Parameters
+    ----------
+    data
+        A table, see ``as_frame``; or an iterator, a list or a tuple of tables, such as the chunks
+        of ``pandas.read_csv`` or a reader of Arrow batches.
+
+    Raises
+    ------
+    InputError
+        For anything else, when it is reached.
+    """
+    return map(as_frame, data if isinstance(data, Iterator | list | tuple) else [data])
 
 
 def _from_pandas(data: Any) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.errors import InputError
+from advae.matching import joined
 from advae.summary import Slots
 
 
@@ -29,7 +30,7 @@ class RowSample:
         self._places: list[NDArray[np.int64]] = []
 
     def add(self, batch: pl.DataFrame) -> None:
-        """Take in the next rows of the stream."""
+        """Take in the next rows of the stream, of columns that `joined` can put together."""
         if self._kept is None:
             self._kept = batch.clear()
         places, rows = self._slots.place(batch.height)
@@ -56,7 +57,7 @@ class RowSample:
         # Which row of "kept, then entered" each place now holds; of several, the latest.
         source = np.arange(max(kept.height, int(places.max(initial=-1)) + 1))
         source[places] = kept.height + np.arange(len(places))
-        self._kept = pl.concat([kept, *self._entered])[source]
+        self._kept = joined([kept, *self._entered])[source]
         self._entered, self._places = [], []
         return self._kept
 

@@ -5,61 +5,21 @@ Nothing in such a file can run. Reading a file's record needs none of its arrays
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from advae.errors import InputError, ModelFileError
+from advae.errors import ModelFileError
+from advae.replacement import replacing
 
 LARGEST_FILE = 4 * 2**30
 """Bytes. A larger file is refused unread: no table model comes near it."""
 
 _KEY = "advae"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of ``path`` when the block ends well.
-
-    At every moment ``path`` is either the old file or the complete new one; after an exception
-    the temporary file is gone.
-
-    Raises
-    ------
-    InputError
-        If the folder does not exist or cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    except ValueError as error:  # a zero byte in the name
-        raise InputError(f"cannot write {str(path)!r}: {error}; choose another name") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write(path: Path, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,9 +1,11 @@
 """Write tables to files batch by batch: all of it, or nothing."""
 
 import itertools
-import os
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from polars.io.plugins import register_io_source
 
 from advae.errors import InputError
 from advae.files import file_format
+from advae.replacement import replacing_path
 
 
 def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
@@ -44,18 +47,13 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
             sys.stdout.write(frame.write_csv(include_header=number == 0))
         sys.stdout.flush()
         return counted.rows
-    _check_target(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        _sink(counted, path, unfinished)
-        unfinished.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from None
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path}: cannot be written: {str(error).splitlines()[0]}.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    _check_format(path)
+    with replacing_path(path) as unfinished:
+        try:
+            _sink(counted, path, unfinished)
+        except pl.exceptions.PolarsError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: cannot be written: {reason}.") from None
     return counted.rows
 
 
@@ -72,14 +70,10 @@ class _Counted(Iterator[pl.DataFrame]):
         return frame
 
 
-def _check_target(path: Path) -> None:
+def _check_format(path: Path) -> None:
     file_format(path)
     if path.suffix.lower() == ".gz":
         raise InputError(f"{path}: cannot write compressed text. Leave out .gz, or use .parquet.")
-    if path.is_dir():
-        raise InputError(f"{path}: this is a folder. Name a file in it.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
 
 
 def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
@@ -88,27 +82,31 @@ def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
     if first is None:
         raise InputError(f"{path}: there is nothing to write, not even columns.")
 
+    stopped = threading.Event()
+
     def pull(*_: Any) -> Iterator[pl.DataFrame]:
         # Polars asks for the columns, rows and filters it needs; a sink needs all.
-        yield from itertools.chain([first], frames)
+        yield from itertools.takewhile(
+            lambda _: not stopped.is_set(), itertools.chain([first], frames)
+        )
 
     lazy = register_io_source(pull, schema=first.schema)
     kind = file_format(path)
     if kind == "parquet":
-        lazy.sink_parquet(target, sync_on_close="all")
+        sink: Callable[[], object] = partial(lazy.sink_parquet, target, sync_on_close="all")
     elif kind == "arrow":
-        lazy.sink_ipc(target, sync_on_close="all")
+        sink = partial(lazy.sink_ipc, target, sync_on_close="all")
     elif kind == "ndjson":
-        lazy.sink_ndjson(target, sync_on_close="all")
+        sink = partial(lazy.sink_ndjson, target, sync_on_close="all")
     else:
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        lazy.sink_csv(target, separator=separator, sync_on_close="all")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable too, not the contents alone."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sink = partial(lazy.sink_csv, target, separator=separator, sync_on_close="all")
+    # In a thread, because Python heeds signals between two steps of the main one, and Polars does
+    # all in a single step. Leaving the pool waits until the sink has seen that it is to stop.
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(sink)
+        try:
+            writing.result()
+        except BaseException:
+            stopped.set()
+            raise

@@ -94,14 +94,15 @@ def fit(
         **{name: value for name, value in changes.items() if value is not None},
     )
     known = label_column(label, normal)
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(output, data)
+    check_output(checkpoint, data)
     with interrupt.handled() as stop:
         source = open_source(data)
         batches = source.batches()
         left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
         if known is not None:
             batches = _normal_rows(batches, known, left_out, data)
-        checkpoint = output.with_name(f"{output.name}.checkpoint")
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:

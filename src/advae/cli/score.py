@@ -40,7 +40,7 @@ def score(
 
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
-    from advae import writers
+    from advae import interrupt, writers
     from advae.discovery import DiscoveryMarker
     from advae.report.brief import Brief
 
@@ -53,7 +53,7 @@ def score(
     if marker is not None:
         frames = marker.mark(frames, None if output is None else output.parent)
     brief = Brief(keep or [])
-    with source.located():
+    with interrupt.handled(), source.located():
         writers.write_frames(brief.watch(frames), output)
     if not quiet:
         console.show_scores(brief, detector.threshold.value)

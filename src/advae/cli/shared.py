@@ -92,10 +92,14 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
 
 
 def check_output(output: Path, *inputs: str) -> None:
-    """Refuse an output that could not be written, before minutes are spent on it."""
-    if output.is_dir():
-        raise InputError(f"{output} is a folder; give the path of a file")
-    if not output.parent.is_dir():
-        raise InputError(f"folder {output.parent} does not exist; create it first")
-    if any(Path(name).exists() and output.exists() and output.samefile(name) for name in inputs):
+    """Refuse an output that could not be written, before minutes are spent on it.
+
+    Also one that would replace an input: ``inputs`` are paths, or patterns of paths.
+    """
+    from advae.files import matching_paths
+    from advae.replacement import target_of
+
+    target = target_of(output)
+    read = [path for name in inputs for path in matching_paths(name)]
+    if target.exists() and any(target.samefile(path) for path in read):
         raise InputError(f"{output} is also an input; write to another file")

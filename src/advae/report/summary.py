@@ -93,8 +93,8 @@ def summarise(
     detector
         A fitted detector.
     data
-        Rows with the training columns, at least one: a table, see ``frames.as_frame``, or an
-        iterator of tables, for one larger than memory.
+        Rows with the training columns, at least one: a table, or its batches where it is larger
+        than memory; see ``frames.as_batches``.
     label
         Column of known labels, see ``labels.LabelColumn``.
     keep

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from advae import tensorfile
 from advae.detector import Detector
 from advae.labels import LabelColumn
+from advae.replacement import replacing
 from advae.report.page import render_page
 from advae.report.summary import Report, summarise
 
@@ -28,7 +28,7 @@ def write_report(
     detector
         A fitted detector.
     data
-        Rows with the training columns: a table, see ``frames.as_frame``, or an iterator of tables.
+        Rows with the training columns: a table, or batches of it; see ``frames.as_batches``.
     path
         Where to write. The file appears when it is complete; an error leaves an older one as is.
     label
@@ -52,7 +52,8 @@ def write_report(
     report = summarise(
         detector, data, label=label, keep=keep, data_name=data_name, model_name=model_name
     )
-    page = render_page(report).encode()
-    with tensorfile.replacing(Path(path)) as stream:
+    # The name of a model file need not be text.
+    page = render_page(report).encode(errors="replace")
+    with replacing(Path(path)) as stream:
         stream.write(page)
     return report

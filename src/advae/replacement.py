@@ -1,0 +1,110 @@
+"""Where a new file goes, and how it takes its place: whole, or not at all."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from advae.errors import InputError
+
+
+def target_of(path: Path) -> Path:
+    """Return the file that writing to ``path`` makes or replaces: the one at the end of its links.
+
+    Raises
+    ------
+    InputError
+        If its folder does not exist, if it is a folder itself or another thing that must not be
+        replaced, such as a device or a pipe, or if its name cannot be that of a file.
+    """
+    try:
+        # Only a link at the end: a folder that is one is written to all the same.
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        str(target).encode()  # Polars takes no other names
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        if not target.parent.is_dir():
+            raise InputError(
+                f"cannot write {path}: folder {target.parent} does not exist; create it first"
+            ) from None
+        return target
+    except UnicodeEncodeError:
+        raise InputError(
+            f"cannot write {str(path)!r}: its name is not UTF-8; choose another name"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    except ValueError as error:  # a zero byte in the name
+        raise InputError(f"cannot write {str(path)!r}: {error}; choose another name") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            f"cannot write {path}: it is a device, a pipe or a socket, and no file that could be "
+            "replaced; choose another place"
+        )
+    return target
+
+
+@contextmanager
+def replacing_path(path: Path) -> Iterator[Path]:
+    """Lend an empty temporary file that takes the place of ``path`` when the block ends well.
+
+    At every moment ``path`` is either the old file or the complete new one; after an exception
+    the temporary file is gone. The new file has the permissions of the old one, and a link stays a
+    link. Whoever writes the temporary file sees to it that its content is on the disk.
+
+    Raises
+    ------
+    InputError
+        If ``path`` cannot be written; see `target_of`.
+    """
+    target = target_of(path)
+    try:
+        handle, name = tempfile.mkstemp(
+            # Cut, so that it may be as long as a name can be.
+            prefix=f".{target.name[:40]}.",
+            suffix=".unfinished",
+            dir=target.parent,
+        )
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        old = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        temporary.chmod(0o666 & ~_umask() if old is None else old)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open the file that `replacing_path` lends, for writing, and bring it to the disk."""
+    with replacing_path(path) as temporary, temporary.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable too, not the contents alone."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,193 @@
+"""Where files are written: what is replaced, what is refused, and what stays as it was."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command_line import Run
+from hostile_files import good_table
+
+import advae
+from advae.errors import InputError
+from advae.files import expand_paths
+from advae.replacement import replacing
+from advae.writers import write_frames
+
+LONG = "x" * 300
+
+
+def by_stream(path: Path) -> None:
+    with replacing(path) as stream:
+        stream.write(b"new")
+
+
+def by_frames(path: Path) -> None:
+    write_frames([good_table()], path)
+
+
+@pytest.fixture(params=[by_stream, by_frames])
+def write(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def detector() -> advae.Detector:
+    config = advae.Config(iterations=20, hidden=8, batch_size=16, points=4)
+    return advae.fit_detector(good_table(), config)
+
+
+@pytest.fixture
+def files(detector: advae.Detector, tmp_path: Path) -> tuple[Path, Path]:
+    """Return a model and a table, alone in a folder."""
+    model, data = tmp_path / "good.advae", tmp_path / "good.csv"
+    advae.save(detector, model)
+    good_table().write_csv(data)
+    return model, data
+
+
+def test_a_pipe_is_refused_and_stays(write: Callable[[Path], None], tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe.csv", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(InputError, match=f"cannot write {path}: it is a device, a pipe"):
+            write(path)
+        assert path.is_fifo()
+    assert link.is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_link_stays_a_link(write: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "old.csv").write_text("old")
+    for name in ("old.csv", "none yet.csv"):
+        link = tmp_path / f"link to {name}"
+        link.symlink_to(Path("elsewhere") / name)
+        write(link)
+        assert link.is_symlink()
+        assert (folder / name).read_text() not in ("", "old")
+    assert len(list(folder.iterdir())) == 2
+    (tmp_path / "a.csv").symlink_to("b.csv")
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    with pytest.raises(InputError, match="Too many levels of symbolic links; choose another"):
+        write(tmp_path / "a.csv")
+    (tmp_path / "c.csv").symlink_to("nowhere/c.csv")
+    with pytest.raises(InputError, match=r"folder .*/nowhere does not exist"):
+        write(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_permissions_stay(write: Callable[[Path], None], tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    path.chmod(mode)
+    write(path)
+    assert path.read_text() != "old"
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_names_that_no_file_can_have(write: Callable[[Path], None], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*: File name too long; choose another"):
+        write(tmp_path / f"{LONG}.csv")
+    with pytest.raises(InputError, match=r"cannot write .*: its name is not UTF-8; choose another"):
+        write(tmp_path / os.fsdecode(b"\xff.csv"))
+    assert list(tmp_path.iterdir()) == []
+    longest = tmp_path / f"{'x' * 251}.csv"
+    write(longest)
+    assert longest.exists()
+
+
+def test_names_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        expand_paths(tmp_path / f"{LONG}.csv")
+    odd = tmp_path / os.fsdecode(b"\xff.csv")
+    odd.write_text("a,b\n1,2\n")
+    for given in (odd, tmp_path / "*.csv"):
+        with pytest.raises(InputError, match=r"'.*udcff.csv': the name .* is not UTF-8. Rename"):
+            expand_paths(given)
+
+
+def test_threshold_keeps_permissions_and_links(run: Run, files: tuple[Path, Path]) -> None:
+    model, _ = files
+    model.chmod(0o600)
+    link = model.with_name("link.advae")
+    link.symlink_to(model.name)
+    assert run("threshold", link, "--value", 3).code == 0
+    assert link.is_symlink()
+    assert model.stat().st_mode & 0o777 == 0o600
+    assert advae.load(model).threshold.value == 3
+
+
+def test_outputs_are_refused_before_the_work(run: Run, files: tuple[Path, Path]) -> None:
+    model, data = files
+    folder = model.parent
+    pipe, odd = folder / "pipe.csv", folder / os.fsdecode(b"\xff.csv")
+    os.mkfifo(pipe)
+    longer = folder / f"{LONG}.csv"
+    # A name that is short enough, but not with ".checkpoint" after it.
+    long_model = folder / ("x" * 250)
+    before = sorted(folder.iterdir())
+    for output, message in {
+        pipe: "it is a device, a pipe or a socket",
+        odd: "its name is not UTF-8",
+        longer: "File name too long",
+    }.items():
+        for words in (
+            ("fit", data, "--iterations", "50"),
+            ("score", model, data),
+            ("report", model, data),
+            ("threshold", model, "--value", "1"),
+        ):
+            done = run(*words, "-o", output)
+            assert done.code == 2
+            assert re.fullmatch(rf"error: cannot write [^\n]*{message}[^\n]*\n", done.err)
+    done = run("fit", data, "--iterations", "50", "-o", long_model)
+    assert done.code == 2
+    assert "File name too long" in done.err
+    assert sorted(folder.iterdir()) == before
+    assert pipe.is_fifo()
+
+
+def test_odd_names_of_inputs_are_one_error(run: Run, files: tuple[Path, Path]) -> None:
+    model, data = files
+    odd = data.rename(data.with_name(os.fsdecode(b"\xff.csv")))
+    long = model.with_name(f"{LONG}.csv")
+    for words in (
+        ("score", model, odd),
+        ("report", model, odd, "-o", model.with_name("r.html")),
+        ("doctor", odd),
+        ("doctor", long),
+        ("score", model, long),
+        ("score", long, odd),
+    ):
+        done = run(*words)
+        assert done.code == 2, words
+        assert re.fullmatch(r"error: [^\n]*\n", done.err), done.err
+
+
+def test_a_model_may_have_an_odd_name(run: Run, files: tuple[Path, Path]) -> None:
+    model, data = files
+    odd = model.rename(model.with_name(os.fsdecode(b"\xff.advae")))
+    report = model.with_name("r.html")
+    for words in (("info", odd), ("score", odd, data), ("report", odd, data, "-o", report)):
+        done = run(*words)
+        assert done.code == 0, done.err
+    assert "?.advae" in report.read_text()
+
+
+def test_a_pattern_does_not_hide_that_an_output_is_an_input(
+    run: Run, files: tuple[Path, Path]
+) -> None:
+    model, data = files
+    content = data.read_bytes()
+    for words in (("score", model, "*.csv"), ("report", model, "good*"), ("fit", "g*.csv")):
+        command, *others, pattern = words
+        done = run(command, *others, data.parent / pattern, "-o", data)
+        assert done.code == 2
+        assert f"error: {data} is also an input; write to another file" in done.err
+        assert data.read_bytes() == content
+    assert pl.read_csv(data).height == good_table().height
