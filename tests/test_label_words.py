@@ -1,6 +1,7 @@
 """Labels in the users' own words: every command reads them as it reads 0 and 1."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,35 @@ def test_from_python(run: Run, table: Path) -> None:
     assert by_word.column == "kind"
     found = examine([frame], label=LabelColumn("code", normal="0"))
     assert found.normal_rows == frame["code"].eq(0).sum()
+
+
+@pytest.mark.parametrize(
+    ("labels", "normal"),
+    [
+        (["007", "7"], "007"),
+        (["7", "007"], "7"),
+        (["0.50", "0.5"], "0.50"),
+        (["1e3", "1000"], "1e3"),
+        (["2024-01-01T00:00:00", "2024-01-02T00:00:00"], "2024-01-01T00:00:00"),
+        (["1.0", "2"], "1"),
+        (["True", "False"], "true"),
+    ],
+)
+def test_a_word_means_what_is_written_in_every_command(
+    labels: list[str], normal: str, run: Run, table: Path
+) -> None:
+    frame = pl.read_csv(table).select("a", "b")
+    which = [row % 3 == 1 for row in range(ROWS)]
+    frame.with_columns(y=pl.Series([labels[odd] for odd in which])).write_csv(table)
+    model, words = table.with_name("m.advae"), ("--label", "y", "--normal", normal)
+    fitted = run("fit", table, "-o", model, *words, "--iterations", 50)
+    assert fitted.code == 0, fitted.err
+    facts = next(line for line in fitted.out.splitlines() if line.startswith("rows"))
+    learned = [int(count) for count in re.findall(r"(\d+) (?:learned|held)", facts)]
+    assert sum(learned) == 40
+    examined = run("doctor", table, *words, "--json")
+    assert json.loads(examined.out)["normal_rows"] == 40, examined.err
+    assert "60 rows, 20 anomalies" in run("evaluate", model, table, *words).out
 
 
 @pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64, pl.String, pl.Categorical, pl.Enum])

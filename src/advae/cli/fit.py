@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column
+from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column, open_table
 from advae.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ def fit(
     from advae import artifact, interrupt
     from advae.config import Config
     from advae.fitting import fit_detector
-    from advae.readers import open_source
 
     changes = {
         "iterations": iterations,
@@ -96,7 +95,7 @@ def fit(
     known = label_column(label, normal)
     check_output(output, data)
     with interrupt.handled() as stop:
-        source = open_source(data)
+        source = open_table(data, known)
         batches = source.batches()
         left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
         if known is not None:

@@ -59,6 +59,17 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     return source
 
 
+def open_table(data: str, label: "LabelColumn | None") -> "Source":
+    """Open DATA as rows to learn from; labels to compare with a word as they are written."""
+    import polars as pl
+
+    from advae.readers import open_source
+
+    if label is None or label.normal is None:
+        return open_source(data)
+    return open_source(data, dtypes={label.name: pl.String()})
+
+
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
     """Return what --label and --normal say of the labels."""
     from advae.labels import LabelColumn
