@@ -1,8 +1,11 @@
 """Labels in the users' own words: every command reads them as it reads 0 and 1."""
 
 import json
+import math
 import re
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -114,6 +117,47 @@ def test_numbers_are_the_same_in_every_type(dtype: type[pl.DataType]) -> None:
     for normal in ("1", "1.0", " 1 "):
         odd = LabelColumn("code", normal).anomalous(values.to_frame())
         assert odd.tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("values", "normal", "odd"),
+    [
+        ([2022, 2023], 2023, [True, False]),
+        (["2022", "2023"], 2023.0, [True, False]),
+        ([0.5, 1.5], 0.5, [False, True]),
+        ([True, False], True, [False, True]),
+        ([date(2024, 1, 1), date(2024, 1, 2)], "2024-01-01", [False, True]),
+    ],
+)
+def test_a_normal_label_may_be_a_number(
+    values: list[object], normal: str | float, odd: list[bool]
+) -> None:
+    assert LabelColumn("y", normal).anomalous(pl.DataFrame({"y": values})).tolist() == odd
+
+
+@pytest.mark.parametrize("normal", ["", " ", "\udcff", math.nan, timedelta(1), ["ok"], 2**200])
+def test_what_can_be_no_label(normal: Any) -> None:
+    with pytest.raises(InputError, match=r"cannot be the label of normal rows \(--normal\)"):
+        LabelColumn("y", normal)
+
+
+@pytest.mark.parametrize("command", ["fit", "doctor", "evaluate", "report", "threshold"])
+def test_a_blank_is_refused_by_every_command(command: str, run: Run, table: Path) -> None:
+    source: tuple[object, ...] = (table,)
+    if command not in ("fit", "doctor"):
+        model = _fit(run, table, "m.advae", "--label", "odd")
+        source = (model, "--reviewed", table) if command == "threshold" else (model, table)
+    output = () if command in ("doctor", "evaluate") else ("-o", table.with_name("new"))
+    result = run(command, *source, *output, "--label", "kind", "--normal", " ")
+    assert result.code == 2
+    assert result.err.startswith("error: ' ' cannot be the label of normal rows")
+    assert not table.with_name("new").exists()
+
+
+def test_durations_are_no_labels() -> None:
+    frame = pl.DataFrame({"y": [timedelta(1)]})
+    with pytest.raises(InputError, match=r"^column 'y' holds values of type Duration"):
+        LabelColumn("y", "1d").anomalous(frame)
 
 
 def test_truth_values_too() -> None:

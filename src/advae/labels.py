@@ -1,11 +1,12 @@
 """Read a column of known labels, for evaluation."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from advae.errors import InputError
 from advae.values import bad_cell, to_texts, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
@@ -13,7 +14,8 @@ NORMAL = ("0", "0.0", "false", "no", "normal")
 ACCEPTED = f"{', '.join(NORMAL)} for a normal row; {', '.join(ANOMALY)} for an anomaly"
 
 
-class LabelColumn(NamedTuple):
+@dataclass(frozen=True)
+class LabelColumn:
     """A column of known labels.
 
     Attributes
@@ -21,12 +23,21 @@ class LabelColumn(NamedTuple):
     name
         Of the column.
     normal
-        The label of normal rows; every other label is an anomaly's. None for labels among `NORMAL`
-        and `ANOMALY`.
+        The label of normal rows, a text or a number; every other label is an anomaly's. None for
+        labels among `NORMAL` and `ANOMALY`.
+
+    Raises
+    ------
+    InputError
+        If ``normal`` cannot be a label, such as a blank.
     """
 
     name: str
-    normal: str | None = None
+    normal: str | float | None = None
+
+    def __post_init__(self) -> None:
+        if self.normal is not None:
+            _normal_word(self.normal)
 
     @classmethod
     def of(cls, label: "str | LabelColumn | None") -> "LabelColumn | None":
@@ -39,7 +50,7 @@ class LabelColumn(NamedTuple):
 
 
 def parse_labels(
-    values: pl.Series, first_row: int = 0, normal: str | None = None
+    values: pl.Series, first_row: int = 0, normal: str | float | None = None
 ) -> NDArray[np.bool_]:
     """Read labels: True for an anomaly, False for a normal row.
 
@@ -59,6 +70,8 @@ def parse_labels(
 
     Raises
     ------
+    InputError
+        If ``normal`` cannot be a label.
     ColumnError
         For a missing label or any other value; names the column, row, value and accepted forms.
     """
@@ -67,7 +80,7 @@ def parse_labels(
         missing = words.is_null().to_numpy()
         if missing.any():
             raise bad_cell(values, missing, first_row, "a label")
-        others: NDArray[np.bool_] = (words != _spelled(pl.Series([normal]))[0]).to_numpy()
+        others: NDArray[np.bool_] = (words != _normal_word(normal)).to_numpy()
         return others
     wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows (--normal)"
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
@@ -78,6 +91,21 @@ def parse_labels(
         raise bad_cell(values, missing, first_row, wanted)
     labels: NDArray[np.bool_] = truths == 1
     return labels
+
+
+def _normal_word(normal: object) -> str:
+    """Return the label of normal rows as labels are compared."""
+    try:
+        # Spelled by way of a column, as the labels are: 2023, True and 0.5 are words too.
+        word = _spelled(to_texts(pl.Series([normal])))[0]
+    except (ValueError, OverflowError, pl.exceptions.PolarsError):
+        word = None
+    if word is None:
+        raise InputError(
+            f"{normal!r} cannot be the label of normal rows (--normal). Give a number, or a word "
+            "in UTF-8, as it stands in the label column."
+        )
+    return str(word)
 
 
 def _spelled(labels: pl.Series) -> pl.Series:
