@@ -1,4 +1,4 @@
-"""Standard output and standard error that are full or closed: what commands make of it."""
+"""Standard output and standard error that are full, closed or narrow: what commands make of it."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import Run
 from hostile_files import good_table
 
 import advae
@@ -87,3 +88,15 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
         assert "Traceback" not in done.stderr
         assert "error" not in done.stderr.replace("error ", "")
         assert done.stderr.endswith("0\n")
+
+
+@pytest.mark.parametrize("columns", ["0", "3", "-1", "²", ""])
+def test_absurd_widths_are_forgotten(
+    columns: str, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    arguments = ("info", folder / "m.advae")
+    usual = run(*arguments)
+    assert "loss term" in usual.out
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run(*arguments) == usual

@@ -6,9 +6,12 @@ from typing import Any, TextIO, cast
 
 from advae.errors import InputError
 
+NARROWEST = 20
+"""Characters in a line that tables can be laid out for."""
+
 
 def prepare() -> None:
-    """Make standard output fail in words, and standard error not at all.
+    """Make standard output fail in words, and standard error not at all; forget absurd widths.
 
     Raises
     ------
@@ -24,6 +27,10 @@ def prepare() -> None:
         sys.stdout = cast(TextIO, _Results(sys.stdout))
     if not isinstance(sys.stderr, _Outlet):
         sys.stderr = cast(TextIO, _Remarks(sys.stderr))
+    # Rich believes it, and prints nothing at all in lines of no characters.
+    columns = os.environ.get("COLUMNS", "")
+    if not columns.isdecimal() or int(columns) < NARROWEST:
+        os.environ.pop("COLUMNS", None)
 
 
 class _Outlet:
