@@ -6,11 +6,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from advae.errors import InputError
-from advae.values import bad_cell, to_texts, to_truths
+from advae.errors import ColumnError, InputError
+from advae.values import bad_cell, quoted, quoted_list, to_texts, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
 NORMAL = ("0", "0.0", "false", "no", "normal")
+NAMED = 5
+"""Labels that an error names, of those that there are."""
+
 ACCEPTED = f"{', '.join(NORMAL)} for a normal row; {', '.join(ANOMALY)} for an anomaly"
 
 
@@ -47,6 +50,53 @@ class LabelColumn:
     def anomalous(self, frame: pl.DataFrame, first_row: int = 0) -> NDArray[np.bool_]:
         """Return which rows are anomalies; see `parse_labels`."""
         return parse_labels(frame[self.name], first_row, self.normal)
+
+
+class LabelReader:
+    """Reads the labels of a stream of frames, and sees whether the normal one occurs.
+
+    Attributes
+    ----------
+    column
+        Of labels.
+    rows, normal_rows
+        Rows read so far, and those of them that are normal.
+    """
+
+    def __init__(self, column: LabelColumn) -> None:
+        self.column = column
+        self.rows = 0
+        self.normal_rows = 0
+        self._others: dict[str, None] = {}
+
+    def read(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
+        """Return which of the next rows are anomalies [n]; see `parse_labels`."""
+        anomalous = self.column.anomalous(frame, self.rows)
+        self.rows += frame.height
+        self.normal_rows += int((~anomalous).sum())
+        if not self.normal_rows and len(self._others) < NAMED:
+            labels = to_texts(frame[self.column.name]).unique(maintain_order=True)
+            self._others |= dict.fromkeys(labels.head(NAMED))
+        return anomalous
+
+    def check(self) -> None:
+        """Refuse a table, after its last row, in which the normal label never occurred.
+
+        Without a normal label in the user's own words a table of anomalies alone is sound.
+
+        Raises
+        ------
+        ColumnError
+            Names labels that there are.
+        """
+        if self.column.normal is None or self.normal_rows or not self.rows:
+            return
+        raise ColumnError(
+            quoted(self.column.name),
+            None,
+            f"has no label {quoted(self.column.normal)}; it has, for instance, "
+            f"{quoted_list(list(self._others)[:NAMED])}. Give --normal the label of normal rows.",
+        )
 
 
 def parse_labels(

@@ -133,18 +133,18 @@ def fit(
 def _normal_rows(
     batches: "Iterator[pl.DataFrame]", label: "LabelColumn", left_out: list[str], data: str
 ) -> "Iterator[pl.DataFrame]":
+    from advae.labels import LabelReader
     from advae.values import check_finite
 
-    rows, found = 0, False
+    labels = LabelReader(label)
     for batch in batches:
         if label.name not in batch.columns:
             raise InputError(f"no label column {label.name!r} in {data}; it has {batch.columns}")
-        normal = ~label.anomalous(batch, rows)
+        first = labels.rows
+        normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the file.
-        check_finite(batch.drop(left_out, strict=False), rows, normal)
-        rows += batch.height
-        found = found or bool(normal.any())
+        check_finite(batch.drop(left_out, strict=False), first, normal)
         yield batch.filter(normal)
-    if not found:
-        meant = "" if label.normal is None else f": no label is {label.normal!r}"
-        raise InputError(f"{data}: label column {label.name!r} marks no row as normal{meant}")
+    labels.check()
+    if not labels.normal_rows:
+        raise InputError(f"{data}: label column {label.name!r} marks no row as normal")

@@ -92,13 +92,16 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     """Score DATA, and read the labels of its rows."""
     import numpy as np
 
+    from advae.labels import LabelReader
+
+    labels = LabelReader(label)
     source = open_rows(detector, data, [label.name])
-    parts = []
-    rows = 0
     with source.located():
-        for batch in detector.score_batches(source.batches(), keep=[label.name]):
-            parts.append((batch["anomaly_score"].to_numpy(), label.anomalous(batch, rows)))
-            rows += batch.height
+        parts = [
+            (batch["anomaly_score"].to_numpy(), labels.read(batch))
+            for batch in detector.score_batches(source.batches(), keep=[label.name])
+        ]
+        labels.check()
     return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
