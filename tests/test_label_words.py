@@ -135,6 +135,28 @@ def test_a_normal_label_may_be_a_number(
     assert LabelColumn("y", normal).anomalous(pl.DataFrame({"y": values})).tolist() == odd
 
 
+@pytest.mark.parametrize(
+    ("label", "normal"),
+    [
+        ("cafe\u0301", "CAF\u00c9"),
+        ("\u0130Y\u0130", "\u0130yi"),  # Turkish: both are iyi
+        ("STRASSE", "stra\u00dfe"),
+        ("\u03a3\u03bf\u03c6\u03cc\u03c2", "\u03c3\u03bf\u03c6\u03cc\u03c3"),  # the Greek final s
+        ("-0.0", "0"),
+        ("0", "-0.0"),
+        ("\u00a0ok\t", "OK"),
+    ],
+)
+def test_spellings_of_one_label(label: str, normal: str) -> None:
+    frame = pl.DataFrame({"y": [label, "caf"]})
+    assert LabelColumn("y", normal).anomalous(frame).tolist() == [False, True]
+
+
+def test_a_number_below_zero_is_none() -> None:
+    frame = pl.DataFrame({"y": [-0.0, 0.0, -1.0, -0.5]})
+    assert LabelColumn("y", 0).anomalous(frame).tolist() == [False, False, True, True]
+
+
 @pytest.mark.parametrize("normal", ["", " ", "\udcff", math.nan, timedelta(1), ["ok"], 2**200])
 def test_what_can_be_no_label(normal: Any) -> None:
     with pytest.raises(InputError, match=r"cannot be the label of normal rows \(--normal\)"):

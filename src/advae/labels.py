@@ -1,5 +1,7 @@
 """Read a column of known labels, for evaluation."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +114,8 @@ def parse_labels(
     first_row
         The row number of ``values[0]``, for errors.
     normal
-        The only label of normal rows, in any case; 0 and 0.0 are the same.
+        The only label of normal rows, in any case and form of Unicode; 0, 0.0 and -0.0 are the
+        same.
 
     Returns
     -------
@@ -126,11 +129,12 @@ def parse_labels(
         For a missing label or any other value; names the column, row, value and accepted forms.
     """
     if normal is not None:
-        words = _spelled(to_texts(values))
-        missing = words.is_null().to_numpy()
+        texts = to_texts(values)
+        spelled = {text: _spelled(text) for text in texts.drop_nulls().unique()}
+        missing = (texts.is_null() | _are(texts, spelled, "")).to_numpy()
         if missing.any():
             raise bad_cell(values, missing, first_row, "a label")
-        others: NDArray[np.bool_] = (words != _normal_word(normal)).to_numpy()
+        others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
     wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows (--normal)"
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
@@ -146,21 +150,33 @@ def parse_labels(
 def _normal_word(normal: object) -> str:
     """Return the label of normal rows as labels are compared."""
     try:
-        # Spelled by way of a column, as the labels are: 2023, True and 0.5 are words too.
-        word = _spelled(to_texts(pl.Series([normal])))[0]
+        # As a column of it would be: 2023, True and 0.5 are words too.
+        word = _spelled(to_texts(pl.Series([normal]))[0] or "")
     except (ValueError, OverflowError, pl.exceptions.PolarsError):
-        word = None
-    if word is None:
+        word = ""
+    if not word:
         raise InputError(
             f"{normal!r} cannot be the label of normal rows (--normal). Give a number, or a word "
             "in UTF-8, as it stands in the label column."
         )
-    return str(word)
+    return word
 
 
-def _spelled(labels: pl.Series) -> pl.Series:
-    """Return labels as they are compared; null for an empty one."""
-    words = labels.str.strip_chars().str.to_lowercase()
+def _are(texts: pl.Series, spelled: dict[str, str], word: str) -> pl.Series:
+    """Return which of the texts, null where one is missing, are spelled as a word."""
+    return texts.is_in([text for text, spelling in spelled.items() if spelling == word])
+
+
+def _spelled(label: str) -> str:
+    """Return a label as it is compared; nothing of a blank one.
+
+    Unicode's caseless comparison: an accent may be a character of its own, and case is folded.
+    """
+    word = unicodedata.normalize("NFC", label.strip()).casefold()
+    # The Turkish capital \u0130 folds into an i with one more dot.
+    word = unicodedata.normalize("NFC", word).replace("i\u0307", "i")
     # A column of whole numbers can be read as floats, or as texts, by another command.
-    words = words.str.replace(r"^(-?\d+)\.0+$", "$1")
-    return words.set(words == "", None)
+    number = re.fullmatch(r"(-?[0-9]+)(\.0+)?", word)
+    if number is None:
+        return word
+    return "0" if number[1] == "-0" else number[1]
