@@ -186,6 +186,21 @@ def test_every_command_refuses(
     assert not table.with_name("new").exists()
 
 
+@pytest.mark.parametrize("command", ["evaluate", "report", "threshold"])
+def test_a_label_that_was_learned_is_said(command: str, run: Run, table: Path) -> None:
+    result = run("fit", table, "-o", table.with_name("m.advae"), "--iterations", 50)
+    assert result.code == 0, result.err
+    for name, said in ("m.advae", True), ("n.advae", False):
+        model = table.with_name(name)
+        if not said:
+            _fit(run, table, name, "--label", "odd")
+        source = (model, "--reviewed", table) if command == "threshold" else (model, table)
+        output = () if command == "evaluate" else ("-o", table.with_name("new"))
+        result = run(command, *source, *output, "--label", "odd")
+        assert result.code == 0, result.err
+        assert ("note the model learned the label column 'odd'" in result.err) == said
+
+
 def test_a_few_labels_are_named_of_many() -> None:
     frame = pl.DataFrame({"y": [f"kind {row}" for row in range(100)], "a": range(100)})
     with pytest.raises(InputError) as caught:

@@ -59,6 +59,20 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     return source
 
 
+def open_labelled(
+    detector: "Detector", data: str, label: "LabelColumn | None", keep: list[str]
+) -> "Source":
+    """Open DATA as rows to score and to measure by their labels; say if those were learned."""
+    if label is None:
+        return open_rows(detector, data, keep)
+    if label.name in detector.table.feature_names:
+        console.remark(
+            f"the model learned the label column {label.name!r} as one of its features, so that "
+            "what is measured here means nothing; fit again with --label or --ignore"
+        )
+    return open_rows(detector, data, [*keep, label.name])
+
+
 def open_table(data: str, label: "LabelColumn | None") -> "Source":
     """Open DATA as rows to learn from; labels to compare with a word as they are written."""
     import polars as pl
@@ -95,7 +109,7 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     from advae.labels import LabelReader
 
     labels = LabelReader(label)
-    source = open_rows(detector, data, [label.name])
+    source = open_labelled(detector, data, label, [])
     with source.located():
         parts = [
             (batch["anomaly_score"].to_numpy(), labels.read(batch))
