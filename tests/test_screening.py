@@ -260,6 +260,22 @@ def test_command(run: Run, mixed: np.ndarray, tmp_path: Path) -> None:
     assert "trim is 0.6; expected a share, at least 0 and below 0.5" in wrong.err
 
 
+def test_the_note_names_rows_of_the_file(run: Run, mixed: np.ndarray, tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    labels = pl.Series([row % 3 == 0 and row < len(mixed) - ODD for row in range(len(mixed))])
+    pl.DataFrame(mixed).with_columns(y=labels).write_csv(data)
+    arguments = ("--label", "y", "--trim", 0.1, "--iterations", 50)
+    fitted = run("fit", data, "-o", tmp_path / "m.advae", *arguments)
+    note = " ".join(fitted.err.split()).split("the most suspect are rows ")[1]
+    named = [int(row) for row in note.split(" (")[0].split(", ")]
+    assert len(named) == 5
+    assert min(named) >= len(mixed) - ODD
+    sampled = run("fit", data, "-o", tmp_path / "m.advae", *arguments, "--sample", 100)
+    assert sampled.code == 0, sampled.err
+    assert "set aside" in sampled.err
+    assert "the most suspect" not in sampled.err
+
+
 def test_estimators(mixed: np.ndarray) -> None:
     settings = {name: value for name, value in SMALL.items() if name != "iterations"}
     ours = AdVAEDetector(iterations=50, trim=0.1, random_state=0, **settings).fit(mixed)

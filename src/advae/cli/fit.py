@@ -12,7 +12,9 @@ from advae.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from advae.labels import LabelColumn
 
@@ -98,8 +100,9 @@ def fit(
         source = open_table(data, known)
         batches = source.batches()
         left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
+        numbers: list[NDArray[np.int64]] = []
         if known is not None:
-            batches = _normal_rows(batches, known, left_out, data)
+            batches = _normal_rows(batches, known, left_out, data, (numbers, sample))
         checkpoint = output.with_name(f"{output.name}.checkpoint")
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
@@ -120,6 +123,7 @@ def fit(
                 hashed=hash_ or (),
                 ignored=left_out,
                 sample=sample,
+                numbers=numbers,
                 checkpoint=checkpoint,
                 resume=resume,
                 on_block=on_block,
@@ -131,12 +135,20 @@ def fit(
 
 
 def _normal_rows(
-    batches: "Iterator[pl.DataFrame]", label: "LabelColumn", left_out: list[str], data: str
+    batches: "Iterator[pl.DataFrame]",
+    label: "LabelColumn",
+    left_out: list[str],
+    data: str,
+    numbered: "tuple[list[NDArray[np.int64]], int]",
 ) -> "Iterator[pl.DataFrame]":
+    """Yield the normal rows, and list the numbers they have in the file while these are few."""
+    import numpy as np
+
     from advae.labels import LabelReader
     from advae.values import check_finite
 
     labels = LabelReader(label)
+    numbers, most = numbered
     for batch in batches:
         if label.name not in batch.columns:
             raise InputError(f"no label column {label.name!r} in {data}; it has {batch.columns}")
@@ -144,6 +156,8 @@ def _normal_rows(
         normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the file.
         check_finite(batch.drop(left_out, strict=False), first, normal)
+        if labels.normal_rows <= most:  # of more a sample is taken, and none is called by number
+            numbers.append(first + np.flatnonzero(normal))
         yield batch.filter(normal)
     labels.check()
     if not labels.normal_rows:
