@@ -41,7 +41,13 @@ def _shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedP
     command = f"{sys.executable} -m advae"
     variables = os.environ | {"ADVAE": command} | environment
     return subprocess.run(
-        ["sh", "-c", line], cwd=folder, env=variables, capture_output=True, text=True, timeout=100
+        ["sh", "-c", line],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=100,
     )
 
 
@@ -100,3 +106,33 @@ def test_absurd_widths_are_forgotten(
     assert "loss term" in usual.out
     monkeypatch.setenv("COLUMNS", columns)
     assert run(*arguments) == usual
+
+
+def test_names_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    bad, escaped = "a\x1b[2J\nerror: \x9b1m", "a\\x1b[2J\\nerror: \\x9b1m"
+    missing = run("fit", tmp_path / bad, "-o", tmp_path / "m.advae")
+    assert missing.code == 2
+    assert escaped in missing.err
+    table = tmp_path / "t.csv"
+    good_table().with_columns(pl.col("amount").alias(bad)).write_csv(table)
+    fitted = run("fit", table, "-o", tmp_path / "m.advae", "--iterations", 50, "--quiet")
+    assert fitted.code == 0, fitted.err
+    shown = run("info", tmp_path / "m.advae").out
+    assert escaped in shown
+    for text in (missing.err, shown):
+        assert not {"\x1b", "\x9b"} & set(text)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_rows_are_written_in_utf8(folder: Path, encoding: str) -> None:
+    table = good_table().with_columns(lab=pl.lit("Stra\u00dfe \u2713"))
+    table.write_csv(folder / "u.csv")
+    scored = _shell(folder, "$ADVAE score m.advae u.csv --keep lab", PYTHONIOENCODING=encoding)
+    assert scored.returncode == 0, scored.stderr
+    assert scored.stdout.count("Stra\u00dfe \u2713") == table.height
+    assert "Traceback" not in scored.stderr
+    table.rename({"lab": "\u2713"}).write_csv(folder / "u.csv")
+    fit = "$ADVAE fit u.csv -o u.advae --iterations 50 --quiet && $ADVAE info u.advae"
+    shown = _shell(folder, fit, PYTHONIOENCODING=encoding)
+    assert shown.returncode == 0, shown.stderr
+    assert "\\u2713" in shown.stdout

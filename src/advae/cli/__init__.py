@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from advae import console
 from advae.cli import outlets
 from advae.cli.demo import demo
 from advae.cli.doctor import doctor
@@ -71,7 +72,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what is not written yet may fail, too
     except AdVAEError as error:
-        sys.exit(_fail(f"error: {error}", 2))
+        sys.exit(_fail(f"error: {console.printable(str(error))}", 2))
     except MemoryError:
         sys.exit(_fail("error: not enough memory; give fewer rows or a smaller model", 2))
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, TextIO, cast
 
 from advae.errors import InputError
@@ -27,10 +28,22 @@ def prepare() -> None:
         sys.stdout = cast(TextIO, _Results(sys.stdout))
     if not isinstance(sys.stderr, _Outlet):
         sys.stderr = cast(TextIO, _Remarks(sys.stderr))
+    # A name that the encoding of the terminal lacks is no reason to fail.
+    _reconfigure(errors="backslashreplace")
     # Rich believes it, and prints nothing at all in lines of no characters.
     columns = os.environ.get("COLUMNS", "")
     if not columns.isdecimal() or int(columns) < NARROWEST:
         os.environ.pop("COLUMNS", None)
+
+
+def write_utf8() -> None:
+    """Make standard output UTF-8, for rows of a table: files are, whatever the terminal is."""
+    _reconfigure(encoding="utf-8")
+
+
+def _reconfigure(**settings: str) -> None:
+    with suppress(AttributeError):  # a stream that is no file, in a test or a notebook
+        cast(Any, sys.stdout).reconfigure(**settings)
 
 
 class _Outlet:
