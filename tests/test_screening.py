@@ -124,6 +124,37 @@ def test_equal_rows_are_never_far_apart() -> None:
     assert not len(suspects(np.ones((100, 3), np.float32), 0.1))
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize(
+    ("groups", "most"),
+    [
+        ([94, 6], 0.05),
+        ([50, 50], 0.49),
+        ([90, 7, 2, 1], 0.05),
+        ([60, 20, 20], 0.3),
+    ],
+)
+def test_equal_rows_are_treated_alike(groups: list[int], most: float, shuffled: bool) -> None:
+    rng = np.random.default_rng(0)
+    places = np.concatenate([[[0.0, 0.0, 0.0]], rng.normal(size=(len(groups) - 1, 3))])
+    kind = np.repeat(np.arange(len(groups)), groups)
+    if shuffled:
+        kind = rng.permutation(kind)
+    rows = places[kind].astype(np.float32)
+    rows[::2] *= np.where(rows[::2] == 0, -1, 1)  # 0 with either sign
+    found = suspects(rows, most)
+    for each in np.unique(kind):
+        assert np.isin(np.flatnonzero(kind == each), found).mean() in (0, 1)
+
+
+def test_copies_are_treated_alike_in_a_long_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "REFERENCE_ROWS", 200)
+    rows = np.random.default_rng(0).standard_t(2, (500, 3)).astype(np.float32)
+    found = suspects(np.concatenate([rows, rows]), 0.1)
+    assert len(found)
+    assert set(found % 500) == {row for row in found % 500 if {row, row + 500} <= set(found)}
+
+
 # --- what a fit makes of it ---
 
 SMALL = {"iterations": 401, "hidden": 8, "latent": 3, "batch_size": 16, "points": 8, "members": 2}
@@ -227,6 +258,22 @@ def test_command(run: Run, mixed: np.ndarray, tmp_path: Path) -> None:
     wrong = run("fit", data, "-o", model, "--trim", 0.6)
     assert wrong.code == 2
     assert "trim is 0.6; expected a share, at least 0 and below 0.5" in wrong.err
+
+
+def test_the_note_names_rows_of_the_file(run: Run, mixed: np.ndarray, tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    labels = pl.Series([row % 3 == 0 and row < len(mixed) - ODD for row in range(len(mixed))])
+    pl.DataFrame(mixed).with_columns(y=labels).write_csv(data)
+    arguments = ("--label", "y", "--trim", 0.1, "--iterations", 50)
+    fitted = run("fit", data, "-o", tmp_path / "m.advae", *arguments)
+    note = " ".join(fitted.err.split()).split("the most suspect are rows ")[1]
+    named = [int(row) for row in note.split(" (")[0].split(", ")]
+    assert len(named) == 5
+    assert min(named) >= len(mixed) - ODD
+    sampled = run("fit", data, "-o", tmp_path / "m.advae", *arguments, "--sample", 100)
+    assert sampled.code == 0, sampled.err
+    assert "set aside" in sampled.err
+    assert "the most suspect" not in sampled.err
 
 
 def test_estimators(mixed: np.ndarray) -> None:

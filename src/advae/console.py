@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -43,6 +43,16 @@ def output() -> Console:
 def remarks() -> Console:
     """Return the console of progress and remarks."""
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def printable(text: str) -> str:
+    """Return a text on one line; what would steer the terminal is spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def escape(text: str) -> str:
+    """Return a text as Rich shows it, letter by letter."""
+    return without_markup(printable(text))
 
 
 def remark(text: str) -> None:
@@ -178,7 +188,7 @@ def show_thresholds(detector: "Detector", alpha: float) -> None:
         name, score = escape(threshold.method), f"{threshold.value:.6g}"
         if used:
             name, score = f"[bold]{name}, in use[/]", f"[bold]{score}[/]"
-        table.add_row(name, score, expected, threshold.why)
+        table.add_row(name, score, expected, escape(threshold.why))
     output().print(table)
 
 

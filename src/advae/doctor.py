@@ -14,7 +14,7 @@ from advae.config import Config
 from advae.errors import InputError
 from advae.findings import Finding, Severity
 from advae.frames import as_batches
-from advae.labels import LabelColumn
+from advae.labels import LabelColumn, LabelReader
 from advae.matching import Matching
 from advae.plan import ENOUGH_ALARMS, plan_rows
 from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
@@ -80,14 +80,16 @@ def examine(
     Raises
     ------
     InputError
-        If there are no rows, a column is missing, a label cannot be read, or a batch does not
-        match those before it; see ``matching.Matching``.
+        If there are no rows, a column is missing, a label cannot be read or that of normal rows
+        does not occur, or a batch does not match those before it; see ``matching.Matching``.
     """
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(batches):
         patient.update(batch)
     if not patient.rows:
         raise InputError("the table has no rows. Give it rows.")
+    if patient.labels is not None:
+        patient.labels.check()
     findings = patient.findings(Config() if config is None else config)
     ranked = sorted(findings, key=lambda finding: finding.severity != "problem")
     return Diagnosis(patient.rows, patient.normal_rows, tuple(ranked))
@@ -99,7 +101,7 @@ class _Patient:
     def __init__(self, label: LabelColumn | None, ignored: Collection[str]) -> None:
         self.rows = 0
         self.normal_rows = 0
-        self._label = label
+        self.labels = None if label is None else LabelReader(label)
         self._ignored = ignored
         self._matching = Matching()
         self._watches: list[ColumnWatch] = []
@@ -108,13 +110,10 @@ class _Patient:
 
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""
-        left_out = {*self._ignored, *([] if self._label is None else [self._label.name])}
+        labels = self.labels
+        left_out = {*self._ignored, *([] if labels is None else [labels.column.name])}
         check_columns(left_out, batch.columns, "the table")
-        anomalous = (
-            np.zeros(batch.height, bool)
-            if self._label is None
-            else self._label.anomalous(batch, self.rows)
-        )
+        anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
         kept = self._matching.match(batch.drop(left_out))
         if not kept.width:
             raise InputError("no column is left to learn from; ignore fewer of them")

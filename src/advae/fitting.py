@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -52,6 +52,7 @@ def fit_detector(
     hashed: Collection[str] = (),
     ignored: Collection[str] = (),
     sample: int = 500_000,
+    numbers: Sequence[np.ndarray] = (),
     checkpoint: Path | None = None,
     resume: bool = False,
     on_block: OnBlock | None = None,
@@ -75,6 +76,8 @@ def fit_detector(
         Most rows to train and calibrate with. A table with more is read once: the columns' ranges
         and categories are those of all its rows, the networks and the threshold learn from a
         uniform sample.
+    numbers
+        Of the rows, for notes: int, in parts that may come as ``data`` is read; from 0 if empty.
     checkpoint
         Where to keep the state of the training. It stays at the end, so that ``resume`` ends at
         once if saving the detector fails; remove it when that is done.
@@ -101,7 +104,7 @@ def fit_detector(
     )
     screened = ""
     if config.trim:
-        frame, screened = _screen(frame, table, config, hashed)
+        frame, screened = _screen(frame, table, config, hashed, numbers)
         table = None  # an anomaly would stretch a column's range, and so hide others
     plan = plan_rows(frame.height, config)
     config = replace(config, members=plan.members)
@@ -209,14 +212,17 @@ def _gather(
 
 
 def _screen(
-    frame: pl.DataFrame, table: TableEncoder | None, config: Config, hashed: Collection[str]
+    frame: pl.DataFrame,
+    table: TableEncoder | None,
+    config: Config,
+    hashed: Collection[str],
+    numbers: Sequence[np.ndarray],
 ) -> tuple[pl.DataFrame, str]:
     """Return the rows without those that ``trim`` sets aside, and a note about these.
 
     They calibrate nothing either: the anomalies among them would raise the threshold.
     """
-    encoder = TableEncoder.fit(frame, hashed=hashed) if table is None else table
-    encoded = encoder.transform(frame)
+    encoded = (table or TableEncoder.fit(frame, hashed=hashed)).transform(frame)
     found = screening.suspects(encoded, config.trim, config.seed)
     kept = np.isin(np.arange(frame.height), found, invert=True)
     if not np.ptp(encoded[kept], axis=0).any():
@@ -229,7 +235,7 @@ def _screen(
         f"(trim = {config.trim:g})"
     )
     if table is None and len(found):
-        worst = ", ".join(map(str, found[:5]))
+        worst = ", ".join(map(str, np.concatenate(numbers)[found[:5]] if numbers else found[:5]))
         note += f"; the most suspect are rows {worst} (the first row given is row 0)"
     return frame.filter(pl.Series(kept)), f"{note}."
 
@@ -273,9 +279,8 @@ def _fingerprint(
     settings = [config.to_json(), table.to_json(), version("advae"), version("jax")]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(encoded.tobytes())
-    for frame in others:
-        if frame.height:
-            digest.update(table.transform(frame).tobytes())
+    for frame in filter(len, others):
+        digest.update(table.transform(frame).tobytes())
     return digest.hexdigest()
 
 

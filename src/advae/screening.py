@@ -34,7 +34,7 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     suspect by itself.
 
     Rows of a rare kind look the same as anomalies: of clean rows, up to the share ``most`` can be
-    suspected. Anomalies amid normal rows are not found.
+    suspected. Anomalies amid normal rows are not found. Equal rows are suspected all or none.
 
     Parameters
     ----------
@@ -64,8 +64,22 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     distance = _distance(scaled, np.arange(len(rows)), trusted, 1)
     far = distance > FAR * np.quantile(distance[trusted], 0.95)
     farthest = np.argsort(-distance, kind="stable")[: int(most * len(rows))]
-    suspected: np.ndarray = farthest[far[farthest]]
-    return suspected
+    return _without_copies_of_kept(rows, farthest[far[farthest]])
+
+
+def _without_copies_of_kept(
+    rows: HostMatrix, suspected: Int[np.ndarray, "suspects"]
+) -> Int[np.ndarray, "copies_apart"]:
+    """Return the suspects that equal no row that is kept.
+
+    Of equal rows one can be suspected alone: the only trusted one, since it does not vouch for
+    itself as it does for the others, or the last that the largest share has room for.
+    """
+    keys = [row.tobytes() for row in rows[suspected] + 0.0]  # + 0.0: of -0.0 it makes 0.0
+    wanted = set(keys)
+    kept = np.delete(np.arange(len(rows)), suspected)
+    copied = {key for place in kept if (key := (rows[place] + 0.0).tobytes()) in wanted}
+    return suspected[[key not in copied for key in keys]]
 
 
 def _distance(

@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from advae import console
+from advae.cli import outlets
 from advae.cli.demo import demo
 from advae.cli.doctor import doctor
 from advae.cli.evaluate import evaluate
@@ -35,7 +37,7 @@ def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"advae {version('advae')}")
+        print(f"advae {version('advae')}")  # noqa: T201
         raise typer.Exit
 
 
@@ -64,13 +66,13 @@ def main() -> None:
     # Python would look through all modules for garbage when it ends, in a fifth of a second.
     atexit.register(gc.freeze)
     try:
-        app()
+        outlets.prepare()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what is not written yet may fail, too
     except AdVAEError as error:
-        sys.exit(_fail(f"error: {error}", 2))
-    except BrokenPipeError:
-        # The reader of our output has gone, as in "advae score ... | head".
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(_fail(f"error: {console.printable(str(error))}", 2))
     except MemoryError:
         sys.exit(_fail("error: not enough memory; give fewer rows or a smaller model", 2))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Json, Label, Normal, label_column
+from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
 
 
 def doctor(
@@ -28,10 +28,9 @@ def doctor(
 
     from advae.config import Config
     from advae.doctor import examine
-    from advae.readers import open_source
 
     known = label_column(label, normal)
-    source = open_source(data)
+    source = open_table(data, known)
     config, batches = Config(alpha=alpha), source.batches()
     with source.located():
         diagnosis = examine(batches, config, label=known, ignored=ignore or [])

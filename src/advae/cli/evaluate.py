@@ -24,8 +24,9 @@ def evaluate(
     from advae.evaluation import evaluate as measure
     from advae.labels import LabelColumn
 
+    known = LabelColumn(label, normal)
     detector = load_model(model)
-    scores, anomalous = score_labelled(detector, data, LabelColumn(label, normal))
+    scores, anomalous = score_labelled(detector, data, known)
     metrics = measure(scores, anomalous, detector.threshold.value)
     if as_json:
         print(json.dumps({name: asdict(estimate) for name, estimate in metrics.items()}, indent=2))  # noqa: T201

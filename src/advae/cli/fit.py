@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from advae import console
-from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column
+from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column, open_table
 from advae.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from advae.labels import LabelColumn
 
@@ -78,7 +80,6 @@ def fit(
     from advae import artifact, interrupt
     from advae.config import Config
     from advae.fitting import fit_detector
-    from advae.readers import open_source
 
     changes = {
         "iterations": iterations,
@@ -98,11 +99,12 @@ def fit(
     check_output(output, data)
     check_output(checkpoint, data)
     with interrupt.handled() as stop:
-        source = open_source(data)
+        source = open_table(data, known)
         batches = source.batches()
         left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
+        numbers: list[NDArray[np.int64]] = []
         if known is not None:
-            batches = _normal_rows(batches, known, left_out, data)
+            batches = _normal_rows(batches, known, left_out, data, (numbers, sample))
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:
@@ -122,6 +124,7 @@ def fit(
                 hashed=hash_ or (),
                 ignored=left_out,
                 sample=sample,
+                numbers=numbers,
                 checkpoint=checkpoint,
                 resume=resume,
                 on_block=on_block,
@@ -133,20 +136,30 @@ def fit(
 
 
 def _normal_rows(
-    batches: "Iterator[pl.DataFrame]", label: "LabelColumn", left_out: list[str], data: str
+    batches: "Iterator[pl.DataFrame]",
+    label: "LabelColumn",
+    left_out: list[str],
+    data: str,
+    numbered: "tuple[list[NDArray[np.int64]], int]",
 ) -> "Iterator[pl.DataFrame]":
+    """Yield the normal rows, and list the numbers they have in the file while these are few."""
+    import numpy as np
+
+    from advae.labels import LabelReader
     from advae.values import check_finite
 
-    rows, found = 0, False
+    labels = LabelReader(label)
+    numbers, most = numbered
     for batch in batches:
         if label.name not in batch.columns:
             raise InputError(f"no label column {label.name!r} in {data}; it has {batch.columns}")
-        normal = ~label.anomalous(batch, rows)
+        first = labels.rows
+        normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the file.
-        check_finite(batch.drop(left_out, strict=False), rows, normal)
-        rows += batch.height
-        found = found or bool(normal.any())
+        check_finite(batch.drop(left_out, strict=False), first, normal)
+        if labels.normal_rows <= most:  # of more a sample is taken, and none is called by number
+            numbers.append(first + np.flatnonzero(normal))
         yield batch.filter(normal)
-    if not found:
-        meant = "" if label.normal is None else f": no label is {label.normal!r}"
-        raise InputError(f"{data}: label column {label.name!r} marks no row as normal{meant}")
+    labels.check()
+    if not labels.normal_rows:
+        raise InputError(f"{data}: label column {label.name!r} marks no row as normal")

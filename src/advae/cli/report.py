@@ -15,7 +15,7 @@ from advae.cli.shared import (
     check_output,
     label_column,
     load_model,
-    open_rows,
+    open_labelled,
 )
 
 
@@ -42,7 +42,7 @@ def report(
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
-    source = open_rows(detector, data, [*(keep or []), *([label] if label else [])])
+    source = open_labelled(detector, data, known, keep or [])
     with source.located():
         written = write_report(
             detector,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from advae import console
+from advae.cli import outlets
 from advae.cli.shared import Data, Model, Quiet, check_output, load_model, open_rows
 
 
@@ -53,6 +54,8 @@ def score(
     if marker is not None:
         frames = marker.mark(frames, None if output is None else output.parent)
     brief = Brief(keep or [])
+    if output is None:
+        outlets.write_utf8()
     with interrupt.handled(), source.located():
         writers.write_frames(brief.watch(frames), output)
     if not quiet:

@@ -59,6 +59,31 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     return source
 
 
+def open_labelled(
+    detector: "Detector", data: str, label: "LabelColumn | None", keep: list[str]
+) -> "Source":
+    """Open DATA as rows to score and to measure by their labels; say if those were learned."""
+    if label is None:
+        return open_rows(detector, data, keep)
+    if label.name in detector.table.feature_names:
+        console.remark(
+            f"the model learned the label column {label.name!r} as one of its features, so that "
+            "what is measured here means nothing; fit again with --label or --ignore"
+        )
+    return open_rows(detector, data, [*keep, label.name])
+
+
+def open_table(data: str, label: "LabelColumn | None") -> "Source":
+    """Open DATA as rows to learn from; labels to compare with a word as they are written."""
+    import polars as pl
+
+    from advae.readers import open_source
+
+    if label is None or label.normal is None:
+        return open_source(data)
+    return open_source(data, dtypes={label.name: pl.String()})
+
+
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
     """Return what --label and --normal say of the labels."""
     from advae.labels import LabelColumn
@@ -81,13 +106,16 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     """Score DATA, and read the labels of its rows."""
     import numpy as np
 
-    source = open_rows(detector, data, [label.name])
-    parts = []
-    rows = 0
+    from advae.labels import LabelReader
+
+    labels = LabelReader(label)
+    source = open_labelled(detector, data, label, [])
     with source.located():
-        for batch in detector.score_batches(source.batches(), keep=[label.name]):
-            parts.append((batch["anomaly_score"].to_numpy(), label.anomalous(batch, rows)))
-            rows += batch.height
+        parts = [
+            (batch["anomaly_score"].to_numpy(), labels.read(batch))
+            for batch in detector.score_batches(source.batches(), keep=[label.name])
+        ]
+        labels.check()
     return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advae.detector import Detector
 from advae.explain import shown_values
-from advae.labels import LabelColumn
+from advae.labels import LabelColumn, LabelReader
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
 from advae.report.sampling import Highest, Reservoir
@@ -57,7 +57,8 @@ class Gathered:
         self.tallies = [ColumnTally(column) for column in detector.table.features]
         self.drivers = Drivers(len(self.tallies))
         self.extra_columns: tuple[str, ...] = ()
-        self._detector, self._label, self._where = detector, label, where
+        self.labels = None if label is None else LabelReader(label)
+        self._detector, self._where = detector, where
         self._keep = list(dict.fromkeys(keep))
 
     def update(self, frame: pl.DataFrame) -> None:
@@ -68,7 +69,7 @@ class Gathered:
         InputError
             For a missing column, or a value or label that cannot be read.
         """
-        named = [*self._keep, *([self._label.name] if self._label else [])]
+        named = [*self._keep, *([self.labels.column.name] if self.labels else [])]
         check_columns(named, frame.columns, self._where)
         used = {*named, *self._detector.ignored}
         extra = self._detector.table.extra_columns(frame)
@@ -104,9 +105,7 @@ class Gathered:
         self.flagged += int(flagged.sum())
 
     def _labels(self, frame: pl.DataFrame) -> dict[str, Bool[np.ndarray, "rows"]]:
-        if self._label is None:
-            return {}
-        return {"anomalous": self._label.anomalous(frame, self.rows)}
+        return {} if self.labels is None else {"anomalous": self.labels.read(frame)}
 
     def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return the values of a few rows as texts of bounded length."""
@@ -136,6 +135,8 @@ def gather(
     gathered = Gathered(detector, keep, label, top, where)
     for frame in _non_empty(batches):
         gathered.update(frame)
+    if gathered.labels is not None:
+        gathered.labels.check()
     return gathered
 
 

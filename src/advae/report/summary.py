@@ -109,7 +109,8 @@ def summarise(
     Raises
     ------
     InputError
-        For a table without rows, a missing column, or a value or label that cannot be read.
+        For a table without rows, a missing column, a value or label that cannot be read, or a
+        normal label that does not occur.
     """
     column = LabelColumn.of(label)
     found = gather(detector, as_batches(data), keep=keep, label=column, top=top, where=data_name)

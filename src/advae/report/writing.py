@@ -46,8 +46,8 @@ def write_report(
     Raises
     ------
     InputError
-        For a table without rows, a missing column, a value or label that cannot be read, or a
-        file that cannot be written.
+        For a table without rows, a missing column, a value or label that cannot be read, a normal
+        label that does not occur, or a file that cannot be written.
     """
     report = summarise(
         detector, data, label=label, keep=keep, data_name=data_name, model_name=model_name
