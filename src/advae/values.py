@@ -172,10 +172,10 @@ def to_texts(values: pl.Series) -> pl.Series:
     Raises
     ------
     InputError
-        For durations, nested and binary values.
+        For nested and binary values.
     """
     dtype = values.dtype
-    if dtype.is_nested() or dtype in (pl.Duration, pl.Binary, pl.Object):
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         raise wrong_type(values, "texts")
     if dtype.is_float():
         return values.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
