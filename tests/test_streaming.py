@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import advae
+from advae import Config, ConfigError, InputError
 from advae.doctor import examine
 from advae.matching import Matching, joined
 from advae.report.writing import write_report
@@ -244,3 +245,14 @@ def test_what_is_no_table_is_refused_everywhere(tmp_path: Path) -> None:
             write_report(detector, wrong, tmp_path / "r.html")
         with pytest.raises(advae.InputError, match="cannot read a table from"):
             examine(wrong)
+
+
+def test_arguments_that_make_no_sense_are_refused() -> None:
+    frame = pl.DataFrame({"id": range(60), "a": np.random.default_rng(0).random(60)})
+    with pytest.raises(ConfigError, match=r"^sample is 1; expected at least 2 rows"):
+        advae.fit_detector(frame, Config(iterations=2), sample=1)
+    # A single name is one, not its letters.
+    detector = advae.fit_detector(frame, Config(iterations=2), ignored="id")
+    assert detector.ignored == ("id",)
+    with pytest.raises(InputError, match="explain is -1"):
+        next(detector.score_batches(frame, explain=-1))

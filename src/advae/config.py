@@ -267,16 +267,8 @@ _COUNTS = {
     "seed": (0, 2**63 - 1),
 }
 _NUMBERS = (
-    "lambda_",
-    "gamma",
-    "margin_x",
-    "margin_z",
-    "relative_margin_x",
-    "relative_margin_z",
-    "swap",
-    "input_noise",
-    "learning_rate",
-    "trim",
+    *("lambda_", "gamma", "margin_x", "margin_z", "relative_margin_x", "relative_margin_z"),
+    *("swap", "input_noise", "learning_rate", "trim"),
 )
 
 PRESETS: dict[Preset, dict[str, Any]] = {

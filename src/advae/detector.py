@@ -15,13 +15,12 @@ from advae._types import HostMatrix
 from advae.config import Config, ThresholdMethod
 from advae.errors import InputError
 from advae.explain import Explanation, top_reasons
-from advae.frames import as_batches, as_frame
+from advae.frames import as_batches, as_frame, kept_columns
 from advae.networks import AdVAE
 from advae.notebook import card
 from advae.residuals import Reference
 from advae.table import TableEncoder
 from advae.threshold import p_values
-from advae.values import quoted, quoted_list
 
 BATCH_ROWS = 65_536
 """Rows held at a time while a longer table is scored."""
@@ -253,6 +252,8 @@ class Detector:
         InputError
             For a missing or clashing column, or a value that cannot be read.
         """
+        if explain < 0:
+            raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
         first = 0
         for frame in as_batches(batches):
             encoded = self.table.transform(frame, first_row=first)
@@ -268,7 +269,7 @@ class Detector:
                     "p_value": p_values(self.reference_scores, scores),
                 }
             )
-            kept = _kept(frame, keep, ("row", *scored.columns, *reasons.columns))
+            kept = kept_columns(frame, keep, ("row", *scored.columns, *reasons.columns))
             rows = pl.Series("row", np.arange(first, first + frame.height))
             yield pl.DataFrame([rows, *kept, *scored, *reasons])
             first += frame.height
@@ -296,16 +297,3 @@ class Detector:
 def _batches(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
     for first in range(0, frame.height, BATCH_ROWS):
         yield first, frame.slice(first, BATCH_ROWS)
-
-
-def _kept(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:
-    for name in keep:
-        if name not in frame.columns:
-            raise InputError(
-                f"no column {quoted(name)} in the data; it has {quoted_list(frame.columns)}"
-            )
-        if name in taken:
-            raise InputError(
-                f"column {name!r} cannot be kept: the output has a column of that name; rename it"
-            )
-    return [frame[name] for name in dict.fromkeys(keep)]

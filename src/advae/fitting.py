@@ -21,8 +21,8 @@ from advae._types import HostMatrix
 from advae.calibration import learned_threshold
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
-from advae.errors import InputError
-from advae.frames import as_batches
+from advae.errors import ConfigError, InputError
+from advae.frames import as_batches, without_columns
 from advae.held_out import best_block
 from advae.latent_noise import latent_noise
 from advae.matching import Matching, joined
@@ -92,15 +92,18 @@ def fit_detector(
     InputError
         If the table cannot be used.
     ConfigError
-        If ``config.memory`` is too small for the folds of a small table.
+        For a sample of less than two rows, or a memory too small for the folds of a small table.
     TrainingError
         If training diverges.
     ModelFileError
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
+    ignored = [ignored] if isinstance(ignored, str) else ignored
+    if sample < 2:
+        raise ConfigError(f"sample is {sample}; expected at least 2 rows")
     frame, table, sampled = _gather(
-        (_drop(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
+        (without_columns(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
     )
     screened = ""
     if config.trim:
@@ -238,13 +241,6 @@ def _screen(
         worst = ", ".join(map(str, np.concatenate(numbers)[found[:5]] if numbers else found[:5]))
         note += f"; the most suspect are rows {worst} (the first row given is row 0)"
     return frame.filter(pl.Series(kept)), f"{note}."
-
-
-def _drop(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
-    for name in ignored:
-        if name not in frame.columns:
-            raise InputError(f"column {name!r}, to be ignored, is not among {frame.columns}")
-    return frame.drop(ignored)
 
 
 def _threshold(detector: Detector, config: Config) -> Threshold:

@@ -1,6 +1,6 @@
 """What users hold as a table, as a Polars frame."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.processes import check_process
+from advae.values import quoted, quoted_list
 
 
 def as_frame(data: Any) -> pl.DataFrame:
@@ -65,6 +66,36 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
         For anything else, when it is reached.
     """
     return map(as_frame, data if isinstance(data, Iterator | list | tuple) else [data])
+
+
+def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:
+    """Return columns to carry along, once each.
+
+    Raises
+    ------
+    InputError
+        For a column that the frame lacks, or whose name is among those taken.
+    """
+    for name in keep:
+        if name not in frame.columns:
+            raise InputError(
+                f"no column {quoted(name)} in the data; it has {quoted_list(frame.columns)}"
+            )
+        if name in taken:
+            raise InputError(
+                f"column {name!r} cannot be kept: the output has a column of that name; rename it"
+            )
+    return [frame[name] for name in dict.fromkeys(keep)]
+
+
+def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
+    """Return a frame without columns that are not to be learned; ``InputError`` if it lacks one."""
+    for name in ignored:
+        if name not in frame.columns:
+            raise InputError(
+                f"column {quoted(name)}, to be ignored, is not among {quoted_list(frame.columns)}"
+            )
+    return frame.drop(ignored)
 
 
 def _from_pandas(data: Any) -> pl.DataFrame:
