@@ -11,6 +11,7 @@ from command_line import Run
 from hostile_files import good_table
 
 import advae
+from advae.console import printable
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full is Linux's")
@@ -136,3 +137,11 @@ def test_rows_are_written_in_utf8(folder: Path, encoding: str) -> None:
     shown = _shell(folder, fit, PYTHONIOENCODING=encoding)
     assert shown.returncode == 0, shown.stderr
     assert "\\u2713" in shown.stdout
+
+
+def test_only_what_steers_a_terminal_is_spelled_out() -> None:
+    assert (
+        printable("4.0\u00a0% of \u201cGröße\u201d \u2009x")
+        == "4.0\u00a0% of \u201cGröße\u201d \u2009x"
+    )
+    assert printable("a\x1b[31m\nb\u202ec") == r"a\x1b[31m\nb\u202ec"

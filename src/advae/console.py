@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from rich.console import Console
 from rich.markup import escape as without_markup
@@ -46,8 +47,8 @@ def remarks() -> Console:
 
 
 def printable(text: str) -> str:
-    """Return a text on one line; what would steer the terminal is spelled out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """Return a text on one line; what would steer the terminal is spelled out, not odd spaces."""
+    return "".join(c if c.isprintable() or category(c) == "Zs" else repr(c)[1:-1] for c in text)
 
 
 def escape(text: str) -> str:
