@@ -175,7 +175,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     done = command("--methods", "2-NN")
     assert (done.returncode, "unknown method '2-NN'" in done.stdout) == (2, True)
     require_data("adbench", "advae-paper/letter.mat")
-    done = command("--folder", tmp_path)
+    done = command("--methods", "1-NN", "--folder", tmp_path)
     assert (done.returncode, "--folder" in done.stdout) == (2, True)
 
 
