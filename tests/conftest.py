@@ -2,8 +2,13 @@
 
 import pytest
 from command_line import Result, Run
+from hypothesis import settings
 
 from advae.cli import main
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("advae", deadline=None)
+settings.load_profile("advae")
 
 
 @pytest.fixture

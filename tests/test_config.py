@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from advae.config import PRESETS, VARIANTS, Config
@@ -145,7 +145,6 @@ configs = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(configs)
 def test_json_round_trip_is_exact(config):
     text = json.dumps(config.to_json(), allow_nan=False)
@@ -153,7 +152,6 @@ def test_json_round_trip_is_exact(config):
     assert config.to_json().keys() == NAMES
 
 
-@settings(deadline=None)
 @given(configs, st.integers(1, 10_000))
 def test_network_sizes_are_always_possible(config, columns):
     hidden, latent = config.network_sizes(columns)

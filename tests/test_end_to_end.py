@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -82,23 +83,23 @@ def test_interrupted_score_leaves_nothing_behind(
     pl.concat([good_table()] * 20_000).write_parquet(tmp_path / "many.parquet")
     before = sorted(tmp_path.iterdir())
     command = [*PROGRAM, "score", "m.advae", "many.parquet", "--explain", "5", *more]
-    with (tmp_path / "stdout").open("wb") as out:
+    with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
             command, cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, text=True
         )
-    (tmp_path / "stdout").unlink()
-    try:
-        began = time.monotonic()
-        # With the first rows written or on their way, and millions to come.
-        while more and sorted(tmp_path.iterdir()) == before and process.poll() is None:
-            assert time.monotonic() - began < ENOUGH
-            time.sleep(0.02)
-        time.sleep(1.0 if more else 5.0)
-        assert process.poll() is None, "it ended at once"
-        process.send_signal(sent)
-        _, err = process.communicate(timeout=ENOUGH)
-    finally:
-        process.kill()
+        try:
+            began = time.monotonic()
+            # With the first rows written or on their way, and millions to come.
+            while not os.fstat(out.fileno()).st_size and sorted(tmp_path.iterdir()) == before:
+                assert process.poll() is None, "it ended at once"
+                assert time.monotonic() - began < ENOUGH
+                time.sleep(0.02)
+            time.sleep(1.0)
+            assert process.poll() is None, "it ended at once"
+            process.send_signal(sent)
+            _, err = process.communicate(timeout=ENOUGH)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "Exception ignored" not in err

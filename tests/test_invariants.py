@@ -80,7 +80,7 @@ near = st.floats(-20, 20, width=32)
 gaussians = st.tuples(
     arrays(np.float32, (3, 4), elements=near), arrays(np.float32, (3, 4), elements=near)
 )
-quick = settings(deadline=None, max_examples=50)
+quick = settings(max_examples=50)
 # A latent variable's terms are near 1 where the divergence is near 0, and rounded there.
 ROUNDING = 1e-6
 

@@ -128,7 +128,7 @@ def test_no_training_text_is_stored_but_the_frequent_categories(encoder: TableEn
     ).filter(lambda values: len({v for v in values if v is not None and v == v}) > 1),
     cut=st.integers(0, 30),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_finite_numbers_survive(numbers: list[float | None], cut: int) -> None:
     table = pl.DataFrame({"x": pl.Series(numbers, dtype=pl.Float64)})
     encoder = TableEncoder.fit(table)
@@ -155,7 +155,6 @@ def test_any_finite_numbers_survive(numbers: list[float | None], cut: int) -> No
     ),
     cut=st.integers(0, 60),
 )
-@settings(deadline=None)
 def test_categories_survive(texts: list[str | None], cut: int) -> None:
     table = pl.DataFrame({"x": pl.Series(texts, dtype=pl.String)})
     counts = Counter(text for text in texts if text is not None)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from command_line import Run
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
@@ -72,7 +72,6 @@ def uncalibrated() -> Detector:
 # --- numbers ---
 
 
-@settings(deadline=None)
 @given(st.integers(0, 5000), st.floats(0.001, 0.999))
 def test_calibration_size_wastes_no_row(most: int, alpha: float) -> None:
     rows = calibration_size(most, alpha)
