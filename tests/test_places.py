@@ -124,6 +124,16 @@ def test_a_type_that_cannot_be_used_is_named_with_its_file(run: Run, tmp_path: P
     assert (done.code, done.err[:80]) == (2, f"error: {path}: column 'pair' holds values"[:80])
 
 
+def test_what_is_wrong_with_all_files_is_not_said_of_the_first_alone(
+    run: Run, tmp_path: Path
+) -> None:
+    for name in "abc":
+        table(50).with_columns(kind=pl.lit(name)).write_csv(tmp_path / f"{name}.csv")
+    done = run("doctor", tmp_path / "*.csv", "--label", "kind", "--normal", "ok")
+    wanted = f"error: {tmp_path / 'a.csv'} and 2 more files: column 'kind' has no label 'ok'"
+    assert (done.code, done.err[: len(wanted)]) == (2, wanted)
+
+
 def test_the_error_survives_another_process() -> None:
     error = pickle.loads(pickle.dumps(ColumnError("'x'", 3, "is odd.")))
     assert (str(error), error.row) == (

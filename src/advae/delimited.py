@@ -25,7 +25,10 @@ OTHER_SEPARATORS = " ^~:!\x01"
 """Recognised in a header only to say that they are not supported."""
 
 MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None")
-"""These count as missing in delimited files, as the empty field does."""
+"""These count as missing in delimited files, as the empty field does, quoted or not."""
+
+GUESSED_ROWS = 1000
+"""First rows that types are guessed from."""
 
 HEAD_BYTES = 1 << 20
 WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?$")
@@ -51,7 +54,11 @@ class Dialect:
     decimal_comma: bool
 
     def scan(
-        self, path: Path, dtypes: Mapping[str, pl.DataType], *, infer_rows: int | None = 1000
+        self,
+        path: Path,
+        dtypes: Mapping[str, pl.DataType],
+        *,
+        infer_rows: int | None = GUESSED_ROWS,
     ) -> pl.LazyFrame:
         """Return the file's rows, lazily, under the names of its header.
 
@@ -61,7 +68,7 @@ class Dialect:
             path,
             separator=self.separator,
             decimal_comma=self.decimal_comma,
-            null_values=list(MISSING_WORDS),
+            null_values=["", *MISSING_WORDS],
             schema_overrides={name: dtypes[name] for name in self.names if name in dtypes},
             infer_schema_length=infer_rows,
             try_parse_dates=True,
