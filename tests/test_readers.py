@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -224,10 +225,20 @@ def test_targets_that_cannot_be_written(tmp_path: Path, name: str, message: str)
         write_frames([good_table()], tmp_path / name)
 
 
-def test_nested_values_cannot_become_csv(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
-        write_frames([pl.DataFrame({"a": [[1]]})], tmp_path / "a.csv")
+@pytest.mark.parametrize("value", [[1], {"x": 1}, b"x", timedelta(1)], ids=str)
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson", None])
+def test_values_that_text_cannot_hold(
+    tmp_path: Path, value: object, name: str | None, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    target = None if name is None else tmp_path / name
+    frame = pl.DataFrame({"n": [1], "odd": [value]})
+    if name == "a.ndjson" and value != b"x":
+        assert write_frames([frame], target) == 1
+        return
+    with pytest.raises(InputError, match=r"(csv|json|output): column 'odd' holds"):
+        write_frames([frame], target)
     assert not list(tmp_path.iterdir())
+    assert not capfdbinary.readouterr().out
 
 
 def test_writing_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
