@@ -94,6 +94,11 @@ def read_dialect(path: Path) -> Dialect:
         text = _decode(stream.read(HEAD_BYTES), path)
     if not text.strip():
         raise InputError(f"{path}: the file is empty. Give it a header line and rows.")
+    if "\r" in text and "\n" not in text:  # Python ends lines there, Polars does not
+        raise InputError(
+            f"{path}: its lines end with carriage returns alone, as on old Macs. Save it with line "
+            "feeds."
+        )
     try:
         starts = {separator: _first_records(text, separator) for separator in SEPARATORS}
     except csv.Error as error:
