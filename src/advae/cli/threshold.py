@@ -58,6 +58,10 @@ def threshold(
     if (reviewed is None) != (known is None):
         raise InputError("--reviewed and --label go together: the rows, and their label column")
     if output is not None:
+        if (alpha, reviewed, method, value) == (None, None, None, None):
+            raise InputError(
+                f"nothing would change in {output}; add --alpha, --reviewed, --method or --value"
+            )
         check_output(output, str(model), *([] if reviewed is None else [reviewed]))
     detector = load_model(model)
     share = detector.threshold.alpha or detector.config.alpha if alpha is None else alpha
