@@ -48,7 +48,7 @@ def threshold(
     The normal ones among reviewed rows join the calibration rows. The earlier thresholds stay in
     the file; 'advae info' shows them.
     """
-    from advae import artifact
+    from advae import artifact, interrupt
     from advae.calibration import learned_threshold, review_doubts, with_reviewed
     from advae.detector import Threshold
 
@@ -76,7 +76,8 @@ def threshold(
         tuned = tuned.with_threshold(Threshold("given", None, value, "given"))
     else:
         tuned = tuned.with_threshold(learned_threshold(tuned, share, method))
-    artifact.save(tuned, model if output is None else output)
+    with interrupt.handled():
+        artifact.save(tuned, model if output is None else output)
     console.show_thresholds(tuned, share)
     if labelled is not None:
         console.show_review(*labelled, tuned)
