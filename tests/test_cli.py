@@ -1,9 +1,11 @@
 """The commands in this process: results, messages and exit codes, on sound and on hostile files."""
 
 import json
+import os
 import re
 from importlib.metadata import version
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -136,6 +138,28 @@ def test_what_was_trained_survives_that_the_model_cannot_be_saved(
     assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae"}
     assert run(*words).code == 0
     assert model.read_bytes() == kept
+
+
+def test_compiled_programs_are_kept_only_where_they_can_be(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+
+    def used(cache: Path) -> str | None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+        assert run("--version").code == 0
+        return os.environ.get("JAX_COMPILATION_CACHE_DIR")
+
+    assert used(tmp_path / "new") == str(tmp_path / "new" / "advae" / "compiled")
+    assert used(tmp_path / "file") is None
+    monkeypatch.setattr("advae.cli.os.access", lambda *_: False)
+    assert used(tmp_path / "new") is None
+    monkeypatch.setattr("pathlib.Path.home", Mock(side_effect=RuntimeError))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    assert run("--version").code == 0
 
 
 def test_version(run: Run) -> None:
