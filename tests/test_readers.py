@@ -54,6 +54,14 @@ def test_there_are_enough_hostile_files_of_different_names() -> None:
     assert len({hostile.name for hostile in HOSTILE_FILES}) == len(HOSTILE_FILES) >= 30
 
 
+def test_pipes_are_refused_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n3,4\n")
+    for data in (tmp_path / "a.csv", tmp_path / "*.csv"):
+        with pytest.raises(InputError, match=r"a\.csv: this is a pipe, .*Write it to a file first"):
+            open_source(data)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
 def test_unreadable_file(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
@@ -169,6 +177,19 @@ def test_patterns_and_lists_join_files_in_order(tmp_path: Path) -> None:
     assert_frame_equal(
         open_source([tmp_path / "p1.csv", str(tmp_path / "p2.csv")]).read(), expected
     )
+
+
+@pytest.mark.parametrize("extension", [".parquet", ".arrow"])
+def test_parts_without_rows_say_nothing(tmp_path: Path, extension: str) -> None:
+    table = good_table()
+    for number, part in enumerate([table[:0].select(pl.all().cast(pl.String)), table, table[:0]]):
+        write_frames([part], tmp_path / f"part-{number}{extension}")
+    source = open_source(tmp_path / f"part-*{extension}")
+    assert_frame_equal(source.read(), table)
+    with pytest.raises(InputError, match=rf"part-2{extension}: columns but no rows"):
+        open_source(tmp_path / f"part-2{extension}")
+    with pytest.raises(InputError, match=r"part-0\..* and 1 more file: columns but no"):
+        open_source([tmp_path / f"part-{number}{extension}" for number in (0, 2)])
 
 
 def test_files_of_different_formats_are_refused(tmp_path: Path) -> None:

@@ -143,7 +143,12 @@ def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) 
     if len(kinds) > 1:
         raise InputError(f"files of different formats: {quoted_list(paths)}. Convert some of them.")
     kind = kinds.pop()
-    schemas = [_infer_schema(path, kind, dtypes or {}) for path in paths]
+    inferred = [_infer_schema(path, kind, dtypes or {}) for path in paths]
+    # Engines that write a table in parts leave parts without rows, and say nothing by them.
+    schemas = [found for found in inferred if found is not None]
+    if not schemas:
+        raise InputError(f"{_shown(paths)}: columns but no rows. Give rows.")
+    paths = tuple(path for path, found in zip(paths, inferred, strict=True) if found is not None)
     for path, found in zip(paths, schemas, strict=True):
         lacking, added = set(schemas[0]) - set(found), set(found) - set(schemas[0])
         if lacking or added:
@@ -183,8 +188,11 @@ def _common_type(before: pl.DataType, dtype: pl.DataType, name: str, path: Path)
 
 def _infer_schema(
     path: Path, kind: str, dtypes: Mapping[str, pl.DataType]
-) -> dict[str, pl.DataType]:
-    """Return a file's columns, with the given types or ones that all its values suit."""
+) -> dict[str, pl.DataType] | None:
+    """Return a file's columns, with the given types or ones that all its values suit.
+
+    None for a file that has types of its own and no rows.
+    """
     with _failures_explained(path, kind, dtypes):
         with path.open("rb") as stream:
             if not stream.read(1):
@@ -195,9 +203,8 @@ def _infer_schema(
             found = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
             return {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
         lazy = _scan(path, kind, {})
-        if not lazy.select(pl.len()).collect().item():
-            raise InputError(f"{path}: the file has columns but no rows. Give it rows.")
-        return dict(lazy.collect_schema())
+        rows = lazy.select(pl.len()).collect().item()
+        return dict(lazy.collect_schema()) if rows else None
 
 
 def _infer_csv_schema(path: Path, dtypes: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
