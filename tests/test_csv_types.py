@@ -1,5 +1,6 @@
 """Which types the columns of delimited files are given."""
 
+import csv
 from pathlib import Path
 
 import polars as pl
@@ -36,6 +37,17 @@ def test_missing_values_in_quotes(tmp_path: Path) -> None:
     table = read(tmp_path, '"n","d","t"\n"1","2024-01-31","x"\n"","",""\n')
     assert table.dtypes == [pl.Int64, pl.Date, pl.String]
     assert table.row(1) == (None, None, None)
+
+
+@pytest.mark.parametrize("place", [0, 5])
+def test_long_texts(tmp_path: Path, place: int) -> None:
+    before = csv.field_size_limit()
+    texts = ["x", "y, z"] * 5
+    texts[place] = "x" * 200_000
+    # The missing value makes the reader look for short rows.
+    table = read(tmp_path, "t,n\n" + "".join(f'"{text}",\n' for text in texts))
+    assert table["t"].to_list() == texts
+    assert csv.field_size_limit() == before
 
 
 @pytest.mark.parametrize("late", ["31/01/2024", "1" * 50, "soon"])

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import polars as pl
 
-from advae.delimited import Dialect, open_bytes, read_dialect, wrong_encoding
+from advae.delimited import Dialect, long_fields, open_bytes, read_dialect, wrong_encoding
 from advae.errors import InputError
 from advae.values import quoted
 
@@ -75,7 +75,7 @@ def find_uneven_row(path: Path, dialect: Dialect) -> InputError | None:
     Also text that is not UTF-8 and a quote that never ends, which come to light on the way.
     """
     width, separator = len(dialect.names), dialect.separator
-    with open_bytes(path) as stream:
+    with open_bytes(path) as stream, long_fields():
         lines = _Lines(stream)
         try:
             for record in itertools.count():

@@ -10,7 +10,8 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -31,6 +32,9 @@ GUESSED_ROWS = 1000
 """First rows that types are guessed from."""
 
 HEAD_BYTES = 1 << 20
+LONGEST_FIELD = 1 << 26
+"""Characters; a quote that never ends would else take the rest of the file."""
+
 WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?$")
 WHOLE = re.compile(r"[+-]?\d+$")
 
@@ -99,6 +103,22 @@ def read_dialect(path: Path) -> Dialect:
             f"{path}: its lines end with carriage returns alone, as on old Macs. Save it with line "
             "feeds."
         )
+    with long_fields():
+        return _find_dialect(text, path)
+
+
+@contextmanager
+def long_fields() -> Iterator[None]:
+    """Let Python's reader take longer fields in the block: it stops at 128 KiB, Polars does not."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _find_dialect(text: str, path: Path) -> Dialect:
+    """Tell how a file is written from its first part."""
     try:
         starts = {separator: _first_records(text, separator) for separator in SEPARATORS}
     except csv.Error as error:
