@@ -192,6 +192,12 @@ HOSTILE_FILES = [
         "compressed file is damaged",
         _raw("a.csv.gz", gzip.compress(b"a,b\n1,2\n") + bytes(4)),
     ),
+    HostileFile(
+        "spoilt-gzip",
+        "fit",
+        "compressed file is damaged",
+        _raw("a.csv.gz", gzip.compress(b"a,b\n1,2\n")[:10] + b"\xff" * 30),
+    ),
     HostileFile("fake-gzip", "fit", "compressed file is damaged", _raw("a.csv.gz", "a,b\n1,2\n")),
     HostileFile(
         "bad-json", "fit", "line 2 is not JSON", _raw("a.ndjson", '{"a": 1}\n{"a": \n{"a": 2}\n')

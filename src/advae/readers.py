@@ -5,6 +5,7 @@ wrong with a file ends in one `InputError` that names it.
 """
 
 import glob
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ READ_ERRORS = (
     pl.exceptions.PanicException,
     OSError,
     EOFError,
+    zlib.error,
     UnicodeDecodeError,
 )
 
