@@ -152,7 +152,8 @@ def _normal_rows(
     import numpy as np
 
     from advae.labels import LabelReader
-    from advae.values import check_finite, quoted, quoted_list
+    from advae.readings import check_finite
+    from advae.values import quoted, quoted_list
 
     labels = LabelReader(label)
     numbers, most = numbered
