@@ -178,9 +178,15 @@ def _shown(paths: Sequence[Path]) -> str:
 
 def _common_type(before: pl.DataType, dtype: pl.DataType, name: str, path: Path) -> pl.DataType:
     """Return a type for a column's values in this file and in those before it."""
+    if isinstance(before, pl.Enum) and isinstance(dtype, pl.Enum):
+        return pl.String()
     empty = [pl.Series(name, [], dtype=each).to_frame() for each in (before, dtype)]
     try:
-        return pl.concat(empty, how="vertical_relaxed").schema[name]
+        common = pl.concat(empty, how="vertical_relaxed").schema[name]
+        # Polars takes the coarser of two units of time.
+        if isinstance(common, pl.Datetime):
+            return pl.Datetime("us", common.time_zone)
+        return pl.Duration("us") if isinstance(common, pl.Duration) else common
     except pl.exceptions.PolarsError:
         raise InputError(
             f"{path}: column {quoted(name)} holds values of type {dtype}, but {before} in the "

@@ -48,6 +48,7 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     import polars as pl
 
     from advae.readers import open_source
+    from advae.values import quoted_list
 
     # Kept columns stay as they are written: "007" is not 7.
     dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
@@ -55,7 +56,7 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     known = {*detector.table.feature_names, *detector.ignored, *keep}
     extra = [name for name in source.columns if name not in known]
     if extra:
-        console.remark(f"not used, since training did not have them: {', '.join(extra)}")
+        console.remark(f"not used, since training did not have them: {quoted_list(extra)}")
     return source
 
 

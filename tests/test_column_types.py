@@ -1,6 +1,7 @@
-"""Which types the columns of delimited files are given."""
+"""Which types the columns of files are given."""
 
 import csv
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -60,6 +61,22 @@ def test_what_has_no_type_is_text_and_can_be_ignored(run: Run, tmp_path: Path, l
     assert table.dtypes == [pl.Int64, pl.String]
     assert table["x"][-1] == late
     assert run("doctor", path, "--ignore", "x").code == 0
+
+
+def test_times_and_categories_of_files_keep_their_values(tmp_path: Path) -> None:
+    when = datetime(2024, 1, 31, 12, 0, 0, 1)
+    for number, unit in enumerate(("ns", "us", "ms")):
+        pl.DataFrame(
+            {
+                "when": pl.Series([when], dtype=pl.Datetime(unit)),
+                "long": pl.Series([timedelta(microseconds=1)], dtype=pl.Duration(unit)),
+                "kind": pl.Series([unit], dtype=pl.Enum([unit])),
+            }
+        ).write_parquet(tmp_path / f"{number}.parquet")
+    table = open_source(tmp_path / "*.parquet").read()
+    assert table["when"].to_list() == [when, when, when.replace(microsecond=0)]
+    assert table["long"].to_list() == [timedelta(microseconds=1)] * 2 + [timedelta(0)]
+    assert table["kind"].to_list() == ["ns", "us", "ms"]
 
 
 def test_a_type_that_changes_between_files_is_named(tmp_path: Path) -> None:
