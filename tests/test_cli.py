@@ -240,6 +240,31 @@ def test_wrong_use(
     assert [path.name for path in tmp_path.iterdir()] == ["good.csv"]
 
 
+@pytest.mark.parametrize("name", ["is_anomaly", "row", ""])
+def test_labels_may_be_called_as_scores_are(
+    name: str, run: Run, model: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "t.parquet"
+    labels = pl.Series(["normal", "anomaly"] * (good_table().height // 2))
+    good_table().with_columns(labels.alias(name)).write_parquet(data)
+    for words in (("evaluate", model, data), ("threshold", model, "--reviewed", data)):
+        more = ["-o", tmp_path / "m.advae"] if words[0] == "threshold" else []
+        done = run(*words, "--label", name, *more)
+        assert done.code == 0, done.err
+
+
+def test_a_column_without_a_name(run: Run, tmp_path: Path) -> None:
+    data, model, scores = tmp_path / "t.parquet", tmp_path / "m.advae", tmp_path / "s.parquet"
+    good_table().rename({"amount": ""}).write_parquet(data)
+    assert run("fit", data, "-o", model, "--iterations", 50).code == 0
+    done = run("score", model, data, "--explain", 9, "--keep", "", "-o", scores)
+    assert done.code == 0, done.err
+    scored = pl.read_parquet(scores)
+    assert scored[""].equals(good_table()["amount"])
+    reasons = {reason for k in range(1, 6) for reason in scored[f"reason_{k}"]}
+    assert reasons == {"" if name == "amount" else name for name in good_table().columns}
+
+
 def test_one_class_cannot_be_evaluated(run: Run, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "normal.csv"
     good_table().with_columns(pl.lit(0).alias("label")).write_csv(path)
