@@ -153,6 +153,9 @@ HOSTILE_FILES = [
     HostileFile(
         "blank-line", "fit", r"line 3 \(row 1;.*has 0 fields", _raw("a.csv", "a,b\n1,2\n\n6,7\n")
     ),
+    HostileFile(
+        "old-mac", "fit", "lines end with carriage returns alone", _raw("a.csv", "a,b\r1,2\r3,4\r")
+    ),
     HostileFile("binary", "fit", "binary file, not text", _raw("a.csv", bytes(range(256)) * 9)),
     HostileFile("nul-bytes", "fit", "binary file", _raw("a.csv", b"a,b\n1,\x00\n3,4\n")),
     HostileFile(
@@ -183,9 +186,47 @@ HOSTILE_FILES = [
     HostileFile("fake-arrow", "fit", "no arrow file", _raw("a.arrow", "a,b\n1,2\n" * 9)),
     HostileFile("cut-arrow", "fit", "damaged, or no arrow file", _cut("a.arrow")),
     HostileFile("cut-gzip", "fit", "compressed file is damaged", _cut("a.csv.gz")),
+    HostileFile(
+        "padded-gzip",
+        "fit",
+        "compressed file is damaged",
+        _raw("a.csv.gz", gzip.compress(b"a,b\n1,2\n") + bytes(4)),
+    ),
+    HostileFile(
+        "spoilt-gzip",
+        "fit",
+        "compressed file is damaged",
+        _raw("a.csv.gz", gzip.compress(b"a,b\n1,2\n")[:10] + b"\xff" * 30),
+    ),
     HostileFile("fake-gzip", "fit", "compressed file is damaged", _raw("a.csv.gz", "a,b\n1,2\n")),
     HostileFile(
         "bad-json", "fit", "line 2 is not JSON", _raw("a.ndjson", '{"a": 1}\n{"a": \n{"a": 2}\n')
+    ),
+    HostileFile(
+        "nan-json",
+        "fit",
+        "line 2 cannot be read .NaN is no JSON; a missing value is null",
+        _raw("a.ndjson", '{"a": 1}\n{"a": NaN}\n{"a": 2}\n'),
+    ),
+    HostileFile("deep-json", "fit", "line 2 cannot be read", _raw("a.jsonl", "{}\n" + "[" * 9999)),
+    HostileFile("blank-json", "fit", "the file is empty. Give it rows", _raw("a.jsonl", "\n \n")),
+    HostileFile(
+        "huge-json",
+        "fit",
+        r"line 2, column 'a': '-1\d+…' is not a number of a size",
+        _raw("a.ndjson", f'{{"a": 1}}\n{{"a": -{"1" * 50}}}\n'),
+    ),
+    HostileFile(
+        "truth-for-number-json",
+        "fit",
+        "line 1, column 'a': 'true' is not a number, as elsewhere",
+        _raw("a.ndjson", '{"a": true}\n{"a": 1}\n'),
+    ),
+    HostileFile(
+        "number-for-object-json",
+        "fit",
+        "line 2, column 'b': '5' is not a list or an object, as elsewhere",
+        _raw("a.ndjson", '{"a": 1, "b": {"c": 2}}\n{"a": 2, "b": 5}\n'),
     ),
     HostileFile(
         "json-array", "fit", "line 1 is no JSON object", _raw("a.jsonl", '[{"a": 1}, {"a": 2}]\n')

@@ -1,9 +1,11 @@
 """The commands in this process: results, messages and exit codes, on sound and on hostile files."""
 
 import json
+import os
 import re
 from importlib.metadata import version
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -138,6 +140,28 @@ def test_what_was_trained_survives_that_the_model_cannot_be_saved(
     assert model.read_bytes() == kept
 
 
+def test_compiled_programs_are_kept_only_where_they_can_be(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+
+    def used(cache: Path) -> str | None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+        assert run("--version").code == 0
+        return os.environ.get("JAX_COMPILATION_CACHE_DIR")
+
+    assert used(tmp_path / "new") == str(tmp_path / "new" / "advae" / "compiled")
+    assert used(tmp_path / "file") is None
+    monkeypatch.setattr("advae.cli.os.access", lambda *_: False)
+    assert used(tmp_path / "new") is None
+    monkeypatch.setattr("pathlib.Path.home", Mock(side_effect=RuntimeError))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    assert run("--version").code == 0
+
+
 def test_version(run: Run) -> None:
     done = run("--version")
     assert (done.code, done.out) == (0, f"advae {version('advae')}\n")
@@ -187,6 +211,10 @@ def test_there_are_enough_hostile_files() -> None:
         (["fit", "{data}", "-o", "{tmp}/no/m"], "folder .*/no does not exist"),
         (["fit", "{data}", "-o", "{tmp}"], "is a folder"),
         (["fit", "{data}", "-o", "{data}"], "is also an input"),
+        (["fit", "{data}", "-o", ""], "it is a folder"),
+        (["fit", "{data}", "-o", "/"], "it is a folder"),
+        (["fit", "{data}", "-o", "{tmp}/m", "--hash", "shop", "--ignore", "shop"], "'shop' is to"),
+        (["fit", "{data}", "-o", "{tmp}/m", "--hash", "paid", "--label", "paid"], "'paid' is to"),
         (["fit", "{data}", "-o", "{tmp}/m", "--label", "nolabel"], "no label column 'nolabel'"),
         (["score", "{data}", "{data}"], "is not an advae model file"),
         (["score", "{tmp}/none", "{data}"], "does not exist"),
@@ -210,6 +238,31 @@ def test_wrong_use(
     assert re.search(message, result.err), result.err
     assert "Traceback" not in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["good.csv"]
+
+
+@pytest.mark.parametrize("name", ["is_anomaly", "row", ""])
+def test_labels_may_be_called_as_scores_are(
+    name: str, run: Run, model: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "t.parquet"
+    labels = pl.Series(["normal", "anomaly"] * (good_table().height // 2))
+    good_table().with_columns(labels.alias(name)).write_parquet(data)
+    for words in (("evaluate", model, data), ("threshold", model, "--reviewed", data)):
+        more = ["-o", tmp_path / "m.advae"] if words[0] == "threshold" else []
+        done = run(*words, "--label", name, *more)
+        assert done.code == 0, done.err
+
+
+def test_a_column_without_a_name(run: Run, tmp_path: Path) -> None:
+    data, model, scores = tmp_path / "t.parquet", tmp_path / "m.advae", tmp_path / "s.parquet"
+    good_table().rename({"amount": ""}).write_parquet(data)
+    assert run("fit", data, "-o", model, "--iterations", 50).code == 0
+    done = run("score", model, data, "--explain", 9, "--keep", "", "-o", scores)
+    assert done.code == 0, done.err
+    scored = pl.read_parquet(scores)
+    assert scored[""].equals(good_table()["amount"])
+    reasons = {reason for k in range(1, 6) for reason in scored[f"reason_{k}"]}
+    assert reasons == {"" if name == "amount" else name for name in good_table().columns}
 
 
 def test_one_class_cannot_be_evaluated(run: Run, model: Path, tmp_path: Path) -> None:

@@ -124,6 +124,30 @@ def test_a_type_that_cannot_be_used_is_named_with_its_file(run: Run, tmp_path: P
     assert (done.code, done.err[:80]) == (2, f"error: {path}: column 'pair' holds values"[:80])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [(pl.Date(), 31), (pl.Datetime("us"), 63), (pl.Datetime("us", "UTC"), 63)]
+)
+def test_infinite_times_are_named(run: Run, tmp_path: Path, dtype: pl.DataType, bits: int) -> None:
+    values = pl.Series("x", [*range(31), 2**bits - 1, *range(18)])
+    path = tmp_path / "t.parquet"
+    whole = values.cast(pl.Int32 if bits == 31 else pl.Int64)
+    table(50).with_columns(whole.cast(dtype)).write_parquet(path)
+    wanted = f"error: {path}: column 'x', row 31 ("
+    done = run("fit", path, "-o", tmp_path / "m.advae")
+    assert (done.code, done.err[: len(wanted)]) == (2, wanted)
+    assert "years off" in done.err
+
+
+def test_what_is_wrong_with_all_files_is_not_said_of_the_first_alone(
+    run: Run, tmp_path: Path
+) -> None:
+    for name in "abc":
+        table(50).with_columns(kind=pl.lit(name)).write_csv(tmp_path / f"{name}.csv")
+    done = run("doctor", tmp_path / "*.csv", "--label", "kind", "--normal", "ok")
+    wanted = f"error: {tmp_path / 'a.csv'} and 2 more files: column 'kind' has no label 'ok'"
+    assert (done.code, done.err[: len(wanted)]) == (2, wanted)
+
+
 def test_the_error_survives_another_process() -> None:
     error = pickle.loads(pickle.dumps(ColumnError("'x'", 3, "is odd.")))
     assert (str(error), error.row) == (

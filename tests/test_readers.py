@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_hostile_files_are_refused_with_one_message(tmp_path: Path, hostile: Hos
 
 def test_there_are_enough_hostile_files_of_different_names() -> None:
     assert len({hostile.name for hostile in HOSTILE_FILES}) == len(HOSTILE_FILES) >= 30
+
+
+def test_pipes_are_refused_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n3,4\n")
+    for data in (tmp_path / "a.csv", tmp_path / "*.csv"):
+        with pytest.raises(InputError, match=r"a\.csv: this is a pipe, .*Write it to a file first"):
+            open_source(data)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
@@ -170,6 +179,19 @@ def test_patterns_and_lists_join_files_in_order(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("extension", [".parquet", ".arrow"])
+def test_parts_without_rows_say_nothing(tmp_path: Path, extension: str) -> None:
+    table = good_table()
+    for number, part in enumerate([table[:0].select(pl.all().cast(pl.String)), table, table[:0]]):
+        write_frames([part], tmp_path / f"part-{number}{extension}")
+    source = open_source(tmp_path / f"part-*{extension}")
+    assert_frame_equal(source.read(), table)
+    with pytest.raises(InputError, match=rf"part-2{extension}: columns but no rows"):
+        open_source(tmp_path / f"part-2{extension}")
+    with pytest.raises(InputError, match=r"part-0\..* and 1 more file: columns but no"):
+        open_source([tmp_path / f"part-{number}{extension}" for number in (0, 2)])
+
+
 def test_files_of_different_formats_are_refused(tmp_path: Path) -> None:
     good_table().write_csv(tmp_path / "a.csv")
     good_table().write_parquet(tmp_path / "a.parquet")
@@ -224,10 +246,20 @@ def test_targets_that_cannot_be_written(tmp_path: Path, name: str, message: str)
         write_frames([good_table()], tmp_path / name)
 
 
-def test_nested_values_cannot_become_csv(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
-        write_frames([pl.DataFrame({"a": [[1]]})], tmp_path / "a.csv")
+@pytest.mark.parametrize("value", [[1], {"x": 1}, b"x", timedelta(1)], ids=str)
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson", None])
+def test_values_that_text_cannot_hold(
+    tmp_path: Path, value: object, name: str | None, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    target = None if name is None else tmp_path / name
+    frame = pl.DataFrame({"n": [1], "odd": [value]})
+    if name == "a.ndjson" and value != b"x":
+        assert write_frames([frame], target) == 1
+        return
+    with pytest.raises(InputError, match=r"(csv|json|output): column 'odd' holds"):
+        write_frames([frame], target)
     assert not list(tmp_path.iterdir())
+    assert not capfdbinary.readouterr().out
 
 
 def test_writing_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -150,6 +151,22 @@ def test_outputs_are_refused_before_the_work(run: Run, files: tuple[Path, Path])
     assert "File name too long" in done.err
     assert sorted(folder.iterdir()) == before
     assert pipe.is_fifo()
+
+
+def test_a_folder_not_to_be_written_to_is_refused_before_the_work(
+    run: Run, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = files
+    # The superuser may write everywhere.
+    monkeypatch.setattr("advae.replacement.os.access", lambda _, mode: mode != os.W_OK)
+    monkeypatch.setattr("advae.artifact.load", Mock(side_effect=AssertionError))
+    old, new = data.with_name("old.html"), data.with_name("new.html")
+    old.touch()
+    for words in (("fit", data), ("score", model, data), ("report", model, data)):
+        for output in (old, new):
+            done = run(*words, "-o", output)
+            message = f"error: cannot write {output}: no permission for folder {data.parent};"
+            assert (done.code, done.err[: len(message)]) == (2, message)
 
 
 def test_odd_names_of_inputs_are_one_error(run: Run, files: tuple[Path, Path]) -> None:

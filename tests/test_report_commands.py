@@ -108,7 +108,7 @@ def test_score_says_it_in_brief_beside_the_data(run: Run, files) -> None:
     assert "\x1b" not in loud.err  # no terminal, no colours
     quiet = run("score", *files, "--keep", "key", "--explain", 1, "--quiet")
     assert quiet.out == loud.out
-    assert quiet.err == "note not used, since training did not have them: label\n"
+    assert quiet.err == "note not used, since training did not have them: 'label'\n"
 
 
 def test_the_terminal_chart_needs_no_unicode(detector) -> None:

@@ -371,6 +371,8 @@ def test_strange_reviews_are_doubted(held_out: Detector) -> None:
     flagged = fresh + held_out.threshold.value
     (picked,) = review_doubts(held_out, flagged)
     assert "50 of the 50 reviewed normal rows lie above the threshold before" in picked
+    (nothing,) = review_doubts(held_out, fresh[:0])
+    assert "no reviewed row is normal" in nothing
 
 
 def test_history_is_kept_in_the_file(held_out: Detector, tmp_path: Path) -> None:
@@ -461,6 +463,7 @@ def test_threshold_reviewed(run: Run, model: Path, held_out: Detector, tmp_path:
         (["--alpha", 0.0001], "needs at least 9999 calibration rows, there are 399"),
         (["--value", -1], "--value"),
         (["--alpha", 0.1, "-o", "/nowhere/m.advae"], "/nowhere"),
+        (["-o", "other.advae"], "nothing would change in other.advae; add --alpha"),
     ],
 )
 def test_threshold_misuse(run: Run, model: Path, arguments: list[object], message: str) -> None:

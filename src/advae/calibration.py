@@ -120,10 +120,12 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
     scores
         Its scores of them.
     """
+    if not len(scores):
+        return ["no reviewed row is normal, so that none joined the calibration rows"]
     doubts = []
     known = np.concatenate([detector.training_scores, detector.calibration_scores])
     repeated = int(np.isin(scores, known).sum())
-    if 2 * repeated >= len(scores) > 0:
+    if 2 * repeated >= len(scores):
         doubts.append(
             f"{repeated:,} of the {len(scores):,} reviewed normal rows score exactly like rows of "
             "the training table or of an earlier review: joined again, they falsify the threshold"
@@ -131,7 +133,7 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
     from scipy.stats import binomtest  # slow to import
 
     above = int(np.sum(scores > detector.threshold.value))
-    if detector.threshold.alpha is not None and len(scores):
+    if detector.threshold.alpha is not None:
         share = min(1.0, 2 * detector.threshold.alpha)
         if binomtest(above, len(scores), share, alternative="greater").pvalue < 0.001:
             doubts.append(

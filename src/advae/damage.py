@@ -8,6 +8,7 @@ import csv
 import gzip
 import itertools
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import BinaryIO
 
 import polars as pl
 
-from advae.delimited import Dialect, open_bytes, read_dialect, wrong_encoding
+from advae.delimited import Dialect, long_fields, open_bytes, read_dialect, wrong_encoding
 from advae.errors import InputError
 from advae.values import quoted
+
+LARGEST = 2**127
+"""Beyond Polars' largest type of whole numbers."""
 
 
 def explain_delimited(
@@ -39,6 +43,8 @@ def explain_delimited(
         found = find_uneven_row(path, dialect) or _find_misfit(path, dialect, dtypes)
     except _DAMAGED_GZIP:
         return _damaged_gzip(path)
+    except (pl.exceptions.PolarsError, OSError):  # Polars itself, once more
+        return _damaged_gzip(path) if path.suffix.lower() == ".gz" else _unexplained(path, error)
     return found or _unexplained(path, error)
 
 
@@ -69,7 +75,7 @@ def find_uneven_row(path: Path, dialect: Dialect) -> InputError | None:
     Also text that is not UTF-8 and a quote that never ends, which come to light on the way.
     """
     width, separator = len(dialect.names), dialect.separator
-    with open_bytes(path) as stream:
+    with open_bytes(path) as stream, long_fields():
         lines = _Lines(stream)
         try:
             for record in itertools.count():
@@ -135,22 +141,27 @@ def _find_misfit(
 
 def _find_bad_line(path: Path, dtypes: Mapping[str, pl.DataType]) -> InputError | None:
     """Describe the first line that is no JSON object, or whose values are not of their types."""
-    numeric = [name for name, dtype in dtypes.items() if dtype.is_numeric()]
+    empty = True
     with open_bytes(path) as stream:
         lines = _Lines(stream)
         try:
             for line in lines:
-                record = json.loads(line) if line.strip() else {}
+                if not line.strip():
+                    continue
+                empty = False
+                record = json.loads(line, parse_constant=_refuse_constant)
                 if not isinstance(record, dict):
                     return InputError(
                         f"{path}: line {lines.number} is no JSON object. Write one object "
                         '{"column": value, ...} per line.'
                     )
-                for name in numeric:
-                    if isinstance(record.get(name), str | list | dict):
+                for name, value in record.items():
+                    wanted = _misfit(value, dtypes.get(name, pl.Null()))
+                    if wanted:
                         return InputError(
                             f"{path}: line {lines.number}, column {quoted(name)}: "
-                            f"{quoted(record[name])} is not a number. Correct or remove the line."
+                            f"{quoted(json.dumps(value))} is not {wanted}. Correct or remove the "
+                            "line."
                         )
         except UnicodeDecodeError:
             return wrong_encoding(path, lines.number + 1)
@@ -159,4 +170,25 @@ def _find_bad_line(path: Path, dtypes: Mapping[str, pl.DataType]) -> InputError 
                 f"{path}: line {lines.number} is not JSON ({problem.msg} at character "
                 f"{problem.colno}). Correct or remove the line."
             )
+        except (ValueError, RecursionError) as problem:
+            return InputError(
+                f"{path}: line {lines.number} cannot be read ({problem}). Correct or remove the "
+                "line."
+            )
+    return InputError(f"{path}: the file is empty. Give it rows.") if empty else None
+
+
+def _refuse_constant(word: str) -> None:
+    """Refuse what Python reads and writes, and JSON does not know."""
+    raise ValueError(f"{word} is no JSON; a missing value is null")
+
+
+def _misfit(value: object, dtype: pl.DataType) -> str | None:
+    """Say what a value of a column of this type should be; None where it may be of the type."""
+    if (isinstance(value, int) and abs(value) >= LARGEST) or value in (math.inf, -math.inf):
+        return "a number of a size that can be read"
+    if dtype.is_numeric() and isinstance(value, bool | str | list | dict):
+        return "a number, as elsewhere in the column"
+    if dtype.is_nested() and not isinstance(value, list | dict | None):
+        return "a list or an object, as elsewhere in the column"
     return None

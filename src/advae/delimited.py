@@ -10,7 +10,8 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -25,9 +26,15 @@ OTHER_SEPARATORS = " ^~:!\x01"
 """Recognised in a header only to say that they are not supported."""
 
 MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None")
-"""These count as missing in delimited files, as the empty field does."""
+"""These count as missing in delimited files, as the empty field does, quoted or not."""
+
+GUESSED_ROWS = 1000
+"""First rows that types are guessed from."""
 
 HEAD_BYTES = 1 << 20
+LONGEST_FIELD = 1 << 26
+"""Characters; a quote that never ends would else take the rest of the file."""
+
 WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?$")
 WHOLE = re.compile(r"[+-]?\d+$")
 
@@ -51,7 +58,11 @@ class Dialect:
     decimal_comma: bool
 
     def scan(
-        self, path: Path, dtypes: Mapping[str, pl.DataType], *, infer_rows: int | None = 1000
+        self,
+        path: Path,
+        dtypes: Mapping[str, pl.DataType],
+        *,
+        infer_rows: int | None = GUESSED_ROWS,
     ) -> pl.LazyFrame:
         """Return the file's rows, lazily, under the names of its header.
 
@@ -61,7 +72,7 @@ class Dialect:
             path,
             separator=self.separator,
             decimal_comma=self.decimal_comma,
-            null_values=list(MISSING_WORDS),
+            null_values=["", *MISSING_WORDS],
             schema_overrides={name: dtypes[name] for name in self.names if name in dtypes},
             infer_schema_length=infer_rows,
             try_parse_dates=True,
@@ -87,6 +98,27 @@ def read_dialect(path: Path) -> Dialect:
         text = _decode(stream.read(HEAD_BYTES), path)
     if not text.strip():
         raise InputError(f"{path}: the file is empty. Give it a header line and rows.")
+    if "\r" in text and "\n" not in text:  # Python ends lines there, Polars does not
+        raise InputError(
+            f"{path}: its lines end with carriage returns alone, as on old Macs. Save it with line "
+            "feeds."
+        )
+    with long_fields():
+        return _find_dialect(text, path)
+
+
+@contextmanager
+def long_fields() -> Iterator[None]:
+    """Let Python's reader take longer fields in the block: it stops at 128 KiB, Polars does not."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _find_dialect(text: str, path: Path) -> Dialect:
+    """Tell how a file is written from its first part."""
     try:
         starts = {separator: _first_records(text, separator) for separator in SEPARATORS}
     except csv.Error as error:

@@ -271,7 +271,7 @@ class Detector:
             )
             kept = kept_columns(frame, keep, ("row", *scored.columns, *reasons.columns))
             rows = pl.Series("row", np.arange(first, first + frame.height))
-            yield pl.DataFrame([rows, *kept, *scored, *reasons])
+            yield pl.DataFrame({each.name: each for each in (rows, *kept, *scored, *reasons)})
             first += frame.height
 
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:

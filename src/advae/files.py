@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def expand_paths(data: Data) -> tuple[Path, ...]:
     Raises
     ------
     InputError
-        For a folder, a missing file, a pattern without a match, an empty list, or a name that is
-        not UTF-8.
+        For a folder, a pipe or device, a missing file, a pattern without a match, an empty list, or
+        a name that is not UTF-8.
     """
     if not isinstance(data, str | os.PathLike):
         if not data:
@@ -49,6 +50,7 @@ def expand_paths(data: Data) -> tuple[Path, ...]:
         raise InputError(f"{path}: no file matches this pattern. Check it, and quote it.")
     for each in found:
         _check_name(each)
+        _check_kind(each)
     return found
 
 
@@ -77,6 +79,18 @@ def _check_name(path: Path) -> None:
         raise InputError(
             f"{str(path)!r}: the name of this file, or of a folder in it, is not UTF-8. Rename it."
         ) from None
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # said where it is read
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+            f"{path}: this is a pipe, a device or a socket, and a table is read more than once. "
+            "Write it to a file first."
+        )
 
 
 def file_format(path: Path) -> str:

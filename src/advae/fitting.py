@@ -29,12 +29,12 @@ from advae.matching import Matching, joined
 from advae.networks import Sizes
 from advae.out_of_fold import out_of_fold_scores
 from advae.plan import Plan, plan_rows
+from advae.readings import check_finite
 from advae.reference import compile_for, learn_reference
 from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.threads import Beside
 from advae.training import Snapshot
-from advae.values import check_finite
 
 CHECKPOINT_SECONDS = 2.0
 """Least time between two checkpoints."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a long training: stop between two blocks, losing nothing."""
+"""Ctrl-C, SIGTERM and a terminal that closes: stop at a safe moment, losing and leaving nothing."""
 
 import signal
 from collections.abc import Iterator
@@ -26,12 +26,22 @@ class Interrupt:
 
 @contextmanager
 def handled() -> Iterator[Interrupt]:
-    """Treat SIGTERM like Ctrl-C inside the block, both through the Interrupt given."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C inside the block, all through the Interrupt given.
+
+    A signal that is ignored stays so: nohup sees to that, and shells for what runs behind them.
+    """
     interrupt = Interrupt()
-    names = (signal.SIGINT, signal.SIGTERM)
+    names = [name for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN]
     before = [signal.signal(name, interrupt) for name in names]
     try:
         yield interrupt
     finally:
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)
+
+
+_SIGNALS = [
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__  # Windows has no SIGHUP
+]

@@ -1,4 +1,4 @@
-"""What a model file says about itself, read without JAX or any of its arrays."""
+"""What a model file says about itself, read without JAX."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ KIND = "model"
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """Return what a model file says about itself, without running or loading anything.
+    """Return what a model file says about itself, without running anything.
 
     Raises
     ------
     ModelFileError
         If the file is missing, damaged, of a later version, or not a model.
     """
-    record = tensorfile.read_record(Path(path), KIND)
+    # With the arrays, because the checksum is over both: a damaged record says wrong things.
+    record, _ = tensorfile.read(Path(path), KIND)
     check_version(record, Path(path))
     return record
 

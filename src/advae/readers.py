@@ -5,6 +5,7 @@ wrong with a file ends in one `InputError` that names it.
 """
 
 import glob
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,16 +14,17 @@ from pathlib import Path
 import polars as pl
 
 from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
-from advae.delimited import read_dialect
+from advae.delimited import GUESSED_ROWS, read_dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
-from advae.values import check_columns, quoted_list
+from advae.values import check_columns, quoted, quoted_list
 
 READ_ERRORS = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
     OSError,
     EOFError,
+    zlib.error,
     UnicodeDecodeError,
 )
 
@@ -86,7 +88,7 @@ class Source:
             yield
         except ColumnError as error:
             if error.row is None:
-                raise InputError(f"{self.paths[0]}: {error}") from None
+                raise InputError(f"{_shown(self.paths)}: {error}") from None
             path, row = self._place(error.row)
             raise InputError(f"{path}: {error.at(row)}") from None
 
@@ -143,7 +145,12 @@ def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) 
     if len(kinds) > 1:
         raise InputError(f"files of different formats: {quoted_list(paths)}. Convert some of them.")
     kind = kinds.pop()
-    schemas = [_infer_schema(path, kind, dtypes or {}) for path in paths]
+    inferred = [_infer_schema(path, kind, dtypes or {}) for path in paths]
+    # Engines that write a table in parts leave parts without rows, and say nothing by them.
+    schemas = [found for found in inferred if found is not None]
+    if not schemas:
+        raise InputError(f"{_shown(paths)}: columns but no rows. Give rows.")
+    paths = tuple(path for path, found in zip(paths, inferred, strict=True) if found is not None)
     for path, found in zip(paths, schemas, strict=True):
         lacking, added = set(schemas[0]) - set(found), set(found) - set(schemas[0])
         if lacking or added:
@@ -153,21 +160,47 @@ def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) 
                 + (f"adds {quoted_list(sorted(added))}. " if added else "")
                 + "Give files with the same columns."
             )
-    frames = [pl.DataFrame(schema=found).select(list(schemas[0])) for found in schemas]
-    try:
-        schema = dict(pl.concat(frames, how="vertical_relaxed").schema)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(
-            f"{quoted_list(paths, 3)}: a column changes its type between the files ({error}). "
-            "Give it one type in all of them."
-        ) from None
+    schema = dict(schemas[0])
+    for path, found in zip(paths, schemas, strict=True):
+        for name, dtype in found.items():
+            if dtype != schema[name]:
+                schema[name] = _common_type(schema[name], dtype, name, path)
+    if kind == "csv":  # which has no type for a column without any value
+        schema = {name: pl.String() if t == pl.Null else t for name, t in schema.items()}
     return Source(paths, kind, schema)
+
+
+def _shown(paths: Sequence[Path]) -> str:
+    """Name one file, or the first of several."""
+    others = len(paths) - 1
+    return f"{paths[0]}" + (f" and {others} more file{'s' * (others > 1)}" if others else "")
+
+
+def _common_type(before: pl.DataType, dtype: pl.DataType, name: str, path: Path) -> pl.DataType:
+    """Return a type for a column's values in this file and in those before it."""
+    if isinstance(before, pl.Enum) and isinstance(dtype, pl.Enum):
+        return pl.String()
+    empty = [pl.Series(name, [], dtype=each).to_frame() for each in (before, dtype)]
+    try:
+        common = pl.concat(empty, how="vertical_relaxed").schema[name]
+        # Polars takes the coarser of two units of time.
+        if isinstance(common, pl.Datetime):
+            return pl.Datetime("us", common.time_zone)
+        return pl.Duration("us") if isinstance(common, pl.Duration) else common
+    except pl.exceptions.PolarsError:
+        raise InputError(
+            f"{path}: column {quoted(name)} holds values of type {dtype}, but {before} in the "
+            "files before it. Give it one type in all of them."
+        ) from None
 
 
 def _infer_schema(
     path: Path, kind: str, dtypes: Mapping[str, pl.DataType]
-) -> dict[str, pl.DataType]:
-    """Return a file's columns, with the given types or ones that all its values suit."""
+) -> dict[str, pl.DataType] | None:
+    """Return a file's columns, with the given types or ones that all its values suit.
+
+    None for a file that has types of its own and no rows.
+    """
     with _failures_explained(path, kind, dtypes):
         with path.open("rb") as stream:
             if not stream.read(1):
@@ -178,21 +211,46 @@ def _infer_schema(
             found = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
             return {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
         lazy = _scan(path, kind, {})
-        if not lazy.select(pl.len()).collect().item():
-            raise InputError(f"{path}: the file has columns but no rows. Give it rows.")
-        return dict(lazy.collect_schema())
+        rows = lazy.select(pl.len()).collect().item()
+        return dict(lazy.collect_schema()) if rows else None
 
 
 def _infer_csv_schema(path: Path, dtypes: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
-    """Guess types from the first rows, and from all if a later value does not fit."""
+    """Guess types from the first rows, and from all where these do not tell; Null without values.
+
+    A column is text whose values are of no single type even so, such as dates in two forms.
+    """
     dialect = read_dialect(path)
     untyped = [name for name in dialect.names if name not in dtypes]
     guess = dialect.scan(path, dtypes)
-    try:
-        guess.select(pl.col(untyped).null_count()).collect(engine="streaming")
-    except pl.exceptions.PolarsError:
+    present = _count_values(guess, untyped)
+    if present is None or _begins_empty(guess, present):
         guess = dialect.scan(path, dtypes, infer_rows=None)
-    return dict(guess.collect_schema())
+        present = _count_values(guess, untyped)
+    schema = dict(guess.collect_schema())
+    for name in untyped:
+        if present is None and (schema[name].is_temporal() or schema[name] == pl.Int128):
+            schema[name] = pl.String() if _count_values(guess, [name]) is None else schema[name]
+        elif present is not None and not present[name]:
+            schema[name] = pl.Null()
+    return schema
+
+
+def _count_values(rows: pl.LazyFrame, columns: Sequence[str]) -> dict[str, int] | None:
+    """Count what each column holds besides missing values; None if one cannot be read."""
+    if not columns:
+        return {}
+    try:
+        counts = rows.select(pl.col(columns).count()).collect(engine="streaming")
+    except pl.exceptions.PolarsError:
+        return None
+    return counts.row(0, named=True)
+
+
+def _begins_empty(rows: pl.LazyFrame, present: Mapping[str, int]) -> bool:
+    """Return whether a column with values has none in the first rows, those of the first guess."""
+    columns = [name for name, count in present.items() if count]
+    return 0 in (_count_values(rows.head(GUESSED_ROWS), columns) or {}).values()
 
 
 def _scan(path: Path, kind: str, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:

@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from advae.errors import InputError
+from advae.errors import ColumnError, InputError
 from advae.values import (
+    DAY,
+    FINITE,
+    YEAR,
     FloatArray,
+    bad_cell,
     from_instants,
+    quoted,
     to_instants,
     to_numbers,
     to_texts,
@@ -15,6 +22,7 @@ from advae.values import (
     wrong_type,
 )
 
+FARTHEST = 250_000 * YEAR
 TIMES = ("date", "datetime", "time", "duration")
 
 
@@ -73,6 +81,7 @@ class Reading:
             return to_numbers(values, first_row)
         if self.like == "boolean":
             return to_truths(values, first_row)
+        _check_calendar(values, first_row)
         return to_instants(values, first_row, like=self.like, zone=self.zone)
 
     def texts(self, values: pl.Series, first_row: int) -> pl.Series:
@@ -93,6 +102,47 @@ class Reading:
     def csv_dtype(self) -> pl.DataType:
         """The type to read a text file's column as, so that a category "001" keeps its zeros."""
         return pl.Float64() if self.like == "number" else pl.String()
+
+
+def check_finite(
+    frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse infinite numbers and times; ``used`` [n] marks the rows that count, all when None.
+
+    Raises
+    ------
+    ColumnError
+        For the first one; row numbers start at ``first_row``.
+    """
+    for values in frame.select(pl.selectors.float()):
+        infinite = values.is_infinite()
+        if infinite.any():
+            bad = infinite.fill_null(value=False).to_numpy()
+            bad = bad if used is None else bad & used
+            if bad.any():
+                raise bad_cell(values, bad, first_row, FINITE)
+    for values in frame.select(pl.selectors.date() | pl.selectors.datetime()):
+        _check_calendar(values, first_row, used)
+
+
+def _check_calendar(
+    values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse times so far off that Polars panics; some databases write infinity so."""
+    if isinstance(values.dtype, pl.Datetime):
+        unit = {"ms": 1e3, "us": 1.0, "ns": 1e-3}[values.dtype.time_unit]
+    elif isinstance(values.dtype, pl.Date):
+        unit = DAY
+    else:
+        return
+    far = np.abs(values.to_physical().cast(pl.Float64).to_numpy() * unit) > FARTHEST
+    far = far if used is None else far & used
+    if far.any():
+        raise ColumnError(
+            quoted(values.name),
+            first_row + int(np.flatnonzero(far)[0]),
+            "the time is more than 250,000 years off. Correct the value, or leave it empty.",
+        )
 
 
 _LIKES: dict[type[pl.DataType], str | None] = {

@@ -17,8 +17,9 @@ def target_of(path: Path) -> Path:
     Raises
     ------
     InputError
-        If its folder does not exist, if it is a folder itself or another thing that must not be
-        replaced, such as a device or a pipe, or if its name cannot be that of a file.
+        If its folder does not exist or may not be written to, if it is a folder itself or another
+        thing that must not be replaced, such as a device or a pipe, or if its name cannot be that
+        of a file.
     """
     try:
         # Only a link at the end: a folder that is one is written to all the same.
@@ -30,7 +31,7 @@ def target_of(path: Path) -> Path:
             raise InputError(
                 f"cannot write {path}: folder {target.parent} does not exist; create it first"
             ) from None
-        return target
+        mode = stat.S_IFREG
     except UnicodeEncodeError:
         raise InputError(
             f"cannot write {str(path)!r}: its name is not UTF-8; choose another name"
@@ -45,6 +46,10 @@ def target_of(path: Path) -> Path:
         raise InputError(
             f"cannot write {path}: it is a device, a pipe or a socket, and no file that could be "
             "replaced; choose another place"
+        )
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(
+            f"cannot write {path}: no permission for folder {target.parent}; choose another place"
         )
     return target
 

@@ -200,11 +200,12 @@ class TableEncoder:
         -------
             One column per feature [n]; null where a missing value is expected.
         """
+        # By name: in a list of columns Polars gives those without one a name.
         return pl.DataFrame(
-            [
-                feature.decode(encoded[:, list(places)])
+            {
+                feature.name: feature.decode(encoded[:, list(places)])
                 for feature, places in zip(self.features, self.places, strict=True)
-            ]
+            }
         )
 
     @property

@@ -1,6 +1,6 @@
 """Files of named arrays and one JSON record: safetensors underneath, checksummed, written whole.
 
-Nothing in such a file can run. Reading a file's record needs none of its arrays.
+Nothing in such a file can run.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ def write(path: Path, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray
         stream.write(to_bytes(arrays, metadata={_KEY: text}))
 
 
-def read_record(path: Path, kind: str) -> dict[str, Any]:
-    """Return the JSON record of a file without reading its arrays.
+def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the record and the arrays of a file, after checking its checksum.
 
     Parameters
     ----------
@@ -39,18 +39,6 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         The file.
     kind
         What it should be, for messages: ``"model"``.
-
-    Raises
-    ------
-    ModelFileError
-        If it is missing, too large, damaged, or not such a file.
-    """
-    record: dict[str, Any] = _envelope(path, kind)["record"]
-    return record
-
-
-def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the record and the arrays of a file, after checking its checksum.
 
     Raises
     ------

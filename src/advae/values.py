@@ -65,25 +65,6 @@ def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: 
     )
 
 
-def check_finite(
-    frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
-) -> None:
-    """Refuse infinite numbers; ``used`` [n] marks the rows that count, all when None.
-
-    Raises
-    ------
-    ColumnError
-        For the first one; row numbers start at ``first_row``.
-    """
-    for values in frame.select(pl.selectors.float()):
-        infinite = values.is_infinite()
-        if infinite.any():
-            bad = infinite.fill_null(value=False).to_numpy()
-            bad = bad if used is None else bad & used
-            if bad.any():
-                raise bad_cell(values, bad, first_row, FINITE)
-
-
 def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
     """Read a column as float64 numbers; null and NaN are both missing and give NaN.
 

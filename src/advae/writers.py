@@ -13,8 +13,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from advae.errors import InputError
-from advae.files import file_format
+from advae.files import TEXT_FORMATS, file_format
 from advae.replacement import replacing_path
+from advae.values import quoted
 
 
 def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
@@ -43,6 +44,7 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
     counted = _Counted(frames)
     if path is None:
         for number, frame in enumerate(counted):
+            _check_types(frame, "csv", "standard output")
             # As text through Python: Polars' own writing hides that a reader has gone away.
             sys.stdout.write(frame.write_csv(include_header=number == 0))
         sys.stdout.flush()
@@ -51,7 +53,7 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
     with replacing_path(path) as unfinished:
         try:
             _sink(counted, path, unfinished)
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: cannot be written: {reason}.") from None
     return counted.rows
@@ -76,12 +78,25 @@ def _check_format(path: Path) -> None:
         raise InputError(f"{path}: cannot write compressed text. Leave out .gz, or use .parquet.")
 
 
+def _check_types(frame: pl.DataFrame, kind: str, place: str) -> None:
+    """Refuse values that a text format cannot hold; Polars does not name their column."""
+    for name, dtype in frame.schema.items():
+        no_field = dtype.is_nested() or isinstance(dtype, pl.Duration)
+        if (kind == "csv" and no_field) or (kind in TEXT_FORMATS and dtype == pl.Binary):
+            raise InputError(
+                f"{place}: column {quoted(name)} holds values of type {dtype}, which {kind} cannot "
+                "hold. Leave the column out, or write a .parquet file."
+            )
+
+
 def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
     """Write ``frames`` into ``target`` in the format that the name of ``path`` asks for."""
     first = next(frames, None)
     if first is None:
         raise InputError(f"{path}: there is nothing to write, not even columns.")
 
+    kind = file_format(path)
+    _check_types(first, kind, str(path))
     stopped = threading.Event()
 
     def pull(*_: Any) -> Iterator[pl.DataFrame]:
@@ -91,7 +106,6 @@ def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
         )
 
     lazy = register_io_source(pull, schema=first.schema)
-    kind = file_format(path)
     if kind == "parquet":
         sink: Callable[[], object] = partial(lazy.sink_parquet, target, sync_on_close="all")
     elif kind == "arrow":

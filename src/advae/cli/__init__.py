@@ -84,7 +84,14 @@ def _fail(message: str, code: int) -> int:
 
 def _use_compilation_cache() -> None:
     """Keep compiled programs in the user's cache folder, so that the next start is quick."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     # Read by JAX when it is imported, which is after this; a user's own setting stands.
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(home) / "advae" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError:  # a user without one
+        return
+    folder = Path(home) / "advae" / "compiled"
+    # Where none can be made, as in a container that is read-only, JAX would warn at every start.
+    existing = next(filter(os.path.exists, (folder, *folder.parents)), folder)
+    if os.path.isdir(existing) and os.access(existing, os.W_OK):  # noqa: PTH112 - may not raise
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))

@@ -10,6 +10,8 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("demo"),
 ) -> None:
     """Learn benign breast tumours, then find the malignant ones: the whole job in one command."""
+    from advae import interrupt
     from advae.demo import run
 
-    run(folder)
+    with interrupt.handled():
+        run(folder)

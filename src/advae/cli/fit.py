@@ -95,13 +95,19 @@ def fit(
         **{name: value for name, value in changes.items() if value is not None},
     )
     known = label_column(label, normal)
-    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
+    for name in hash_ or []:
+        if name in left_out:
+            raise InputError(
+                f"column {name!r} is to be hashed (--hash), and not to be learned (--ignore, "
+                "--label); leave out one of these"
+            )
     check_output(output, data)
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interrupt.handled() as stop:
         source = open_table(data, known)
         batches = source.batches()
-        left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
         numbers: list[NDArray[np.int64]] = []
         if known is not None:
             batches = _normal_rows(batches, known, left_out, data, (numbers, sample))
@@ -146,13 +152,17 @@ def _normal_rows(
     import numpy as np
 
     from advae.labels import LabelReader
-    from advae.values import check_finite
+    from advae.readings import check_finite
+    from advae.values import quoted, quoted_list
 
     labels = LabelReader(label)
     numbers, most = numbered
     for batch in batches:
         if label.name not in batch.columns:
-            raise InputError(f"no label column {label.name!r} in {data}; it has {batch.columns}")
+            raise InputError(
+                f"no label column {quoted(label.name)} in {data}; it has "
+                f"{quoted_list(batch.columns)}"
+            )
         first = labels.rows
         normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the file.

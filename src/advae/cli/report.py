@@ -37,13 +37,14 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
+    from advae import interrupt
     from advae.report.writing import write_report
 
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
     source = open_labelled(detector, data, known, keep or [])
-    with source.located():
+    with interrupt.handled(), source.located():
         written = write_report(
             detector,
             source.batches(),

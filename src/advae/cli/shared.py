@@ -9,7 +9,10 @@ from advae import console
 from advae.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
+    import polars as pl
     from jaxtyping import Bool, Float
 
     from advae.detector import Detector
@@ -48,6 +51,7 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     import polars as pl
 
     from advae.readers import open_source
+    from advae.values import quoted_list
 
     # Kept columns stay as they are written: "007" is not 7.
     dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
@@ -55,7 +59,7 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     known = {*detector.table.feature_names, *detector.ignored, *keep}
     extra = [name for name in source.columns if name not in known]
     if extra:
-        console.remark(f"not used, since training did not have them: {', '.join(extra)}")
+        console.remark(f"not used, since training did not have them: {quoted_list(extra)}")
     return source
 
 
@@ -107,16 +111,23 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     import numpy as np
 
     from advae.labels import LabelReader
+    from advae.values import check_columns
 
     labels = LabelReader(label)
     source = open_labelled(detector, data, label, [])
+    check_columns([label.name], source.columns, data)
+    anomalous = []
+
+    def read() -> "Iterator[pl.DataFrame]":
+        # Not kept beside the scores, so that it may be called as they are, such as is_anomaly.
+        for batch in source.batches():
+            anomalous.append(labels.read(batch))
+            yield batch
+
     with source.located():
-        parts = [
-            (batch["anomaly_score"].to_numpy(), labels.read(batch))
-            for batch in detector.score_batches(source.batches(), keep=[label.name])
-        ]
+        scores = [batch["anomaly_score"].to_numpy() for batch in detector.score_batches(read())]
         labels.check()
-    return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return Labelled(np.concatenate(scores), np.concatenate(anomalous))
 
 
 def check_output(output: Path, *inputs: str) -> None:

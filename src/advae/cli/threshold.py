@@ -48,7 +48,7 @@ def threshold(
     The normal ones among reviewed rows join the calibration rows. The earlier thresholds stay in
     the file; 'advae info' shows them.
     """
-    from advae import artifact
+    from advae import artifact, interrupt
     from advae.calibration import learned_threshold, review_doubts, with_reviewed
     from advae.detector import Threshold
 
@@ -58,6 +58,10 @@ def threshold(
     if (reviewed is None) != (known is None):
         raise InputError("--reviewed and --label go together: the rows, and their label column")
     if output is not None:
+        if (alpha, reviewed, method, value) == (None, None, None, None):
+            raise InputError(
+                f"nothing would change in {output}; add --alpha, --reviewed, --method or --value"
+            )
         check_output(output, str(model), *([] if reviewed is None else [reviewed]))
     detector = load_model(model)
     share = detector.threshold.alpha or detector.config.alpha if alpha is None else alpha
@@ -72,7 +76,8 @@ def threshold(
         tuned = tuned.with_threshold(Threshold("given", None, value, "given"))
     else:
         tuned = tuned.with_threshold(learned_threshold(tuned, share, method))
-    artifact.save(tuned, model if output is None else output)
+    with interrupt.handled():
+        artifact.save(tuned, model if output is None else output)
     console.show_thresholds(tuned, share)
     if labelled is not None:
         console.show_review(*labelled, tuned)
