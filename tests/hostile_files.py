@@ -137,6 +137,8 @@ HOSTILE_FILES = [
     HostileFile(
         "empty-name", "fit", "no column in position 2 of 3", _raw("a.csv", "a,,b\n1,2,3\n4,5,6\n")
     ),
+    HostileFile("pandas-index", "fit", r"index=False\)", _raw("a.csv", ",a,b\n0,1,2\n1,4,5\n")),
+    HostileFile("ends-in-separator", "fit", "at the end of a line", _raw("a.csv", "a,b,\n1,2,\n")),
     HostileFile(
         "long-row",
         "fit",

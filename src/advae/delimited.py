@@ -186,9 +186,15 @@ def _check_header(names: list[str], path: Path) -> None:
     if not names:
         raise InputError(f"{path}: the first line is blank. Begin the file with its header line.")
     if "" in names:
+        place = names.index("") + 1
+        why = ""
+        if place == 1:
+            why = " (pandas writes its index there; to_csv(index=False) does not)"
+        elif place == len(names):
+            why = " (a separator at the end of a line begins one more column)"
         raise InputError(
-            f"{path}: the header names no column in position {names.index('') + 1} of "
-            f"{len(names)}. Give every column a name."
+            f"{path}: the header names no column in position {place} of {len(names)}{why}. Give "
+            "every column a name."
         )
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
