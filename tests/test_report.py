@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 import advae
 from advae.detector import Detector, Threshold
+from advae.evaluation import evaluate
 from advae.held_out import HELD_OUT
 from advae.report.curves import curves
 from advae.report.page import render_page
@@ -135,8 +136,28 @@ def test_long_tables_are_sampled_and_said_to_be(detector, table, monkeypatch) ->
     monkeypatch.setattr("advae.report.gather.SCORES", 100)
     found = summarise(detector, table, label="label")
     assert (found.rows, found.sampled) == (300, 100)
-    assert sum(g.total for g in found.scores.groups if g.key in ("normal", "anomaly")) == 300
+    assert found.labels is not None
+    scores, odd = detector.anomaly_score(table), table["label"].to_numpy()
+    flagged = scores > detector.threshold.value
+    groups = {group.key: group for group in found.scores.groups}
+    for key, chosen in (("normal", ~odd), ("anomaly", odd)):  # counted, not estimated
+        assert groups[key].total == int(chosen.sum())
+        assert groups[key].flagged == int((chosen & flagged).sum())
+    assert (found.labels.normal, found.labels.anomalies) == (int((~odd).sum()), int(odd.sum()))
+    whole = evaluate(scores, odd, detector.threshold.value)
+    for name in ("precision", "recall", "f1", "false_alarm_rate"):
+        assert found.labels.measures[name].value == pytest.approx(whole[name].value)
     assert "a uniform sample of 100 scores" in render_page(found)
+
+
+def test_the_latent_space_counts_all_rows(detector, table, monkeypatch) -> None:
+    monkeypatch.setattr("advae.report.gather.SHOWN", 40)
+    odd = np.arange(table.height) % 7 == 0
+    found = summarise(detector, table.with_columns(pl.Series("label", odd)), label="label")
+    flagged = detector.is_anomaly(table)
+    totals = {group.key: group.total for group in found.latent.groups}
+    kinds = {"normal": ~flagged & ~odd, "flagged": flagged, "missed": ~flagged & odd}
+    assert totals == {"synthetic": 0} | {key: int(rows.sum()) for key, rows in kinds.items()}
 
 
 # --- labels ---
