@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from report_data import (
+    TEMPLATE,
     labelled_table,
     mixed_detector,
     mixed_table,
@@ -189,6 +190,13 @@ def test_one_class_of_labels_is_said_not_measured(detector, table, value) -> Non
     assert (found.labels.roc, found.labels.measures) == (None, {})
     assert any("Every row is labelled" in each for each in found.remarks)
     assert "Measuring takes both" in render_page(found)
+
+
+@pytest.mark.parametrize("label", ["label", TEMPLATE])
+def test_labels_that_the_model_learned_are_not_said_to_be_unseen(detector, table, label) -> None:
+    page = render_page(summarise(detector, table, label=label))
+    assert ("which the model never saw" in page) == (label == "label")
+    assert ("learned this column as one of its features" in page) == (label != "label")
 
 
 def test_few_labels_are_said_to_be_few(detector, table) -> None:
