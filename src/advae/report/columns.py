@@ -9,11 +9,11 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from advae.categories import CategoryColumn
-from advae.columns import Column, ConstantColumn, TimeColumn
+from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
 from advae.report.text import LONGEST, listed, shorten
-from advae.values import to_texts
+from advae.values import to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
@@ -79,7 +79,7 @@ class ColumnTally:
         self._bars = np.zeros(len(self.distribution.bars))
         self._strange = 0
         self._examples: Counter[str] = Counter()
-        self._extremes: Part | None = None
+        self._extremes: tuple[float, float] | None = None
 
     def update(self, part: Part, values: pl.Series) -> None:
         """Take in the next rows: their encoded columns, and the values themselves."""
@@ -90,15 +90,21 @@ class ColumnTally:
         if not found:
             return
         self._strange += found
+        chosen = values.filter(pl.Series(strange))
         if isinstance(self.column, CategoryColumn | ConstantColumn):
-            self._count_examples(values.filter(pl.Series(strange)))
-        elif not len(self.column.frequencies):
-            seen = (
-                part[strange]
-                if self._extremes is None
-                else np.concatenate([self._extremes, part[strange]])
+            self._count_examples(chosen)
+        elif isinstance(self.column, NumberColumn | TimeColumn):
+            # As they are: encoded, they are rounded and bounded.
+            numbers = (
+                self.column.reading.numbers(chosen, 0)
+                if isinstance(self.column, TimeColumn)
+                else to_numbers(chosen)
             )
-            self._extremes = seen[[seen[:, 0].argmin(), seen[:, 0].argmax()]]
+            seen = [
+                *(self._extremes or ()),
+                *numbers[[numbers.argmin(), numbers.argmax()]].tolist(),
+            ]
+            self._extremes = min(seen), max(seen)
 
     def _count_examples(self, values: pl.Series) -> None:
         heads = to_texts(values).drop_nulls().str.head(LONGEST + 1)
@@ -139,25 +145,29 @@ class ColumnTally:
             return f"{value} in training" + (
                 f"; now also {self._named()}" if self._examples else ""
             )
-        if self._extremes is None and not len(self.column.profile.quantiles):
+        if not isinstance(self.column, NumberColumn | TimeColumn):
             return ""
-        low, high = self._decoded([[0.0], [1.0]])
-        if self._extremes is None:
+        scale = self.column.scale
+        least, most = self._extremes or (scale.low, scale.high)
+        low, high, down, up = _in_units(self.column, [scale.low, scale.high, least, most])
+        beyond = [f"down to {down}"] if least < scale.low else []
+        beyond += [f"up to {up}"] if most > scale.high else []
+        if not beyond:
             return f"{low} to {high} in training"
-        least, most = self._decoded(self._extremes[:, :1].tolist())
-        beyond = [f"down to {least}"] if self._extremes[0, 0] < 0 else []
-        beyond += [f"up to {most}"] if self._extremes[1, 0] > 1 else []
         return f"{low} to {high} in training; now {' and '.join(beyond)}"
 
     def _named(self) -> str:
         return listed([text for text, _ in self._examples.most_common()])
 
-    def _decoded(self, scaled: list[list[float]]) -> list[str]:
-        part = np.zeros((len(scaled), len(self.column.fixed)), np.float32)
-        part[:, :1] = scaled
-        texts = shown_values(self.column.decode(part).to_frame(), RANGE_DIGITS)[:, 0]
-        timed = isinstance(self.column, TimeColumn)  # whole seconds will do
-        return [shorten(text.split(".")[0] if timed else text) for text in texts]
+
+def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[str]:
+    """Show numbers, or instants in microseconds, as the user writes them."""
+    array = np.array(numbers)
+    if isinstance(column, TimeColumn):
+        texts = shown_values(column.reading.show("", array).to_frame())[:, 0]
+        return [shorten(text.split(".")[0]) for text in texts]  # whole seconds will do
+    texts = shown_values(pl.Series("", array).to_frame(), RANGE_DIGITS)[:, 0]
+    return [shorten(text) for text in texts]
 
 
 class Drivers:
