@@ -150,7 +150,8 @@ class Detector:
         members = f", {config.members} members" if config.members > 1 else ""
         return {
             "rows": f"{summary.rows:,} learned from{held_out}{in_folds}{kept}",
-            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} numbers",
+            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} number"
+            + "s" * (sizes.columns != 1),
             "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
             "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",
             "made with": ", ".join(f"{name} {number}" for name, number in summary.versions.items()),

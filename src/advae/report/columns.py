@@ -12,7 +12,7 @@ from advae.categories import CategoryColumn
 from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
-from advae.report.text import LONGEST, listed, shorten
+from advae.report.text import LONGEST, count, listed, shorten
 from advae.values import to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
@@ -138,7 +138,7 @@ class ColumnTally:
 
     def _remark(self) -> str:
         if isinstance(self.column, CategoryColumn):
-            known = f"{len(self.column.categories)} categories in training"
+            known = f"{count(len(self.column.categories), 'category', 'categories')} in training"
             return f"{known}; others: {self._named()}" if self._examples else known
         if isinstance(self.column, ConstantColumn):
             value = "only missing values" if self.column.value is None else "one value"
