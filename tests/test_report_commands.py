@@ -190,6 +190,10 @@ def test_a_detector_shows_itself_in_notebooks(detector) -> None:
     assert "training rows" in shown
     assert f"{detector.threshold.value:.4g}" in shown
     assert "<script" not in shown
+    lines = re.findall(r'd="M([\d.]+) 0V100"', shown)  # the threshold, in both charts
+    label = re.search(r"left:([\d.]+)%[^>]*>threshold ", shown)
+    assert label is not None
+    assert [float(x) / 10 for x in lines] == pytest.approx([float(label[1])] * 2, abs=0.1)
 
 
 def test_an_estimator_shows_its_detector_once_fitted() -> None:
