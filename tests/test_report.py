@@ -15,6 +15,7 @@ from report_data import (
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 import advae
+from advae.counterfactual import Counterfactual
 from advae.detector import Detector, Threshold
 from advae.evaluation import evaluate
 from advae.held_out import HELD_OUT
@@ -159,6 +160,29 @@ def test_the_latent_space_counts_all_rows(detector, table, monkeypatch) -> None:
     totals = {group.key: group.total for group in found.latent.groups}
     kinds = {"normal": ~flagged & ~odd, "flagged": flagged, "missed": ~flagged & odd}
     assert totals == {"synthetic": 0} | {key: int(rows.sum()) for key, rows in kinds.items()}
+
+
+@pytest.mark.parametrize(("factors", "left"), [((0.9, 2.0, 3.0), 1), ((1.5, 1.2, 2.0), 0)])
+def test_changes_that_raise_the_score_are_no_remedy(
+    detector, table, monkeypatch, factors, left
+) -> None:
+    def search(detector, encoded, most=3):
+        scores = detector.score_encoded(encoded).score
+        return [
+            Counterfactual(
+                (0, 1, 2)[:most], tuple(float(score) * each for each in factors[:most]), row, False
+            )
+            for score, row in zip(scores, encoded, strict=True)
+        ]
+
+    monkeypatch.setattr("advae.report.rows.counterfactuals", search)
+    for row in summarise(detector, table, top=5).top:
+        if left:
+            assert row.remedy is not None
+            assert len(row.remedy.changes) == left
+            assert row.remedy.score < row.score
+        else:
+            assert row.remedy is None
 
 
 # --- labels ---

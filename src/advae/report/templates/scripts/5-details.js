@@ -50,6 +50,9 @@ function detail(row, columns, id) {
     body);
   const holder = element("td", { role: "cell", colspan: columns });
   if (row.remedy) holder.append(remedy(row.remedy));
+  else if (row.flagged) {
+    holder.append(element("p", { class: "remedy" }, "No change of a few columns lowers its score."));
+  }
   holder.append(table);
   const hidden = row.cells.slice(page.first);
   const rest = row.rest + hidden.reduce((sum, each) => sum + each[3], 0);
