@@ -12,7 +12,7 @@ from advae.categories import CategoryColumn
 from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
-from advae.report.text import LONGEST, count, listed, shorten
+from advae.report.text import LONGEST, count, listed, shorten, whole_seconds
 from advae.values import to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
@@ -165,7 +165,7 @@ def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[s
     array = np.array(numbers)
     if isinstance(column, TimeColumn):
         texts = shown_values(column.reading.show("", array).to_frame())[:, 0]
-        return [shorten(text.split(".")[0]) for text in texts]  # whole seconds will do
+        return [shorten(whole_seconds(text)) for text in texts]
     texts = shown_values(pl.Series("", array).to_frame(), RANGE_DIGITS)[:, 0]
     return [shorten(text) for text in texts]
 

@@ -13,7 +13,7 @@ from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, ScaledDistribution
 from advae.report.sampling import Highest
-from advae.report.text import share, shorten
+from advae.report.text import share, shorten, whole_seconds
 from advae.threshold import p_values
 
 CELLS = 60
@@ -177,6 +177,9 @@ def _remedies(
             found[row] = again if best else replace(again, columns=())
     changed = np.stack([each.encoded for each in found])
     values = shown_values(detector.table.decode(changed), EXPECTED_DIGITS)
+    for number, column in enumerate(detector.table.features):
+        if isinstance(column, TimeColumn):
+            values[:, number] = [text and whole_seconds(text) for text in values[:, number]]
     return [
         Remedy(
             tuple((column, _shown(values[row, column])) for column in each.columns),
@@ -215,7 +218,7 @@ class _Explainer:
             observed = _shown(observed_texts[row, self.number])
             hoped = _shown(expected_texts[row, self.number])
             if hoped is not None and isinstance(self.column, TimeColumn):
-                hoped = hoped.split(".")[0]  # whole seconds: it is an estimate
+                hoped = whole_seconds(hoped)  # it is an estimate
             direction = self._direction(seen[row], wanted[row], observed, hoped)
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"
