@@ -189,6 +189,15 @@ def test_values_beyond_the_range_are_shown_as_they_are(detector, table) -> None:
     assert found["at"].remark.endswith("up to 2031-07-03 11:00:01")
 
 
+def test_a_missing_value_in_a_constant_column_counts_as_missing(detector, table) -> None:
+    holed = table.with_columns(
+        pl.when(pl.int_range(pl.len()) % 4 > 0).then(pl.lit("x")).alias("always")
+    )
+    view = {column.name: column for column in summarise(detector, holed).columns}["always"]
+    assert (view.missing, view.strange) == (0.25, 0.0)
+    assert view.new == (1.0, 0.0)
+
+
 def test_alarm_shares_are_means_over_the_flagged_rows(detector, table, report) -> None:
     explanation = detector.explain(table)
     flagged = explanation.score > detector.threshold.value

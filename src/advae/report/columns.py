@@ -83,9 +83,15 @@ class ColumnTally:
 
     def update(self, part: Part, values: pl.Series) -> None:
         """Take in the next rows: their encoded columns, and the values themselves."""
-        self._groups += np.bincount(self.distribution.groups(part), minlength=len(self._groups))
+        groups, strange = self.distribution.groups(part), self.distribution.strange(part)
+        if isinstance(self.column, ConstantColumn):
+            # Encoded, a missing value may be another value like any other.
+            absent = (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
+            groups = np.where(absent.to_numpy(), len(self.distribution.labels), groups)
+            strange &= ~absent.to_numpy()
+            part = part[~absent.to_numpy()]
+        self._groups += np.bincount(groups, minlength=len(self._groups))
         self._bars += self.distribution.bar_counts(part)
-        strange = self.distribution.strange(part)
         found = int(strange.sum())
         if not found:
             return
