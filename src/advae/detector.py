@@ -244,9 +244,10 @@ class Detector:
 
         Yields
         ------
-        For each batch a frame of ``row`` (position in the table, from 0), the kept columns,
-        ``anomaly_score``, ``is_anomaly`` and ``p_value``, and for each k up to ``explain``
-        ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
+        polars.DataFrame
+            For each batch ``row`` (position in the table, from 0), the kept columns,
+            ``anomaly_score``, ``is_anomaly`` and ``p_value``, and for each k up to ``explain``
+            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
 
         Raises
         ------
