@@ -240,8 +240,7 @@ def _screen(
     )
     if table is None and len(found):
         worst = ", ".join(map(str, np.concatenate(numbers)[found[:5]] if numbers else found[:5]))
-        which = f"row {worst}" if one else f"the most suspect are rows {worst}"
-        note += f"; {which} (the first row given is row 0)"
+        note += f"; the most suspect {'is row' if one else 'are rows'} {worst} (counted from 0)"
     return frame.filter(pl.Series(kept)), f"{note}."
 
 
