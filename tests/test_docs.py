@@ -63,6 +63,12 @@ def test_every_public_name_is_documented() -> None:
     } == set()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.stem)
+def test_tables_in_docstrings_are_ones_that_the_pages_show(path: Path) -> None:
+    # The pages are Markdown: a table ruled with = would stand there as one paragraph.
+    assert not re.search(r"^ *={4,} +={4,}", path.read_text(), flags=re.MULTILINE)
+
+
 def test_the_readme_commands_run(tmp_path: Path) -> None:
     normal, new = tumours()
     normal.write_csv(tmp_path / "normal.csv")

@@ -137,6 +137,10 @@ def test_few_rows() -> None:
     assert "which takes 9,999" in none.message
 
 
+def test_no_normal_row_is_one_problem_and_not_one_of_each_column() -> None:
+    assert set(checks(sound().with_columns(odd=True), label="odd")) == {"no-normal-rows"}
+
+
 def test_columns_that_give_the_label_away() -> None:
     labels = RNG.random(ROWS) < 0.1
     told = sound().with_columns(

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from report_data import (
+    TEMPLATE,
     labelled_table,
     mixed_detector,
     mixed_table,
@@ -14,7 +15,9 @@ from report_data import (
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 import advae
+from advae.counterfactual import Counterfactual
 from advae.detector import Detector, Threshold
+from advae.evaluation import evaluate
 from advae.held_out import HELD_OUT
 from advae.report.curves import curves
 from advae.report.page import render_page
@@ -135,8 +138,51 @@ def test_long_tables_are_sampled_and_said_to_be(detector, table, monkeypatch) ->
     monkeypatch.setattr("advae.report.gather.SCORES", 100)
     found = summarise(detector, table, label="label")
     assert (found.rows, found.sampled) == (300, 100)
-    assert sum(g.total for g in found.scores.groups if g.key in ("normal", "anomaly")) == 300
+    assert found.labels is not None
+    scores, odd = detector.anomaly_score(table), table["label"].to_numpy()
+    flagged = scores > detector.threshold.value
+    groups = {group.key: group for group in found.scores.groups}
+    for key, chosen in (("normal", ~odd), ("anomaly", odd)):  # counted, not estimated
+        assert groups[key].total == int(chosen.sum())
+        assert groups[key].flagged == int((chosen & flagged).sum())
+    assert (found.labels.normal, found.labels.anomalies) == (int((~odd).sum()), int(odd.sum()))
+    whole = evaluate(scores, odd, detector.threshold.value)
+    for name in ("precision", "recall", "f1", "false_alarm_rate"):
+        assert found.labels.measures[name].value == pytest.approx(whole[name].value)
     assert "a uniform sample of 100 scores" in render_page(found)
+
+
+def test_the_latent_space_counts_all_rows(detector, table, monkeypatch) -> None:
+    monkeypatch.setattr("advae.report.gather.SHOWN", 40)
+    odd = np.arange(table.height) % 7 == 0
+    found = summarise(detector, table.with_columns(pl.Series("label", odd)), label="label")
+    flagged = detector.is_anomaly(table)
+    totals = {group.key: group.total for group in found.latent.groups}
+    kinds = {"normal": ~flagged & ~odd, "flagged": flagged, "missed": ~flagged & odd}
+    assert totals == {"synthetic": 0} | {key: int(rows.sum()) for key, rows in kinds.items()}
+
+
+@pytest.mark.parametrize(("factors", "left"), [((0.9, 2.0, 3.0), 1), ((1.5, 1.2, 2.0), 0)])
+def test_changes_that_raise_the_score_are_no_remedy(
+    detector, table, monkeypatch, factors, left
+) -> None:
+    def search(detector, encoded, most=3):
+        scores = detector.score_encoded(encoded).score
+        return [
+            Counterfactual(
+                (0, 1, 2)[:most], tuple(float(score) * each for each in factors[:most]), row, False
+            )
+            for score, row in zip(scores, encoded, strict=True)
+        ]
+
+    monkeypatch.setattr("advae.report.rows.counterfactuals", search)
+    for row in summarise(detector, table, top=5).top:
+        if left:
+            assert row.remedy is not None
+            assert len(row.remedy.changes) == left
+            assert row.remedy.score < row.score
+        else:
+            assert row.remedy is None
 
 
 # --- labels ---
@@ -168,6 +214,13 @@ def test_one_class_of_labels_is_said_not_measured(detector, table, value) -> Non
     assert (found.labels.roc, found.labels.measures) == (None, {})
     assert any("Every row is labelled" in each for each in found.remarks)
     assert "Measuring takes both" in render_page(found)
+
+
+@pytest.mark.parametrize("label", ["label", TEMPLATE])
+def test_labels_that_the_model_learned_are_not_said_to_be_unseen(detector, table, label) -> None:
+    page = render_page(summarise(detector, table, label=label))
+    assert ("which the model never saw" in page) == (label == "label")
+    assert ("learned this column as one of its features" in page) == (label != "label")
 
 
 def test_few_labels_are_said_to_be_few(detector, table) -> None:

@@ -146,6 +146,28 @@ def test_scores_of_zero_are_not_red_at_a_threshold_of_zero(browser, tmp_path) ->
         page.close()
 
 
+def test_one_row_and_one_other_column_are_in_the_singular(browser, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pl.DataFrame({f"c{number}": rng.normal(size=100) for number in range(11)})
+    path = tmp_path / "report.html"
+    detector = advae.fit_detector(rows, advae.Config(iterations=20, threshold=2.5e9))
+    write_report(detector, rows[:1], path)
+    for scripts in (True, False):  # which write numbers alike
+        page = browser.new_page(java_script_enabled=scripts)
+        page.goto(path.as_uri())
+        assert page.locator("#now-threshold").inner_text() == "2.50e+09"
+        assert page.locator("h1").inner_text() == "The only row does not stand out."
+        if scripts:
+            page.locator(".open").click()
+            assert (
+                page.locator(".detail th", has_text="other column")
+                .inner_text()
+                .startswith("1 other column")
+            )
+            assert page.get_by_text("other columns").count() == 0
+        page.close()
+
+
 def test_the_slider_tells_what_a_threshold_flags(opened: Open, report) -> None:
     page = opened()
     groups = {group.key: group for group in report[0].scores.groups}
@@ -318,6 +340,16 @@ def test_it_reads_well_on_a_phone(opened: Open) -> None:
     _keep(page, "phone")
 
 
+@pytest.mark.parametrize("width", [390, 800])
+def test_short_words_are_not_broken(opened: Open, width: int) -> None:
+    page = opened(viewport={"width": width, "height": 900})
+    lines = """[...document.querySelectorAll('.tag, .word, #scores tbody th')].map(e => {
+        const range = document.createRange();
+        range.selectNodeContents(e.firstChild);
+        return new Set([...range.getClientRects()].map(each => each.top)).size; })"""
+    assert set(page.evaluate(lines)) == {1}
+
+
 def test_it_prints_on_white_without_controls(opened: Open) -> None:
     page = opened(color_scheme="dark")
     page.emulate_media(media="print")
@@ -325,6 +357,15 @@ def test_it_prints_on_white_without_controls(opened: Open) -> None:
     assert not page.locator(".bar").is_visible()
     assert not page.locator("#threshold").is_visible()
     assert page.locator(".ridge-plots").is_visible()
+    # Chromium prints no button in the head that it repeats on the next page.
+    heads = "[...document.querySelectorAll('button.sort')].map(e => getComputedStyle(e).display)"
+    assert set(page.evaluate(heads)) == {"contents"}
+    drawn = page.locator(".toggles label:visible").all_inner_texts()
+    assert [each.split("\n")[0].rstrip("0123456789 ") for each in drawn] == [
+        "Not flagged",
+        "Flagged",
+    ]
+    assert not page.locator(".toggles input").first.is_visible()
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     printed = page.pdf(format="A4", path=str(SCREENSHOTS / "print.pdf"))
     assert printed.startswith(b"%PDF")

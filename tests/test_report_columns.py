@@ -1,5 +1,6 @@
 """Drift, distributions and drivers of columns in the report, and the axis of scores."""
 
+import datetime as dt
 import re
 
 import numpy as np
@@ -174,6 +175,27 @@ def test_drift_missing_and_unseen_values_are_found(detector, table) -> None:
     assert "“never <b>seen</b>”" in found[IMAGE].remark
     assert "now also “y”" in found["always"].remark
     assert found["at"].level in ("none", "chance")
+
+
+def test_values_beyond_the_range_are_shown_as_they_are(detector, table) -> None:
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    late = dt.datetime(2031, 7, 3, 11, 0, 1)
+    changed = table.with_columns(
+        pl.when(last).then(1.25e15).otherwise(pl.col(LONG)).alias(LONG),
+        pl.when(last).then(late).otherwise(pl.col("at")).alias("at"),
+    )
+    found = {column.name: column for column in summarise(detector, changed).columns}
+    assert found[LONG].remark.endswith("up to 1250000000000000")
+    assert found["at"].remark.endswith("up to 2031-07-03 11:00:01")
+
+
+def test_a_missing_value_in_a_constant_column_counts_as_missing(detector, table) -> None:
+    holed = table.with_columns(
+        pl.when(pl.int_range(pl.len()) % 4 > 0).then(pl.lit("x")).alias("always")
+    )
+    view = {column.name: column for column in summarise(detector, holed).columns}["always"]
+    assert (view.missing, view.strange) == (0.25, 0.0)
+    assert view.new == (1.0, 0.0)
 
 
 def test_alarm_shares_are_means_over_the_flagged_rows(detector, table, report) -> None:

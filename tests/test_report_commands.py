@@ -128,11 +128,47 @@ def test_the_terminal_chart_needs_no_unicode(detector) -> None:
         assert ("█" in shown) == fine
         assert ("#" in shown) != fine
         assert "threshold" in shown
-        shares = [float(each) for each in re.findall(r"([\d.]+)%", shown)]
+        shares = [float(each) for each in re.findall(r"([\d.]+) %", shown)]
         assert sum(shares) == pytest.approx(100, abs=1)
         above = shown[shown.index("threshold") :]
         flagged = 100 * float((detector.training_scores > detector.threshold.value).mean())
-        assert sum(map(float, re.findall(r"([\d.]+)%", above))) == pytest.approx(flagged, abs=0.6)
+        assert sum(map(float, re.findall(r"([\d.]+) %", above))) == pytest.approx(flagged, abs=0.6)
+
+
+def _chart(scores: np.ndarray, threshold: float) -> list[str]:
+    import io
+
+    from rich.console import Console
+
+    from advae.terminal_chart import score_histogram
+
+    stream = io.StringIO()
+    chart = score_histogram(Console(), {"rows": scores}, threshold)
+    Console(file=stream, width=80).print(chart)
+    return stream.getvalue().splitlines()
+
+
+def test_the_terminal_chart_writes_large_scores_out_and_no_few_rows_as_none() -> None:
+    lines = _chart(np.append(np.geomspace(40, 4000, 9_999), 30_000), 5_000.0)
+    found = [re.match(r" *([\d.,e+]+|above)(?= )", line) for line in lines[1:]]
+    labels = [label for label in found if label is not None]
+    assert "5,000" in [label[1] for label in labels]
+    assert not any("e+" in label[1] for label in labels)
+    assert len({label.end() for label in labels}) == 1  # they end under each other
+    assert lines[-1].rstrip().endswith("< 0.1 %")  # one row in 10,000
+
+
+def test_one_row_is_no_rows_and_nothing_is_cut_off(run: Run, files, tmp_path, monkeypatch) -> None:
+    model, _ = files
+    one = labelled_table()[:1].with_columns(pl.lit("key-of-this-one-row").alias("key"))
+    one.write_parquet(tmp_path / "one.parquet")
+    monkeypatch.setenv("COLUMNS", "34")
+    scored = run("score", model, tmp_path / "one.parquet", "--keep", "key")
+    assert re.search(r"^\d of 1 row flagged \(", scored.err, re.MULTILINE)
+    assert "1 rows" not in scored.err
+    cells = [re.split("[│┃]", line)[2].strip() for line in scored.err.splitlines() if "│" in line]
+    assert "".join(cells) == "key-of-this-one-row"
+    assert "1 row:" in run("doctor", tmp_path / "one.parquet").out
 
 
 def test_brief_counts_what_passes(detector, table) -> None:
@@ -154,6 +190,10 @@ def test_a_detector_shows_itself_in_notebooks(detector) -> None:
     assert "training rows" in shown
     assert f"{detector.threshold.value:.4g}" in shown
     assert "<script" not in shown
+    lines = re.findall(r'd="M([\d.]+) 0V100"', shown)  # the threshold, in both charts
+    label = re.search(r"left:([\d.]+)%[^>]*>threshold ", shown)
+    assert label is not None
+    assert [float(x) / 10 for x in lines] == pytest.approx([float(label[1])] * 2, abs=0.1)
 
 
 def test_an_estimator_shows_its_detector_once_fitted() -> None:

@@ -22,6 +22,7 @@ from report_data import (
 
 import advae
 from advae.detector import Detector
+from advae.report import charts
 from advae.report.page import embedded_json, render_page
 from advae.report.summary import Report, summarise
 from advae.report.text import LONGEST
@@ -46,6 +47,12 @@ def report(detector: Detector, table: pl.DataFrame) -> Report:
 @pytest.fixture(scope="module")
 def page(report: Report) -> str:
     return render_page(report)
+
+
+def test_a_training_of_one_block_is_drawn_as_a_line() -> None:
+    drawn = charts.lines([100.0], [0.4], [0.2])
+    assert drawn.paths == ("M0 0L1000 0", "M0 500L1000 500")
+    assert charts.lines([50.0, 100.0], [0.4, 0.2]).paths == ("M500 0L1000 500",)
 
 
 # --- the page ---

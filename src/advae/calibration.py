@@ -64,7 +64,8 @@ def _calibration_rows(detector: Detector) -> str:
     elif fitted:
         parts.append(f"{fitted:,} rows held out of training")
     if rows > fitted:
-        parts.append(f"{rows - fitted:,} reviewed normal rows")
+        more = rows - fitted
+        parts.append(f"{more:,} reviewed normal row{'s' * (more != 1)}")
     return ", and ".join(parts)
 
 

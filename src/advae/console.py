@@ -21,8 +21,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+from advae.report.text import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +61,17 @@ def escape(text: str) -> str:
 def remark(text: str) -> None:
     """Say one sentence on standard error."""
     remarks().print(f"[yellow]note[/] {escape(text)}")
+
+
+def _right(heading: str) -> Column:
+    return Column(heading, justify="right")
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print a table whose long words are broken where it is narrow, not cut off."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console.print(table)
 
 
 class _Rate(ProgressColumn):
@@ -129,7 +142,7 @@ def show_fit(detector: "Detector", path: str) -> None:
     for name in ("rows", "columns"):
         facts.add_row(name, detector.facts[name])
     console = output()
-    console.print(facts)
+    _print(console, facts)
     groups = {
         "training rows": detector.training_scores,
         "calibration rows": detector.calibration_scores,
@@ -142,28 +155,26 @@ def show_fit(detector: "Detector", path: str) -> None:
 
 def show_scores(brief: "Brief", threshold: float) -> None:
     """Print what a scored table looks like in brief, on standard error: the rows are the output."""
-    from advae.terminal_chart import score_histogram
+    from advae.terminal_chart import percent, score_histogram
 
-    console = remarks()
-    chart = score_histogram(console, {f"{brief.rows:,} rows": brief.scores}, threshold)
-    console.print(chart, "\n", sep="")
-    share = f"{brief.flagged / max(brief.rows, 1):.1%}"
-    console.print(f"[bold]{brief.flagged:,}[/] of {brief.rows:,} rows flagged ({share})")
+    console, rows = remarks(), count(brief.rows, "row")
+    console.print(score_histogram(console, {rows: brief.scores}, threshold), "\n", sep="")
+    share = percent(brief.flagged / max(brief.rows, 1))
+    console.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({share})")
     table = Table(title="highest scores", title_justify="left")
     for name in brief.headings:
         table.add_column(escape(name), justify="right" if name in ("score", "p-value") else "left")
     for row in brief.highest:
         table.add_row(*map(escape, row))
-    console.print(table)
+    _print(console, table)
 
 
 def show_report(report: "Report", path: str) -> None:
     """Print where a report is, and what it says first."""
-    console = output()
-    share = f"{report.flagged / report.rows:.1%}"
-    console.print(
-        f"[bold]{escape(path)}[/]: {report.flagged:,} of {report.rows:,} rows flagged ({share})"
-    )
+    from advae.terminal_chart import percent
+
+    rows, share = count(report.rows, "row"), percent(report.flagged / report.rows)
+    output().print(f"[bold]{escape(path)}[/]: {report.flagged:,} of {rows} flagged ({share})")
     for sentence in report.remarks:
         remark(sentence)
 
@@ -172,11 +183,8 @@ def show_thresholds(detector: "Detector", alpha: float) -> None:
     """Print the threshold in use and the others possible at ``alpha``, with their alarms."""
     from advae.calibration import candidates
 
-    table = Table()
-    table.add_column("threshold")
-    table.add_column("score", justify="right")
-    table.add_column("alarms in 10,000\nnormal rows", justify="right")
-    table.add_column("learned from")
+    alarms_heading = _right("alarms in 10,000\nnormal rows")
+    table = Table("threshold", _right("score"), alarms_heading, "learned from")
     for threshold, alarms in candidates(detector, alpha):
         if alarms is not None:
             low, high = 10_000 * alarms.low, 10_000 * alarms.high
@@ -190,7 +198,7 @@ def show_thresholds(detector: "Detector", alpha: float) -> None:
         if used:
             name, score = f"[bold]{name}, in use[/]", f"[bold]{score}[/]"
         table.add_row(name, score, expected, escape(threshold.why))
-    output().print(table)
+    _print(output(), table)
 
 
 def show_review(
@@ -202,60 +210,56 @@ def show_review(
     from advae.calibration import review
 
     normal, anomalies = int((~anomalous).sum()), int(anomalous.sum())
-    table = Table(
-        title=f"{normal:,} reviewed normal rows, which joined the calibration, and {anomalies:,} "
-        "anomalies, which did not",
-        title_justify="left",
+    headings = ("score", "normal rows flagged", "anomalies flagged", "precision", "recall")
+    title = (
+        f"{count(normal, 'reviewed normal row')}, which joined the calibration, and "
+        f"{count(anomalies, 'anomaly', 'anomalies')}, which did not"
     )
-    table.add_column("threshold")
-    for heading in ("score", "normal rows flagged", "anomalies flagged", "precision", "recall"):
-        table.add_column(heading, justify="right")
+    table = Table("threshold", *map(_right, headings), title=title, title_justify="left")
     before = detector.earlier_thresholds[-1]
     for name, threshold in (("before", before), ("in use", detector.threshold)):
         found = review(scores, anomalous, threshold.value)
         shares = ("-" if math.isnan(x) else f"{x:.3f}" for x in (found.precision, found.recall))
         counts = (f"{found.flagged_normal:,}", f"{found.flagged_anomalies:,}")
         table.add_row(name, f"{threshold.value:.6g}", *counts, *shares)
-    output().print(table)
+    _print(output(), table)
 
 
 def show_diagnosis(diagnosis: "Diagnosis") -> None:
     """Print what the examination of a table found."""
     console = output()
     anomalies = diagnosis.rows - diagnosis.normal_rows
-    labelled = f", {anomalies:,} of them anomalies by their label" if anomalies else ""
+    some = f"{anomalies:,} of them {'an anomaly' if anomalies == 1 else 'anomalies'}"
+    labelled = f", {some} by {'its' if anomalies == 1 else 'their'} label" if anomalies else ""
     problems = sum(finding.severity == "problem" for finding in diagnosis.findings)
     hints = len(diagnosis.findings) - problems
     console.print(
-        f"{diagnosis.rows:,} rows{labelled}: [bold]{problems}[/] problem{'s' * (problems != 1)}, "
-        f"{hints} hint{'s' * (hints != 1)}"
+        f"{count(diagnosis.rows, 'row')}{labelled}: [bold]{problems}[/] "
+        f"problem{'s' * (problems != 1)}, {count(hints, 'hint')}"
     )
     if not diagnosis.findings:
         return
-    table = Table(show_lines=True)
-    for heading in ("check", "column", "found", "what to do"):
-        table.add_column(heading)
+    table = Table("check", "column", "found", "what to do", show_lines=True)
     for finding in diagnosis.findings:
         style = "bold" if finding.severity == "problem" else "dim"
         names = escape(", ".join(finding.columns)) or "(the table)"
         check = f"[{style}]{finding.severity}[/]\n{finding.check}"
         table.add_row(check, names, escape(finding.message), escape(finding.advice))
-    console.print(table)
+    _print(console, table)
 
 
 def show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -> None:
     """Print measures with their intervals."""
-    table = Table(title=f"{rows:,} rows, {anomalies:,} anomalies", title_justify="left")
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
+    title = f"{count(rows, 'row')}, {count(anomalies, 'anomaly', 'anomalies')}"
+    headings = ("measure", _right("value"), _right("95 % interval"))
+    table = Table(*headings, title=title, title_justify="left")
     for name, estimate in metrics.items():
         table.add_row(
             name.replace("_", " "),
             f"{estimate.value:.3f}",
             f"{estimate.low:.3f} to {estimate.high:.3f}",
         )
-    output().print(table)
+    _print(output(), table)
 
 
 def _threshold_in_words(threshold: Mapping[str, Any]) -> str:
@@ -277,24 +281,20 @@ def show_info(record: Mapping[str, Any]) -> None:
         facts.add_row("before", _threshold_in_words(earlier))
     if record["ignored"]:
         facts.add_row("ignored", escape(", ".join(record["ignored"])))
-    console.print(facts)
+    _print(console, facts)
     settings = Table(title="settings", title_justify="left", show_header=False)
     for name, value in record["config"].items():
         settings.add_row(name, str(value))
-    console.print(settings)
-    columns = Table(title="columns", title_justify="left")
-    columns.add_column("name")
-    columns.add_column("kind")
+    _print(console, settings)
+    columns = Table("name", "kind", title="columns", title_justify="left")
     for feature in record["table"]["features"]:
         columns.add_row(escape(feature["name"]), feature["kind"])
-    console.print(columns)
-    terms = Table(title="training", title_justify="left")
-    terms.add_column("loss term, unweighted")
-    terms.add_column("first block", justify="right")
-    terms.add_column("last block", justify="right")
+    _print(console, columns)
+    headings = ("loss term, unweighted", _right("first block"), _right("last block"))
+    terms = Table(*headings, title="training", title_justify="left")
     for name, values in summary["history"].items():
         if name != "iteration":
             terms.add_row(name, f"{values[0]:.4g}", f"{values[-1]:.4g}")
-    console.print(terms)
+    _print(console, terms)
     for note in summary["notes"]:
         console.print(f"[yellow]note[/] {escape(note)}")

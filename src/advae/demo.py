@@ -14,6 +14,7 @@ from advae.errors import InputError
 from advae.fitting import fit_detector
 from advae.readers import open_source
 from advae.report.writing import write_report
+from advae.terminal_chart import percent
 from advae.writers import write_frames
 
 TRAINING_ROWS = 257
@@ -83,8 +84,8 @@ def _show(scored: pl.DataFrame, folder: Path) -> None:
         table.add_column(heading, justify="right")
     for name, malignant in (("benign", False), ("malignant", True)):
         flags = scored.filter(pl.col("malignant") == malignant)["is_anomaly"]
-        share = int(flags.sum()) / len(flags)
-        table.add_row(name, str(len(flags)), str(flags.sum()), f"{share:.1%}")
+        share = percent(int(flags.sum()) / len(flags))
+        table.add_row(name, str(len(flags)), str(flags.sum()), share)
     out.print("\n", table, sep="")
     title = f"The {SHOWN} most anomalous rows, and what drives each most"
     table = Table(title=title, title_justify="left")

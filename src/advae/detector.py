@@ -150,7 +150,8 @@ class Detector:
         members = f", {config.members} members" if config.members > 1 else ""
         return {
             "rows": f"{summary.rows:,} learned from{held_out}{in_folds}{kept}",
-            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} numbers",
+            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} "
+            f"number{'s' * (sizes.columns != 1)}",
             "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
             "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",
             "made with": ", ".join(f"{name} {number}" for name, number in summary.versions.items()),
@@ -243,9 +244,9 @@ class Detector:
 
         Yields
         ------
-        For each batch a frame of ``row`` (position in the table, from 0), the kept columns,
-        ``anomaly_score``, ``is_anomaly`` and ``p_value``, and for each k up to ``explain``
-        ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
+        polars.DataFrame
+            ``row`` from 0, kept columns, ``anomaly_score``, ``is_anomaly``, ``p_value``; for each k
+            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
 
         Raises
         ------

@@ -136,6 +136,15 @@ class _Patient:
 
     def findings(self, config: Config) -> Iterator[Finding]:
         """Yield everything found."""
+        if not self.normal_rows:
+            yield Finding(
+                "no-normal-rows",
+                "problem",
+                (),
+                "every row is labelled an anomaly, so there is none to learn from",
+                "Give normal rows, or name their label with --normal.",
+            )
+            return
         sample = self._sample.frame()
         values, anomalous = sample["row"].struct.unnest(), sample["anomalous"].to_numpy()
         yield from self._calibration(config)

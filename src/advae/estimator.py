@@ -24,14 +24,12 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
 
     Fit it on normal rows. Signs are scikit-learn's:
 
-    =====================  ============================  ===================================
-    method                 normal rows                   anomalies
-    =====================  ============================  ===================================
-    ``predict``            +1                            -1
-    ``decision_function``  at least 0                    below 0
-    ``score_samples``      at least ``offset_``          below ``offset_``, at most 0
-    ``anomaly_score``      at most ``threshold_``        above ``threshold_``
-    =====================  ============================  ===================================
+    | method                | normal rows            | anomalies                    |
+    | --------------------- | ---------------------- | ---------------------------- |
+    | ``predict``           | +1                     | -1                           |
+    | ``decision_function`` | at least 0             | below 0                      |
+    | ``score_samples``     | at least ``offset_``   | below ``offset_``, at most 0 |
+    | ``anomaly_score``     | at most ``threshold_`` | above ``threshold_``         |
 
     Tables are NumPy arrays, pandas or polars frames (anything that ``as_frame`` reads), with
     numbers, texts, truth values and times, missing ones included. No scaling is needed.

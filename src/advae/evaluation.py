@@ -55,7 +55,8 @@ def evaluate(
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
     if not positives or not negatives:
         raise InputError(
-            f"the labels hold {negatives} normal rows and {positives} anomalies; "
+            f"the labels hold {negatives} normal row{'s' * (negatives != 1)} and {positives} "
+            f"anomal{'y' if positives == 1 else 'ies'}; "
             "measuring needs at least one of each"
         )
     # Rows of equal score stand or fall together: one group each, highest score first.

@@ -67,7 +67,23 @@ def shown_values(frame: pl.DataFrame, digits: int = 6) -> np.ndarray:
     """Return every value as people write it, shape (rows, columns), object.
 
     Null and NaN, both missing, become None. Floating-point numbers are rounded to so many
-    significant digits.
+    significant digits, and fractions of a second that are 0 are left out.
     """
-    rounded = frame.with_columns(pl.selectors.float().round_sig_figs(digits))
-    return np.stack([to_texts(column).to_numpy() for column in rounded], axis=1)
+    return np.stack([_shown(column, digits).to_numpy() for column in frame], axis=1)
+
+
+def _shown(values: pl.Series, digits: int) -> pl.Series:
+    if isinstance(values.dtype, pl.Datetime | pl.Time):
+        return to_texts(values).str.replace(r"\.0+(\D|$)", "$1")
+    return to_texts(_rounded(values, digits) if values.dtype.is_float() else values)
+
+
+def _rounded(values: pl.Series, digits: int) -> pl.Series:
+    rounded = values.round_sig_figs(digits)
+    if values.dtype != pl.Float64:
+        return rounded
+    # Polars divides by a power below 1 here, which is inexact: 8717999999999.999.
+    number = pl.lit(values)
+    last = pl.lit(10.0).pow(number.abs().log10().floor() - (digits - 1))
+    exact = pl.when(last > 1).then((number / last).round() * last).otherwise(pl.lit(rounded))
+    return pl.select(exact).to_series().alias(values.name)

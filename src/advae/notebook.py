@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from advae.score_axis import ScoreAxis
-from advae.svg import BAR_HEIGHT, WIDTH, bars
+from advae.svg import BAR_HEIGHT, WIDTH, bars, rounded
 
 _BINS = 60
 _CARD = (
@@ -45,10 +45,13 @@ def card(
         for name, value in facts.items()
     ]
     charts = [_chart(name, group, axis, threshold) for name, group in groups.items()]
+    at = 100 * float(axis.place(np.array([threshold]))[0])
     ends = (
-        '<div style="display:flex;justify-content:space-between;font-size:12px;opacity:.65">'
-        f"<span>score {axis.low:.2g}</span><span>threshold {threshold:.4g}</span>"
-        f"<span>{axis.high:.2g}</span></div>"
+        '<div style="font-size:12px;opacity:.65">'
+        f'<div style="width:max-content;position:relative;left:{at:.1f}%;'
+        f'transform:translateX(-{at:.1f}%)">threshold {threshold:.4g}</div>'
+        '<div style="display:flex;justify-content:space-between">'
+        f"<span>score {axis.low:.2g}</span><span>{axis.high:.2g}</span></div></div>"
     )
     remarks = [f'<p style="margin:.5rem 0 0">{escape(note)}</p>' for note in notes]
     return (
@@ -62,7 +65,8 @@ def card(
 def _chart(name: str, scores: Float[np.ndarray, "rows"], axis: ScoreAxis, threshold: float) -> str:
     """Return one histogram, cut at the threshold into a calm and a red part."""
     shares = axis.shares(scores, _BINS).tolist()
-    cut = _BINS * float(axis.place(np.array([threshold]))[0])
+    place = float(axis.place(np.array([threshold]))[0])
+    cut = _BINS * place
     calm = [share if part < cut else 0.0 for part, share in enumerate(shares)]
     high = [share if part >= cut else 0.0 for part, share in enumerate(shares)]
     above = float(np.mean(scores > threshold))
@@ -73,5 +77,7 @@ def _chart(name: str, scores: Float[np.ndarray, "rows"], axis: ScoreAxis, thresh
         f'aria-label="{words}" style="display:block;width:100%;height:2.5rem;'
         'border-bottom:1px solid #888a">'
         f'<path d="{bars(calm, max(shares))}" fill="#7d98a6"/>'
-        f'<path d="{bars(high, max(shares))}" fill="#d2492f"/></svg>'
+        f'<path d="{bars(high, max(shares))}" fill="#d2492f"/>'
+        f'<path d="M{rounded(WIDTH * place)} 0V{BAR_HEIGHT}" stroke="#888" '
+        'vector-effect="non-scaling-stroke"/></svg>'
     )

@@ -21,13 +21,10 @@ except ImportError:
 class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
     """Self-adversarial variational autoencoder, with PyOD's signs: the higher, the more abnormal.
 
-    ========================================  =====================  =====================
-    method or attribute                       normal rows            anomalies
-    ========================================  =====================  =====================
-    ``predict``, ``labels_``                  0                      1
-    ``decision_function``,                    at most                above
-    ``decision_scores_``                      ``threshold_``         ``threshold_``
-    ========================================  =====================  =====================
+    | method or attribute                         | normal rows            | anomalies            |
+    | ------------------------------------------- | ---------------------- | -------------------- |
+    | ``predict``, ``labels_``                    | 0                      | 1                    |
+    | ``decision_function``, ``decision_scores_`` | at most ``threshold_`` | above ``threshold_`` |
 
     The threshold is PyOD's, the ``contamination`` quantile of the training scores, so no rows are
     held out of training. For a threshold with a promise about new rows, and for columns of texts

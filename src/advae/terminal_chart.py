@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from advae.report.text import share
 from advae.score_axis import ScoreAxis
 
 LINES = 12
@@ -51,15 +52,29 @@ def score_histogram(
     for line in range(LINES):
         if line == below:
             rule = ("─" if fine else "-") * WIDTH
-            table.add_row(f"{threshold:.4g}", Text(f"{rule} threshold"), style="bold")
+            cut_at = Text(_score(threshold, 4), justify="right")
+            table.add_row(cut_at, Text(f"{rule} threshold"), style="bold")
         style = "red" if line >= below else ""
         bars = (
-            Text(f"{_bar(share[line] / max(share.max(), 1e-300), fine)} {share[line]:.1%}", style)
-            for share in shares.values()
+            Text(f"{_bar(part[line] / max(part.max(), 1e-300), fine)} {percent(part[line])}", style)
+            for part in shares.values()
         )
-        label = "above" if line == LINES - 1 else "" if line == below - 1 else f"{inner[line]:.2g}"
+        label = (
+            "above" if line == LINES - 1 else "" if line == below - 1 else _score(inner[line], 2)
+        )
         table.add_row(Text(label, justify="right", style="dim"), *bars)
     return table
+
+
+def percent(part: float) -> str:
+    """Show a share as the report does, with a space that every terminal has."""
+    return share(part).replace("\u00a0", " ")
+
+
+def _score(score: float, digits: int) -> str:
+    """Show a score with some significant digits: 350, and no 3.5e+02."""
+    rounded = f"{score:.{digits}g}"
+    return f"{float(rounded):,.0f}" if 10 ** min(digits, 3) <= abs(score) < 1e7 else rounded
 
 
 def _bar(part: float, fine: bool) -> str:

@@ -73,7 +73,7 @@ def threshold(
         labelled = score_labelled(detector, reviewed, known)
         tuned = with_reviewed(detector, labelled.scores[~labelled.anomalous])
     if value is not None:
-        tuned = tuned.with_threshold(Threshold("given", None, value, "given"))
+        tuned = tuned.with_threshold(Threshold("given", None, value, "given after training"))
     else:
         tuned = tuned.with_threshold(learned_threshold(tuned, share, method))
     with interrupt.handled():

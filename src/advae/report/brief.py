@@ -7,7 +7,7 @@ import polars as pl
 from jaxtyping import Float
 
 from advae.report.sampling import Highest, Reservoir
-from advae.report.text import shorten
+from advae.report.text import number, shorten
 
 SCORES = 100_000
 """Scores kept for the histogram; of more rows, a uniform sample."""
@@ -55,15 +55,19 @@ class Brief:
         self._scores.update({"score": scores})
         best = self._highest.candidates(scores)
         shown = frame[best].select(
-            pl.col("row").cast(pl.String),
+            "row",
             *self._keep,
-            pl.col("anomaly_score").round_sig_figs(4),
-            pl.col("p_value").round_sig_figs(2),
+            pl.col("anomaly_score").map_elements(number, pl.String),
+            pl.col("p_value").map_elements(_chance, pl.String),
             *(name for name in ("reason_1",) if name in frame.columns),
         )
         names = {"anomaly_score": "score", "p_value": "p-value", "reason_1": "first reason"}
         self.headings = tuple(names.get(name, shorten(name, 30)) for name in shown.columns)
         texts = np.empty(shown.shape, object)
-        for number, column in enumerate(shown):
-            texts[:, number] = ["" if v is None else shorten(v, 30) for v in column.to_list()]
+        for place, column in enumerate(shown):
+            texts[:, place] = ["" if v is None else shorten(v, 30) for v in column.to_list()]
         self._highest.update(scores[best], {"texts": texts})
+
+
+def _chance(p_value: float) -> str:
+    return number(p_value, 2)

@@ -98,6 +98,8 @@ def lines(x: Sequence[float], *ys: Sequence[float]) -> Lines:
         return (value - low) / (high - low)
 
     span = max(float(x[-1]), 1.0)
+    if len(x) == 1:  # the mean over the only block is drawn along it, since a point has no line
+        x, ys = (0.0, x[0]), tuple((*y, *y) for y in ys)
     paths = tuple(
         curve([a / span for a in x], [place(value) for value in y]) for y in ys if len(y) == len(x)
     )

@@ -9,11 +9,11 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from advae.categories import CategoryColumn
-from advae.columns import Column, ConstantColumn, TimeColumn
+from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
-from advae.report.text import LONGEST, listed, shorten
-from advae.values import to_texts
+from advae.report.text import LONGEST, count, listed, shorten, whole_seconds
+from advae.values import to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
@@ -79,26 +79,38 @@ class ColumnTally:
         self._bars = np.zeros(len(self.distribution.bars))
         self._strange = 0
         self._examples: Counter[str] = Counter()
-        self._extremes: Part | None = None
+        self._extremes: tuple[float, float] | None = None
 
     def update(self, part: Part, values: pl.Series) -> None:
         """Take in the next rows: their encoded columns, and the values themselves."""
-        self._groups += np.bincount(self.distribution.groups(part), minlength=len(self._groups))
+        groups, strange = self.distribution.groups(part), self.distribution.strange(part)
+        if isinstance(self.column, ConstantColumn):
+            # Encoded, a missing value may be another value like any other.
+            absent = (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
+            groups = np.where(absent.to_numpy(), len(self.distribution.labels), groups)
+            strange &= ~absent.to_numpy()
+            part = part[~absent.to_numpy()]
+        self._groups += np.bincount(groups, minlength=len(self._groups))
         self._bars += self.distribution.bar_counts(part)
-        strange = self.distribution.strange(part)
         found = int(strange.sum())
         if not found:
             return
         self._strange += found
+        chosen = values.filter(pl.Series(strange))
         if isinstance(self.column, CategoryColumn | ConstantColumn):
-            self._count_examples(values.filter(pl.Series(strange)))
-        elif not len(self.column.frequencies):
-            seen = (
-                part[strange]
-                if self._extremes is None
-                else np.concatenate([self._extremes, part[strange]])
+            self._count_examples(chosen)
+        elif isinstance(self.column, NumberColumn | TimeColumn):
+            # As they are: encoded, they are rounded and bounded.
+            numbers = (
+                self.column.reading.numbers(chosen, 0)
+                if isinstance(self.column, TimeColumn)
+                else to_numbers(chosen)
             )
-            self._extremes = seen[[seen[:, 0].argmin(), seen[:, 0].argmax()]]
+            seen = [
+                *(self._extremes or ()),
+                *numbers[[numbers.argmin(), numbers.argmax()]].tolist(),
+            ]
+            self._extremes = min(seen), max(seen)
 
     def _count_examples(self, values: pl.Series) -> None:
         heads = to_texts(values).drop_nulls().str.head(LONGEST + 1)
@@ -132,32 +144,36 @@ class ColumnTally:
 
     def _remark(self) -> str:
         if isinstance(self.column, CategoryColumn):
-            known = f"{len(self.column.categories)} categories in training"
+            known = f"{count(len(self.column.categories), 'category', 'categories')} in training"
             return f"{known}; others: {self._named()}" if self._examples else known
         if isinstance(self.column, ConstantColumn):
             value = "only missing values" if self.column.value is None else "one value"
             return f"{value} in training" + (
                 f"; now also {self._named()}" if self._examples else ""
             )
-        if self._extremes is None and not len(self.column.profile.quantiles):
+        if not isinstance(self.column, NumberColumn | TimeColumn):
             return ""
-        low, high = self._decoded([[0.0], [1.0]])
-        if self._extremes is None:
+        scale = self.column.scale
+        least, most = self._extremes or (scale.low, scale.high)
+        low, high, down, up = _in_units(self.column, [scale.low, scale.high, least, most])
+        beyond = [f"down to {down}"] if least < scale.low else []
+        beyond += [f"up to {up}"] if most > scale.high else []
+        if not beyond:
             return f"{low} to {high} in training"
-        least, most = self._decoded(self._extremes[:, :1].tolist())
-        beyond = [f"down to {least}"] if self._extremes[0, 0] < 0 else []
-        beyond += [f"up to {most}"] if self._extremes[1, 0] > 1 else []
         return f"{low} to {high} in training; now {' and '.join(beyond)}"
 
     def _named(self) -> str:
         return listed([text for text, _ in self._examples.most_common()])
 
-    def _decoded(self, scaled: list[list[float]]) -> list[str]:
-        part = np.zeros((len(scaled), len(self.column.fixed)), np.float32)
-        part[:, :1] = scaled
-        texts = shown_values(self.column.decode(part).to_frame(), RANGE_DIGITS)[:, 0]
-        timed = isinstance(self.column, TimeColumn)  # whole seconds will do
-        return [shorten(text.split(".")[0] if timed else text) for text in texts]
+
+def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[str]:
+    """Show numbers, or instants in microseconds, as the user writes them."""
+    array = np.array(numbers)
+    if isinstance(column, TimeColumn):
+        texts = shown_values(column.reading.show("", array).to_frame())[:, 0]
+        return [shorten(whole_seconds(text)) for text in texts]
+    texts = shown_values(pl.Series("", array).to_frame(), RANGE_DIGITS)[:, 0]
+    return [shorten(text) for text in texts]
 
 
 class Drivers:

@@ -1,6 +1,7 @@
 """ROC and precision-recall curves with pointwise bootstrap bands."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -40,7 +41,8 @@ class LabelView:
     normal, anomalies
         Rows of each class.
     measures
-        ``evaluate``'s, with intervals; empty where a class is missing.
+        ``evaluate``'s, with intervals; empty where a class is missing. Of a sample, the intervals
+        are the sample's, and so are the areas; the others are those of all rows.
     roc, precision_recall
         The curves; None where a class is missing.
     """
@@ -58,15 +60,24 @@ def view_labels(
     scores: Float[np.ndarray, "rows"],
     anomalous: Bool[np.ndarray, "rows"],
     threshold: float,
-    rows: int,
+    counts: Mapping[str, tuple[int, int]],
 ) -> LabelView:
-    """Measure a sample of scores, standing for ``rows`` rows, against labels."""
-    anomalies = round(rows * float(anomalous.mean()))
+    """Measure a sample of scores against labels; ``counts`` are those of `Gathered`."""
+    (normal, alarms), (anomalies, hits) = counts["normal"], counts["anomaly"]
     if anomalous.all() or not anomalous.any():
-        return LabelView(column, rows - anomalies, anomalies, {}, None, None)
+        return LabelView(column, normal, anomalies, {}, None, None)
     roc, precision_recall = curves(scores, anomalous)
-    measures = evaluate(scores, anomalous, threshold)
-    return LabelView(column, rows - anomalies, anomalies, measures, roc, precision_recall)
+    counted = {
+        "precision": hits / max(hits + alarms, 1),
+        "recall": hits / anomalies,
+        "f1": 2 * hits / (hits + alarms + anomalies),
+        "false_alarm_rate": alarms / normal,
+    }
+    measures = {
+        name: replace(found, value=counted.get(name, found.value))
+        for name, found in evaluate(scores, anomalous, threshold).items()
+    }
+    return LabelView(column, normal, anomalies, measures, roc, precision_recall)
 
 
 def curves(

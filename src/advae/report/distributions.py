@@ -164,7 +164,7 @@ class GroupedDistribution(Distribution):
         if isinstance(self._column, ConstantColumn):
             # One encoded column where training had no missing value: another one is then "other".
             other = part[:, 0] > 0.5
-            missing = missing & (part.shape[1] > 1)
+            missing = ~other if self._column.value is None else missing & (part.shape[1] > 1)
         elif isinstance(self._column, BooleanColumn):
             other = part[:, 0] >= 0.5
         else:

@@ -51,6 +51,7 @@ class Gathered:
     ) -> None:
         self.rows = 0
         self.flagged = 0
+        self.hits = 0
         self.scores = Reservoir(SCORES, seed=0)
         self.highest = Highest(top)
         self.normal, self.alarms = Reservoir(SHOWN, seed=1), Reservoir(SHOWN, seed=2)
@@ -60,6 +61,17 @@ class Gathered:
         self.labels = None if label is None else LabelReader(label)
         self._detector, self._where = detector, where
         self._keep = list(dict.fromkeys(keep))
+
+    @property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Rows, and the flagged ones among them: "new", or with labels "normal" and "anomaly"."""
+        if self.labels is None:
+            return {"new": (self.rows, self.flagged)}
+        normal = self.labels.normal_rows
+        return {
+            "normal": (normal, self.flagged - self.hits),
+            "anomaly": (self.rows - normal, self.hits),
+        }
 
     def update(self, frame: pl.DataFrame) -> None:
         """Take in the next rows.
@@ -103,6 +115,8 @@ class Gathered:
             )
         self.rows += frame.height
         self.flagged += int(flagged.sum())
+        if labels:
+            self.hits += int((flagged & labels["anomalous"]).sum())
 
     def _labels(self, frame: pl.DataFrame) -> dict[str, Bool[np.ndarray, "rows"]]:
         return {} if self.labels is None else {"anomalous": self.labels.read(frame)}

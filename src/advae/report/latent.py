@@ -69,7 +69,9 @@ class LatentView:
     kld: float
 
 
-def view_latent(detector: Detector, normal: Reservoir, flagged: Reservoir) -> LatentView:
+def view_latent(
+    detector: Detector, normal: Reservoir, flagged: Reservoir, missed: int = 0
+) -> LatentView:
     """Project a sample of the scored rows.
 
     Parameters
@@ -79,6 +81,8 @@ def view_latent(detector: Detector, normal: Reservoir, flagged: Reservoir) -> La
     normal, flagged
         Samples with ``row``, ``score``, ``encoded`` (network columns), and perhaps ``anomalous``;
         at least one row in total.
+    missed
+        Rows of the table that are labelled anomalous and not flagged.
     """
     samples = [sample for sample in (normal, flagged) if len(sample)]
     codes = scoring.encode_rows(
@@ -98,7 +102,7 @@ def view_latent(detector: Detector, normal: Reservoir, flagged: Reservoir) -> La
     def placed(points: Float[np.ndarray, "rows 2"]) -> Float[np.ndarray, "2 rows"]:
         return np.asarray(np.clip((points - low) / (high - low), 0.0, 1.0).T)
 
-    groups = _groups(samples, normal, placed(points))
+    groups = _groups(samples, normal, placed(points), missed)
     if VARIANTS[detector.config.variant].transforms and len(normal):
         made = scoring.transform_codes(
             detector.model, scoring.Codes(*(part[: len(normal)] for part in codes))
@@ -132,7 +136,10 @@ def _principal(
 
 
 def _groups(
-    samples: Sequence[Reservoir], normal: Reservoir, places: Float[np.ndarray, "2 rows"]
+    samples: Sequence[Reservoir],
+    normal: Reservoir,
+    places: Float[np.ndarray, "2 rows"],
+    missed_rows: int,
 ) -> list[PointGroup]:
     groups: list[PointGroup] = []
     first = 0
@@ -145,7 +152,9 @@ def _groups(
         key = "normal" if sample is normal else "flagged"
         for name, chosen in ((key, ~missed), ("missed", missed)):
             if chosen.any():
-                total = round(sample.seen * float(chosen.mean()))
+                total = missed_rows if name == "missed" else sample.seen
+                if name == "normal":
+                    total -= missed_rows
                 groups.append(
                     _group(
                         name, total, part[:, chosen], sample["row"][chosen], sample["score"][chosen]

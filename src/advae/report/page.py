@@ -190,6 +190,7 @@ def _row(row: RowView, cells: int) -> dict[str, Any]:
         "rest": _significant(row.rest + sum(cell.contribution for cell in dropped)),
         "remedy": None if row.remedy is None else _remedy(row.remedy),
         "score": _significant(row.score),
+        "flagged": row.flagged,
     }
 
 

@@ -55,7 +55,13 @@ def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
 def _on_labels(labels: LabelView | None) -> Iterable[str]:
     if labels is None:
         return
-    if not labels.measures:
+    if not labels.measures and labels.anomalies and labels.normal:
+        kind = "anomalous" if labels.anomalies < labels.normal else "normal"
+        yield (
+            f"The few rows labelled {kind} in {quote(labels.column)} are not in the sample of "
+            "scores, so precision, recall and the curves cannot be measured."
+        )
+    elif not labels.measures:
         kind = "an anomaly" if labels.anomalies else "normal"
         yield (
             f"Every row is labelled {kind} in {quote(labels.column)}, so precision, recall and the "

@@ -1,7 +1,7 @@
 """The most anomalous rows: what was observed, what was expected, and how unusual that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, ScaledDistribution
 from advae.report.sampling import Highest
-from advae.report.text import share, shorten
+from advae.report.text import share, shorten, whole_seconds
 from advae.threshold import p_values
 
 CELLS = 60
@@ -97,7 +97,7 @@ class RowView:
     rest
         What those add to the score. All contributions add up to the score.
     remedy
-        What would make it normal; None for a row that is not flagged.
+        What would make it normal; None for a row that is not flagged, or whose score none lowers.
     """
 
     row: int
@@ -141,7 +141,7 @@ def view_rows(
         )
         for number in np.unique(order).tolist()
     }
-    remedies = _remedies(detector, encoded)
+    remedies = _remedies(detector, encoded, top.scores)
     chances = p_values(detector.reference_scores, top.scores)
     views = []
     for rank, score in enumerate(top.scores.tolist()):
@@ -163,10 +163,23 @@ def view_rows(
     return tuple(views)
 
 
-def _remedies(detector: Detector, encoded: Float[np.ndarray, "rows width"]) -> list[Remedy | None]:
+def _remedies(
+    detector: Detector,
+    encoded: Float[np.ndarray, "rows width"],
+    scores: Float[np.ndarray, "rows"],
+) -> list[Remedy | None]:
     found = counterfactuals(detector, encoded)
+    for row, each in enumerate(found):
+        # Of a row that stays flagged, as many changes as lower its score: one more can raise it.
+        best = int(np.argmin([scores[row], *each.scores]))
+        if not each.normal and best < len(each.scores):
+            again = counterfactuals(detector, encoded[row : row + 1], max(best, 1))[0]
+            found[row] = again if best else replace(again, columns=())
     changed = np.stack([each.encoded for each in found])
     values = shown_values(detector.table.decode(changed), EXPECTED_DIGITS)
+    for number, column in enumerate(detector.table.features):
+        if isinstance(column, TimeColumn):
+            values[:, number] = [text and whole_seconds(text) for text in values[:, number]]
     return [
         Remedy(
             tuple((column, _shown(values[row, column])) for column in each.columns),
@@ -205,7 +218,7 @@ class _Explainer:
             observed = _shown(observed_texts[row, self.number])
             hoped = _shown(expected_texts[row, self.number])
             if hoped is not None and isinstance(self.column, TimeColumn):
-                hoped = hoped.split(".")[0]  # whole seconds: it is an estimate
+                hoped = whole_seconds(hoped)  # it is an estimate
             direction = self._direction(seen[row], wanted[row], observed, hoped)
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"

@@ -1,5 +1,6 @@
 """Scores of training, calibration and new rows, and what any threshold would flag of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,7 @@ def view_scores(
     detector: Detector,
     scores: Float[np.ndarray, "rows"],
     anomalous: Bool[np.ndarray, "rows"] | None,
-    rows: int,
+    counts: Mapping[str, tuple[int, int]],
 ) -> ScoreView:
     """Compare the scores of new rows with those of training.
 
@@ -119,27 +120,24 @@ def view_scores(
         A uniform sample of the new scores, at least one.
     anomalous
         Labels of the sample; None without labels.
-    rows
-        How many rows the sample stands for.
+    counts
+        Rows that the sample stands for, and the flagged ones among them: ``"new"``, or with labels
+        ``"normal"`` and ``"anomaly"``.
     """
     training, calibration = detector.training_scores, detector.calibration_scores
     threshold = detector.threshold.value
-    parts = {"training": (training, detector.summary.rows)}
-    if len(calibration):
-        parts["calibration"] = (calibration, len(calibration))
+    parts = {"training": training, "calibration": calibration}
     if anomalous is None:
-        parts["new"] = (scores, rows)
+        parts["new"] = scores
     else:
-        anomalies = round(rows * float(anomalous.mean()))
-        parts["normal"] = (scores[~anomalous], rows - anomalies)
-        parts["anomaly"] = (scores[anomalous], anomalies)
-    axis = ScoreAxis.around(threshold, [sample for sample, _ in parts.values()])
+        parts["normal"], parts["anomaly"] = scores[~anomalous], scores[anomalous]
+    axis = ScoreAxis.around(threshold, parts.values())
     alpha = detector.config.alpha if detector.threshold.alpha is None else detector.threshold.alpha
     return ScoreView(
         axis=axis,
         groups=tuple(
-            _group(key, axis, sample, total, threshold)
-            for key, (sample, total) in parts.items()
+            _group(key, axis, sample, threshold, counts.get(key))
+            for key, sample in parts.items()
             if len(sample)
         ),
         density=_density(axis, training),
@@ -153,18 +151,23 @@ def view_scores(
 
 
 def _group(
-    key: str, axis: ScoreAxis, sample: Float[np.ndarray, "rows"], total: int, threshold: float
+    key: str,
+    axis: ScoreAxis,
+    sample: Float[np.ndarray, "rows"],
+    threshold: float,
+    counted: tuple[int, int] | None,
 ) -> ScoreGroup:
     ordered = np.sort(sample)
-    thresholds = axis.at(np.linspace(0.0, 1.0, STEPS + 1))
-    above = len(ordered) - np.searchsorted(ordered, [*thresholds, threshold], side="right")
-    counts = np.rint(above * (total / len(ordered))).astype(int).tolist()
+    total, flagged = counted or (len(sample), int((sample > threshold).sum()))
+    above = len(ordered) - np.searchsorted(
+        ordered, axis.at(np.linspace(0.0, 1.0, STEPS + 1)), side="right"
+    )
     return ScoreGroup(
         key=key,
         total=total,
         shares=tuple(axis.shares(sample, BINS).tolist()),
-        above=tuple(counts[:-1]),
-        flagged=counts[-1],
+        above=tuple(np.rint(above * (total / len(ordered))).astype(int).tolist()),
+        flagged=flagged,
         largest=float(ordered[-1]),
     )
 

@@ -122,9 +122,10 @@ def summarise(
     columns = found.drivers.view(found.tallies)
     labels = None
     if column is not None and anomalous is not None:
-        labels = view_labels(column.name, scores, anomalous, detector.threshold.value, found.rows)
-    score_view = view_scores(detector, scores, anomalous, found.rows)
-    latent = view_latent(detector, found.normal, found.alarms)
+        labels = view_labels(column.name, scores, anomalous, detector.threshold.value, found.counts)
+    score_view = view_scores(detector, scores, anomalous, found.counts)
+    anomalies, hits = found.counts.get("anomaly", (0, 0))
+    latent = view_latent(detector, found.normal, found.alarms, anomalies - hits)
     return Report(
         data=data_name,
         model=model_name,

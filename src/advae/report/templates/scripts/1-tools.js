@@ -8,7 +8,9 @@ root.classList.add("scripts");
 // Numbers as the page writes them elsewhere; see text.py.
 const number = (value, digits = 4) => {
   const size = Math.abs(value);
-  if (value !== 0 && !(size >= 1e-4 && size < 1e9)) return value.toExponential(digits - 2);
+  if (value !== 0 && !(size >= 1e-4 && size < 1e9)) {
+    return value.toExponential(digits - 2).replace(/(?<=e[+-])(?=\d$)/, "0");
+  }
   if (size >= 10 ** (digits - 1)) return Math.round(value).toLocaleString("en");
   return value === 0 ? "0" : value.toPrecision(digits);
 };

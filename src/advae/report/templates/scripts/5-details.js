@@ -50,12 +50,16 @@ function detail(row, columns, id) {
     body);
   const holder = element("td", { role: "cell", colspan: columns });
   if (row.remedy) holder.append(remedy(row.remedy));
+  else if (row.flagged) {
+    holder.append(element("p", { class: "remedy" }, "No change of a few columns lowers its score."));
+  }
   holder.append(table);
   const hidden = row.cells.slice(page.first);
   const rest = row.rest + hidden.reduce((sum, each) => sum + each[3], 0);
+  const others = (columns) => `${columns} other column${columns === 1 ? "" : "s"}`;
   if (hidden.length + row.others) {
     const other = line(
-      `${hidden.length + row.others} other columns`,
+      others(hidden.length + row.others),
       cell("num", "Part of score", share(row.score ? rest / row.score : 0)),
       element("td", { role: "cell", colspan: "4" }),
     );
@@ -65,7 +69,7 @@ function detail(row, columns, id) {
       more.addEventListener("click", () => {
         const shown = hidden.map((each) => explain(row, each));
         if (row.others) {
-          other.cells[0].textContent = `${row.others} other columns`;
+          other.cells[0].textContent = others(row.others);
           other.cells[1].textContent = share(row.score ? row.rest / row.score : 0);
           other.before(...shown);
         } else other.replaceWith(...shown);
