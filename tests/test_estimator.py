@@ -354,6 +354,8 @@ def test_parameters_can_be_numbers_of_numpy(rows: np.ndarray) -> None:
     numpys = small(iterations=np.int64(20), alpha=np.float32(0.25), whiten=np.bool_(True)).fit(rows)
     assert numpys.detector_.config == plain.detector_.config
     assert type(numpys.detector_.config.alpha) is float
+    share = small(iterations=20, contamination=np.float32(0.25)).fit(rows)
+    assert (share.predict(rows) == -1).mean() == 0.25
 
 
 def test_arrays_are_read_as_fit_detector_reads_them(rows: np.ndarray) -> None:

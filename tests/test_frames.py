@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from advae.errors import InputError
-from advae.frames import as_frame
+from advae.frames import as_frame, without_columns
 
 
 def rows(data):
@@ -348,3 +348,15 @@ def test_numbers_beyond_the_largest_float():
 def test_numpy_types_that_polars_lacks(values, wanted):
     for data in (values[:, None], {"column_0": values}):
         assert as_frame(data)["column_0"].to_list() == wanted
+
+
+def test_columns_are_left_out_by_name_whatever_it_is():
+    frame = pl.DataFrame({"*": [1], "^x.*$": [2], "x": [3]})
+    assert without_columns(frame, ["*"]).columns == ["^x.*$", "x"]
+    assert without_columns(frame, ["^x.*$"]).columns == ["*", "x"]
+    with pytest.raises(InputError, match=r"missing column 'y'; the table has '\*'"):
+        without_columns(frame, ["y"])
+
+
+def test_a_column_of_pandas_can_be_without_a_name():
+    assert as_frame(pd.DataFrame([[1, 2]], columns=["", "b"])).columns == ["", "b"]

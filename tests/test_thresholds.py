@@ -264,6 +264,15 @@ def test_a_threshold_is_a_number_from_0_on(uncalibrated: Detector, value: float)
         uncalibrated.with_threshold(Threshold("given", None, value, "given"))
 
 
+def test_thresholds_of_numpys_numbers_can_be_saved(held_out: Detector, tmp_path: Path) -> None:
+    given = held_out.with_threshold(Threshold("given", None, np.float32(0.5)))  # type: ignore[arg-type]
+    learned = given.with_threshold(learned_threshold(held_out, np.float32(0.25)))  # type: ignore[arg-type]
+    advae.save(learned, tmp_path / "m.advae")
+    loaded = advae.load(tmp_path / "m.advae")
+    assert loaded.threshold == learned_threshold(held_out, 0.25)
+    assert loaded.earlier_thresholds[-1].value == 0.5
+
+
 def test_no_kernel_density_gives_a_threshold_below_0(uncalibrated: Detector) -> None:
     assert learned_threshold(uncalibrated, 0.99, "kde").value >= 0
 

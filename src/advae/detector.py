@@ -169,6 +169,7 @@ class Detector:
                 f"a threshold of {threshold.value} is none: scores are numbers from 0 on"
             )
         earlier = (*self.earlier_thresholds, self.threshold)
+        threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
 
     def _repr_html_(self) -> str:
@@ -271,7 +272,7 @@ class Detector:
             )
             kept = kept_columns(frame, keep, ("row", *scored.columns, *reasons.columns))
             rows = pl.Series("row", np.arange(first, first + frame.height))
-            yield pl.DataFrame([rows, *kept, *scored, *reasons])
+            yield pl.DataFrame({column.name: column for column in (rows, *kept, *scored, *reasons)})
             first += frame.height
 
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:

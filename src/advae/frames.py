@@ -11,7 +11,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.processes import check_process
-from advae.values import quoted, quoted_list
+from advae.values import check_columns, quoted, quoted_list
 
 
 def as_frame(data: Any) -> pl.DataFrame:
@@ -73,6 +73,11 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
     return map(as_frame, data if isinstance(data, Iterator | list | tuple) else [data])
 
 
+def names_given(names: Collection[str]) -> list[str]:
+    """Return the names of columns, each once; a single one may have been given without a list."""
+    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+
+
 def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:
     """Return columns to carry along, once each.
 
@@ -81,6 +86,7 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     InputError
         For a column that the frame lacks, or whose name is among those taken.
     """
+    keep = names_given(keep)
     for name in keep:
         if name not in frame.columns:
             raise InputError(
@@ -90,17 +96,14 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
             raise InputError(
                 f"column {name!r} cannot be kept: the output has a column of that name; rename it"
             )
-    return [frame[name] for name in dict.fromkeys(keep)]
+    return [frame[name] for name in keep]
 
 
 def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
     """Return a frame without columns that are not to be learned; ``InputError`` if it lacks one."""
-    for name in ignored:
-        if name not in frame.columns:
-            raise InputError(
-                f"column {quoted(name)}, to be ignored, is not among {quoted_list(frame.columns)}"
-            )
-    return frame.drop(ignored)
+    check_columns(ignored, frame.columns, "the table")
+    # Not drop, to which names such as "*" are patterns.
+    return frame.select(frame[name] for name in frame.columns if name not in ignored)
 
 
 def _from_pandas(data: Any) -> pl.DataFrame:

@@ -200,11 +200,12 @@ class TableEncoder:
         -------
             One column per feature [n]; null where a missing value is expected.
         """
+        # Not a list of columns: Polars would rename one whose name is empty.
         return pl.DataFrame(
-            [
-                feature.decode(encoded[:, list(places)])
+            {
+                feature.name: feature.decode(encoded[:, list(places)])
                 for feature, places in zip(self.features, self.places, strict=True)
-            ]
+            }
         )
 
     @property
