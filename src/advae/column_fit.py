@@ -121,6 +121,8 @@ class ColumnFit:
             value: float | str | None = summary.first
             if reading.like == "boolean" and value is not None:
                 value = float(value == "true")
+            elif reading.like == "number" and value is not None:
+                value = float(value)  # hashed as a text
             return ConstantColumn(name=name, profile=profile, reading=reading, value=value)
         if isinstance(summary, BucketSummary):
             profile = replace(profile, counts=tuple(summary.counts.tolist()))
