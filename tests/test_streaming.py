@@ -290,3 +290,13 @@ def test_rare_categories_are_the_same_however_the_rows_are_cut() -> None:
         for size in (1000, 3000, 400)
     ]
     assert found[0] == found[1] == found[2]
+
+
+def test_decimals_of_other_places_fit_each_other() -> None:
+    fine = pl.Series("a", np.arange(50) / 64).cast(pl.Decimal(38, 30))
+    coarse = pl.Series("a", np.arange(50) * 10**10)
+    streamed = advae.fit_detector([fine.to_frame(), coarse.to_frame()], CONFIG)
+    whole = advae.fit_detector(
+        pl.concat([fine.cast(pl.Float64), coarse.cast(pl.Float64)]).to_frame(), CONFIG
+    )
+    assert streamed.table == whole.table

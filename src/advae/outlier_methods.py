@@ -161,8 +161,9 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         ValueError
             The table has other columns, no rows, or infinite values.
         """
-        if isinstance(X, pl.LazyFrame):
-            X = X.collect()
+        streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
+        if streams or isinstance(X, dict | pl.LazyFrame):  # tables unknown to scikit-learn
+            X = as_frame(X)
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             frame = as_frame(X)
