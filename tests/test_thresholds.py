@@ -1,5 +1,6 @@
 """Calibration, thresholds, their promise on new rows, discoveries, and re-tuning a saved model."""
 
+import datetime as dt
 import itertools
 import json
 import math
@@ -256,6 +257,24 @@ def test_the_distance_to_the_nearest_row_in_other_units() -> None:
     twin = memory._replace(rows=np.vstack([holes, row]))
     assert out_of_fold._nearer(row, twin, units) == pytest.approx(wanted, rel=1e-5)
     assert out_of_fold._nearer(row, memory._replace(rows=np.vstack([holes, row, row])), units) == 1
+
+
+def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:
+    """Neither the cosine of 6 and 18 o'clock, nor a category that a sample misses."""
+    hours = pl.DataFrame({"shift": [dt.time(6 + 12 * (row % 2)) for row in range(20)]})
+    rare = pl.DataFrame({"kind": ["rare"] * 2 + ["usual"] * 1500})
+    for frame in (hours, rare):
+        frame = frame.with_columns(a=pl.Series(clouds(frame.height)[:, 0]))
+        detector = advae.fit_detector(frame, SMALL, sample=20)
+        assert detector.summary.folds
+        assert detector.calibration_scores[0] < 0.5
+
+
+@pytest.mark.parametrize("value", [1e15, 1e25, 1e45])
+def test_a_row_counts_as_far_out_as_a_new_one_can(value: float) -> None:
+    rows = clouds(12)
+    rows[3, 1] = value
+    assert 1e17 < advae.fit_detector(rows, SMALL).calibration_scores[-1] < 1e19
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan, -1.0])

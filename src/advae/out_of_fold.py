@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from advae._types import HostMatrix
+from advae.columns import LIMIT
 from advae.detector import Detector
 from advae.errors import ConfigError
 from advae.reference import without
@@ -88,15 +89,18 @@ def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:
     """Return for each row the units of columns that span what the other rows span.
 
     Where the given units span what all rows do: 1 for most, and above it for a row that alone is
-    the highest or the lowest. 0 for one unlike the only value that the others have.
+    the highest or the lowest, up to `LIMIT`, where the encoder stops in a new row. 0 for one unlike
+    the only value that the others have.
     """
     ordered = np.sort(rows, axis=0)
     low, high = ordered[0], ordered[-1]
     # At a tie the next in order is the same, so that the others span as much.
     others_low = np.where(rows == low, ordered[1], low)
     others_high = np.where(rows == high, ordered[-2], high)
-    span = others_high - others_low
-    return np.where(span > 0, (high - low) / np.where(span > 0, span, 1), 0).astype(np.float32)
+    width, span = high - low, others_high - others_low
+    units = width / np.where(span > 0, np.maximum(span, width / LIMIT), 1)
+    # No width: the sine of noon and midnight, or what varies among other rows than a sample's.
+    return np.select([width == 0, span == 0], [1, 0], units).astype(np.float32)
 
 
 def _nearer(
