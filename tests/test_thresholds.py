@@ -270,6 +270,15 @@ def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:
         assert detector.calibration_scores[0] < 0.5
 
 
+def test_an_hour_counts_the_same_however_close_the_others_are() -> None:
+    nights = [dt.datetime(2024, 1, 1 + row, 2, row % 5) for row in range(20)]
+    nights[7] += dt.timedelta(hours=12)
+    frame = pl.DataFrame({"at": nights, "a": clouds(20)[:, 0]})
+    others = advae.fit_detector(frame.filter(pl.int_range(20) != 7), SMALL)
+    new = others.anomaly_score(frame[[7]])[0]
+    assert advae.fit_detector(frame, SMALL).calibration_scores[-1] == pytest.approx(new, rel=0.5)
+
+
 @pytest.mark.parametrize("value", [1e15, 1e25, 1e45])
 def test_a_row_counts_as_far_out_as_a_new_one_can(value: float) -> None:
     rows = clouds(12)

@@ -26,7 +26,8 @@ def out_of_fold_scores(
     Not only the networks and the kept rows must be strangers to a row: so must the encoder. It
     knows the ranges and categories of all rows, where a new row can lie beyond them, the more
     often the longer the tails. So a row's columns count in units of the range that all other rows
-    have, and a value unlike the only one that these have adds 1, as it does in a new row.
+    have, and a value unlike the only one that these have adds 1, as it does in a new row. The
+    cycles of a time keep their own units.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ def out_of_fold_scores(
     scores = np.empty(len(fold))
     varied = encoded[:, : detector.table.network_width]
     units = _units(varied)
+    units[:, ~detector.table.spanned[: varied.shape[1]]] = 1
     plain = (units == 1).all(axis=1)
     owners = detector.table.owner[: varied.shape[1]]
     for number in range(folds):
@@ -99,7 +101,7 @@ def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:
     others_high = np.where(rows == high, ordered[-2], high)
     width, span = high - low, others_high - others_low
     units = width / np.where(span > 0, np.maximum(span, width / LIMIT), 1)
-    # No width: the sine of noon and midnight, or what varies among other rows than a sample's.
+    # No width: what varies among other rows than those of a sample.
     return np.select([width == 0, span == 0], [1, 0], units).astype(np.float32)
 
 
