@@ -123,7 +123,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
         return _column(name, column.to_numpy())
-    return _from_objects(name, list(column))
+    return _from_objects(name, column.tolist())
 
 
 def _mapped(name: str, values: Any) -> Any:
@@ -163,8 +163,9 @@ _UNITS = {"M": ("D", "ms", "us", "ns"), "m": ("ms", "us", "ns")}
 
 def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
     """Return a column of Python's, NumPy's or pandas' single values."""
-    values = [None if _is_missing(value) else value for value in values]
-    kinds = {type(value) for value in values if value is not None}
+    if any(_can_be_missing(kind) for kind in set(map(type, values))):
+        values = [None if _is_missing(value) else value for value in values]
+    kinds = set(map(type, values)) - {type(None)}
     column = pl.Series(name, dtype=pl.Object)
     # Polars panics, or lets NumPy and Python raise, for numbers of types or sizes that it lacks.
     with suppress(
@@ -187,10 +188,17 @@ def _is_number(kind: type) -> bool:
     return issubclass(kind, int | float | Decimal | np.integer | np.floating) and kind is not bool
 
 
+def _can_be_missing(kind: type) -> bool:
+    # pandas has missing values of its own, and need not be installed.
+    return issubclass(kind, float | np.floating | Decimal) or kind.__name__ in _PANDAS_MISSING
+
+
+_PANDAS_MISSING = ("NAType", "NaTType")
+
+
 def _is_missing(value: object) -> bool:
     if isinstance(value, float | np.floating):
         return math.isnan(value)
     if isinstance(value, Decimal):
         return value.is_nan()
-    # pandas has missing values of its own, and need not be installed.
-    return value is None or type(value).__name__ in ("NAType", "NaTType")
+    return type(value).__name__ in _PANDAS_MISSING
