@@ -53,7 +53,7 @@ def fit_detector(
     ignored: Collection[str] = (),
     sample: int = 500_000,
     numbers: Sequence[np.ndarray] = (),
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     resume: bool = False,
     on_block: OnBlock | None = None,
 ) -> Detector:
@@ -100,6 +100,7 @@ def fit_detector(
     """
     config = Config() if config is None else config
     ignored, hashed = names_given(ignored), names_given(hashed)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
         raise ConfigError(f"sample is {sample}; expected at least 2 rows")
     frame, table, sampled = _gather(
