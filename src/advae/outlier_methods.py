@@ -162,7 +162,8 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
             The table has other columns, no rows, or infinite values.
         """
         streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
-        if streams or isinstance(X, dict | pl.LazyFrame):  # tables unknown to scikit-learn
+        # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
+        if streams or type(X) in (dict, pl.LazyFrame):
             X = as_frame(X)
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
