@@ -239,7 +239,7 @@ def test_checkpoint_given_as_model(detector, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_detector(table(), CONFIG, ignored=["unused"], checkpoint=path, on_block=stop)
+        fit_detector(table(), CONFIG, ignored=["unused"], checkpoint=str(path), on_block=stop)
     assert_refused(path, "is not an advae model file")
 
 

@@ -229,6 +229,16 @@ def test_joblib_processes(fitted: AdVAEDetector, rows: np.ndarray) -> None:
 # --- tables ---
 
 
+class Stream:
+    """Nothing but the Arrow capsule interface."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
 def test_every_kind_of_table_gives_the_same(fitted: AdVAEDetector, rows: np.ndarray) -> None:
     wanted = fitted.score_samples(rows)
     assert fitted.n_features_in_ == 3
@@ -243,11 +253,13 @@ def test_every_kind_of_table_gives_the_same(fitted: AdVAEDetector, rows: np.ndar
         "polars": pl.DataFrame(rows, schema=names, orient="row"),
         "lazy": pl.DataFrame(rows, schema=names, orient="row").lazy(),
         "arrow": pl.DataFrame(rows, schema=names, orient="row").to_arrow(),
+        "mapping": dict(zip(names, rows.T, strict=True)),
+        "stream": Stream(pl.DataFrame(rows, schema=names, orient="row")),
     }
     for kind, table in tables.items():
         other = small().fit(table)
         np.testing.assert_array_equal(other.score_samples(table), wanted, err_msg=kind)
-        named = kind in ("pandas", "polars", "lazy", "arrow")
+        named = kind in ("pandas", "polars", "lazy", "arrow", "mapping", "stream")
         assert hasattr(other, "feature_names_in_") == named, kind
         if named:
             assert other.feature_names_in_.tolist() == names
@@ -354,6 +366,8 @@ def test_parameters_can_be_numbers_of_numpy(rows: np.ndarray) -> None:
     numpys = small(iterations=np.int64(20), alpha=np.float32(0.25), whiten=np.bool_(True)).fit(rows)
     assert numpys.detector_.config == plain.detector_.config
     assert type(numpys.detector_.config.alpha) is float
+    share = small(iterations=20, contamination=np.float32(0.25)).fit(rows)
+    assert (share.predict(rows) == -1).mean() == 0.25
 
 
 def test_arrays_are_read_as_fit_detector_reads_them(rows: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from advae.errors import InputError
-from advae.frames import as_frame
+from advae.frames import as_frame, without_columns
 
 
 def rows(data):
@@ -285,3 +285,78 @@ def test_mixed_types_are_named_in_one_sentence():
 def test_complex_numbers_are_refused():
     with pytest.raises(InputError):
         as_frame(np.ones((2, 2), complex))
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (["x", np.nan], ["x", None]),
+        ([True, float("nan")], [True, None]),
+        ([3, pd.NA], [3, None]),
+        ([pd.Timestamp("2020-01-31"), pd.NaT], [dt.datetime(2020, 1, 31), None]),
+        ([Decimal("1.5"), Decimal("NaN")], [Decimal("1.5"), None]),
+    ],
+    ids=["text", "truth", "NA", "NaT", "decimal"],
+)
+def test_numpy_objects_can_be_missing(values, wanted):
+    assert as_frame(np.array([values], object).T)["column_0"].to_list() == wanted
+    assert as_frame({"column_0": values})["column_0"].to_list() == wanted
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [Decimal("1.5"), Decimal("1e300")],
+        [Decimal("1.5"), Decimal("1e-300")],
+        [Decimal("1.5"), 2],
+        [Decimal("1.5"), 2.5],
+        [1, 2.5],
+        [2**200, 1],
+        [np.float32(1.5), np.int64(2)],
+        [np.uint64(2**63), np.int8(1)],
+        [np.longdouble("1.5"), np.longdouble("2.5")],
+    ],
+    ids=lambda values: " and ".join(repr(value) for value in values),
+)
+def test_objects_that_polars_cannot_hold_together_are_floats(values):
+    wanted = [float(value) for value in values]
+    assert as_frame(np.array([values], object).T)["column_0"].to_list() == wanted
+    assert as_frame({"a": values})["a"].to_list() == wanted
+    assert as_frame(pd.DataFrame({"a": pd.Series(values, dtype=object)}))["a"].to_list() == wanted
+
+
+def test_numbers_beyond_the_largest_float():
+    with pytest.raises(InputError, match="'column_0' mixes int"):
+        as_frame(np.array([[10**400], [1]], object))
+    assert as_frame(np.array([[Decimal("1e400")]], object)).item() == np.inf  # refused when read
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (np.array([1.5, 2.5], np.longdouble), [1.5, 2.5]),
+        (np.array([1, "NaT"], "timedelta64[D]"), [dt.timedelta(1), None]),
+        (
+            np.array([1, 2], "datetime64[10ms]"),
+            [dt.datetime(1970, 1, 1, 0, 0, 0, 10_000 * n) for n in (1, 2)],
+        ),
+        (np.array(["x", None], np.dtypes.StringDType(na_object=None)), ["x", None]),
+        (np.array(["x", np.nan], np.dtypes.StringDType(na_object=np.nan)), ["x", None]),
+    ],
+    ids=["longdouble", "days", "tens of milliseconds", "text or None", "text or NaN"],
+)
+def test_numpy_types_that_polars_lacks(values, wanted):
+    for data in (values[:, None], {"column_0": values}):
+        assert as_frame(data)["column_0"].to_list() == wanted
+
+
+def test_columns_are_left_out_by_name_whatever_it_is():
+    frame = pl.DataFrame({"*": [1], "^x.*$": [2], "x": [3]})
+    assert without_columns(frame, ["*"]).columns == ["^x.*$", "x"]
+    assert without_columns(frame, ["^x.*$"]).columns == ["*", "x"]
+    with pytest.raises(InputError, match=r"missing column 'y'; the table has '\*'"):
+        without_columns(frame, ["y"])
+
+
+def test_a_column_of_pandas_can_be_without_a_name():
+    assert as_frame(pd.DataFrame([[1, 2]], columns=["", "b"])).columns == ["", "b"]

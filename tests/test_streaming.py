@@ -256,3 +256,47 @@ def test_arguments_that_make_no_sense_are_refused() -> None:
     assert detector.ignored == ("id",)
     with pytest.raises(InputError, match="explain is -1"):
         next(detector.score_batches(frame, explain=-1))
+
+
+@pytest.mark.parametrize("name", ["", "*", "number of rows", "row 1"])
+def test_names_that_mean_something_to_polars_are_names(name: str, tmp_path: Path) -> None:
+    words = pl.Series(name, [f"word {number % 3}" for number in range(60)])
+    frame = pl.DataFrame({name: words, "a": numbers(60)["a"]})
+    detector = advae.fit_detector(frame, CONFIG)
+    assert detector.explain(frame).expected.columns == [name, "a"]
+    scored = pl.concat(detector.score_batches(cut(frame, 25), keep=[name], explain=2))
+    assert scored[name].equals(words)
+    reasons = zip(scored["reason_1"], scored["reason_1_observed"], words, strict=True)
+    assert all(observed == word for reason, observed, word in reasons if reason == name)
+    write_report(detector, frame.with_columns(pl.Series(name, ["new"] * 60)), tmp_path / "r.html")
+    assert examine(frame, ignored=[name]).rows == 60
+    assert advae.fit_detector(frame, CONFIG, ignored=[name]).table.feature_names == ("a",)
+
+
+def test_a_single_name_needs_no_list(tmp_path: Path) -> None:
+    frame = numbers(100).with_columns(ab=pl.format("name {}", "position"))
+    detector = advae.fit_detector(frame.drop("position"), CONFIG, hashed="ab")
+    assert detector.table.features[-1].kind == "hash"
+    assert next(detector.score_batches(frame, keep="position")).columns[1] == "position"
+    assert examine(frame, ignored="ab") == examine(frame, ignored=["ab"])
+    write_report(detector, frame, tmp_path / "r.html", keep="position")
+
+
+def test_rare_categories_are_the_same_however_the_rows_are_cut() -> None:
+    words = [None] * 1000 + ["usual"] * 1998 + ["odd"] * 2
+    frame = pl.DataFrame({"word": words, "a": numbers(3000)["a"]})
+    found = [
+        advae.fit_detector(cut(frame, size), CONFIG, sample=2900).table.features
+        for size in (1000, 3000, 400)
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_decimals_of_other_places_fit_each_other() -> None:
+    fine = pl.Series("a", np.arange(50) / 64).cast(pl.Decimal(38, 30))
+    coarse = pl.Series("a", np.arange(50) * 10**10)
+    streamed = advae.fit_detector([fine.to_frame(), coarse.to_frame()], CONFIG)
+    whole = advae.fit_detector(
+        pl.concat([fine.cast(pl.Float64), coarse.cast(pl.Float64)]).to_frame(), CONFIG
+    )
+    assert streamed.table == whole.table

@@ -98,6 +98,16 @@ def test_decode_undoes_transform(encoder: TableEncoder) -> None:
     assert decoded["user"].drop_nulls().str.starts_with("(hash bucket ").all()
 
 
+def test_an_hour_that_the_clock_leaves_out_is_not_missing() -> None:
+    """The middle of two times around it lies in it."""
+    around = pl.Series("at", [dt.datetime(2020, 3, 29, 1), dt.datetime(2020, 3, 29, 4)])
+    frame = around.dt.replace_time_zone(BERLIN).to_frame()
+    encoder = TableEncoder.fit(frame)
+    found = encoder.decode(np.array([[0.5, 0.0]], np.float32))["at"]
+    assert found.dt.replace_time_zone(None).to_list() == [dt.datetime(2020, 3, 29, 3, 30)]
+    assert encoder.transform(found.to_frame())[0, -1] == 0
+
+
 def test_owner_groups_encoded_columns_by_feature(encoder: TableEncoder) -> None:
     rng = np.random.default_rng(0)
     contributions = rng.normal(size=(3, encoder.width))
@@ -278,6 +288,14 @@ def test_column_order_and_extra_columns_do_not_matter(encoder: TableEncoder) -> 
     shuffled = table.select(reversed(table.columns)).with_columns(extra=1)
     np.testing.assert_array_equal(encoder.transform(shuffled), encoder.transform(table))
     assert encoder.extra_columns(shuffled) == ["extra"]
+
+
+def test_a_hashed_number_can_be_the_only_one() -> None:
+    frame = pl.DataFrame({"id": [5.5] * 3, "a": [1.0, 2.0, 3.0]})
+    encoder = TableEncoder.fit(frame, hashed=["id"])
+    assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
+    new = pl.DataFrame({"id": ["5.5", "5.50", "6", None], "a": [1.0] * 4})
+    assert encoder.transform(new)[:, encoder.places[0][0]].tolist() == [0, 0, 1, 1]
 
 
 def test_hashing_is_stable() -> None:

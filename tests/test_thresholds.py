@@ -1,5 +1,6 @@
 """Calibration, thresholds, their promise on new rows, discoveries, and re-tuning a saved model."""
 
+import datetime as dt
 import itertools
 import json
 import math
@@ -257,10 +258,46 @@ def test_the_distance_to_the_nearest_row_in_other_units() -> None:
     assert out_of_fold._nearer(row, memory._replace(rows=np.vstack([holes, row, row])), units) == 1
 
 
+def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:
+    """Neither the cosine of 6 and 18 o'clock, nor a category that a sample misses."""
+    hours = pl.DataFrame({"shift": [dt.time(6 + 12 * (row % 2)) for row in range(20)]})
+    rare = pl.DataFrame({"kind": ["rare"] * 2 + ["usual"] * 1500})
+    for frame in (hours, rare):
+        frame = frame.with_columns(a=pl.Series(clouds(frame.height)[:, 0]))
+        detector = advae.fit_detector(frame, SMALL, sample=20)
+        assert detector.summary.folds
+        assert detector.calibration_scores[0] < 0.5
+
+
+def test_an_hour_counts_the_same_however_close_the_others_are() -> None:
+    nights = [dt.datetime(2024, 1, 1 + row, 2, row % 5) for row in range(20)]
+    nights[7] += dt.timedelta(hours=12)
+    frame = pl.DataFrame({"at": nights, "a": clouds(20)[:, 0]})
+    others = advae.fit_detector(frame.filter(pl.int_range(20) != 7), SMALL)
+    new = others.anomaly_score(frame[[7]])[0]
+    assert advae.fit_detector(frame, SMALL).calibration_scores[-1] == pytest.approx(new, rel=0.5)
+
+
+@pytest.mark.parametrize("value", [1e15, 1e25, 1e45])
+def test_a_row_counts_as_far_out_as_a_new_one_can(value: float) -> None:
+    rows = clouds(12)
+    rows[3, 1] = value
+    assert 1e17 < advae.fit_detector(rows, SMALL).calibration_scores[-1] < 1e19
+
+
 @pytest.mark.parametrize("value", [math.inf, math.nan, -1.0])
 def test_a_threshold_is_a_number_from_0_on(uncalibrated: Detector, value: float) -> None:
     with pytest.raises(InputError, match=r"threshold of .* is none"):
         uncalibrated.with_threshold(Threshold("given", None, value, "given"))
+
+
+def test_thresholds_of_numpys_numbers_can_be_saved(held_out: Detector, tmp_path: Path) -> None:
+    given = held_out.with_threshold(Threshold("given", None, np.float32(0.5)))  # type: ignore[arg-type]
+    learned = given.with_threshold(learned_threshold(held_out, np.float32(0.25)))  # type: ignore[arg-type]
+    advae.save(learned, tmp_path / "m.advae")
+    loaded = advae.load(tmp_path / "m.advae")
+    assert loaded.threshold == learned_threshold(held_out, 0.25)
+    assert loaded.earlier_thresholds[-1].value == 0.5
 
 
 def test_no_kernel_density_gives_a_threshold_below_0(uncalibrated: Detector) -> None:

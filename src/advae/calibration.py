@@ -34,7 +34,7 @@ def learned_threshold(
     ConfigError
         If there are too few calibration scores for ``alpha``, or it is no share.
     """
-    replace(detector.config, alpha=alpha)  # checks it
+    alpha = replace(detector.config, alpha=alpha).alpha  # checked, and one of Python's numbers
     calibration, training = detector.calibration_scores, detector.training_scores
     if method is None:
         if detector.summary.folds and len(calibration) < conformal_rows_needed(alpha):

@@ -104,7 +104,7 @@ class ColumnFit:
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:
         """Return the categories worth a column, the most frequent first."""
-        least = max(2.0, RARE_SHARE * summary.rows)
+        least = max(2.0, RARE_SHARE * (summary.rows + self._untyped_rows))
         ranked = sorted(summary.counts.items(), key=lambda item: (-item[1], item[0]))
         return {text: count for text, count in ranked if count >= least}
 
@@ -121,6 +121,8 @@ class ColumnFit:
             value: float | str | None = summary.first
             if reading.like == "boolean" and value is not None:
                 value = float(value == "true")
+            elif reading.like == "number" and value is not None:
+                value = float(value)  # hashed as a text
             return ConstantColumn(name=name, profile=profile, reading=reading, value=value)
         if isinstance(summary, BucketSummary):
             profile = replace(profile, counts=tuple(summary.counts.tolist()))

@@ -66,6 +66,11 @@ class Column(ABC):
         """Turn encoded columns [n, k] into the user's units [n]; null where missing."""
 
     @property
+    def spanned(self) -> tuple[bool, ...]:
+        """For each encoded column, whether the rows of training gave it its range."""
+        return (True,) * len(self.fixed)
+
+    @property
     def csv_dtype(self) -> pl.DataType:
         """The type to read a text file's column as; texts unless a number is sure."""
         return pl.String()
@@ -172,6 +177,11 @@ class TimeColumn(Column):
         """Position and cycles varied; the mark of a missing time perhaps."""
         return *(False,) * (1 + 2 * len(self.cycles)), self.missing_is_new
 
+    @property
+    def spanned(self) -> tuple[bool, ...]:
+        """A day is a day, whatever the rows."""
+        return True, *(False,) * (2 * len(self.cycles)), True
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Place the times in the training range and in their cycles."""
         instants = self.reading.numbers(values, first_row)
@@ -239,10 +249,8 @@ class ConstantColumn(Column):
 
     def __post_init__(self) -> None:
         check(isinstance(self.value, str | None) or np.isfinite(self.value), self.name)
-        check(
-            self.value is None or isinstance(self.value, str) == (self.reading.like == "text"),
-            self.name,
-        )
+        texts = self.reading.like == "text"
+        check(self.value is None or isinstance(self.value, str) == texts, self.name)
 
     @property
     def fixed(self) -> tuple[bool, ...]:

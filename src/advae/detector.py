@@ -170,6 +170,7 @@ class Detector:
                 f"a threshold of {threshold.value} is none: scores are numbers from 0 on"
             )
         earlier = (*self.earlier_thresholds, self.threshold)
+        threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
 
     def _repr_html_(self) -> str:

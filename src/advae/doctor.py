@@ -13,7 +13,7 @@ from advae.column_checks import ColumnWatch
 from advae.config import Config
 from advae.errors import InputError
 from advae.findings import Finding, Severity
-from advae.frames import as_batches
+from advae.frames import as_batches, names_given, without_columns
 from advae.labels import LabelColumn, LabelReader
 from advae.matching import Matching
 from advae.plan import ENOUGH_ALARMS, plan_rows
@@ -21,7 +21,6 @@ from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
-from advae.values import check_columns
 
 SAMPLE_ROWS = 20_000
 """Rows that the checks which need several rows at once look at, drawn uniformly."""
@@ -102,7 +101,7 @@ class _Patient:
         self.rows = 0
         self.normal_rows = 0
         self.labels = None if label is None else LabelReader(label)
-        self._ignored = ignored
+        self._ignored = names_given(ignored)
         self._matching = Matching()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
@@ -111,10 +110,10 @@ class _Patient:
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""
         labels = self.labels
-        left_out = {*self._ignored, *([] if labels is None else [labels.column.name])}
-        check_columns(left_out, batch.columns, "the table")
+        left_out = [*self._ignored, *([] if labels is None else [labels.column.name])]
+        unlabelled = without_columns(batch, left_out)
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
-        kept = self._matching.match(batch.drop(left_out))
+        kept = self._matching.match(unlabelled)
         if not kept.width:
             raise InputError("no column is left to learn from; ignore fewer of them")
         if not self._watches:

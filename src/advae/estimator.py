@@ -218,7 +218,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
             Training diverged.
         """
         share = None if self.contamination == "auto" else self.contamination
-        if share is not None and not (isinstance(share, float) and 0 < share <= 0.5):
+        if share is not None and not (isinstance(share, float | np.floating) and 0 < share <= 0.5):
             raise ConfigError(
                 f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
             )

@@ -34,7 +34,7 @@ def evaluate(
     scores
         Anomaly scores, higher = more anomalous.
     anomalous
-        True labels; anomalies are the positive class.
+        True labels, bool or 0 and 1; anomalies are the positive class.
     threshold
         A row is flagged when its score is strictly above.
     seed
@@ -50,8 +50,13 @@ def evaluate(
     Raises
     ------
     InputError
-        If normal rows or anomalies are missing.
+        If normal rows or anomalies are missing, or a label is another.
     """
+    given = np.asarray(anomalous)
+    if not np.isin(given, (0, 1)).all():
+        raise InputError(f"a label is {given[~np.isin(given, (0, 1))][0]!r}; expected 0 or 1")
+    # As positions among the rows, the numbers 0 and 1 would mean something else.
+    anomalous = given.astype(bool)
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
     if not positives or not negatives:
         raise InputError(

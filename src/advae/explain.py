@@ -50,7 +50,7 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
     contributions = explanation.contributions
     # Stable, so that ties have one order.
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :count]
-    observed = shown_values(frame.select(list(names)))
+    observed = shown_values(frame[explanation.expected.columns])
     expected = shown_values(explanation.expected)
     rows = np.arange(len(contributions))
     columns: dict[str, np.ndarray | pl.Series] = {}

@@ -22,7 +22,7 @@ from advae.calibration import learned_threshold
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import ConfigError, InputError
-from advae.frames import as_batches, without_columns
+from advae.frames import as_batches, names_given, without_columns
 from advae.held_out import best_block
 from advae.latent_noise import latent_noise
 from advae.matching import Matching, joined
@@ -53,7 +53,7 @@ def fit_detector(
     ignored: Collection[str] = (),
     sample: int = 500_000,
     numbers: Sequence[np.ndarray] = (),
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     resume: bool = False,
     on_block: OnBlock | None = None,
 ) -> Detector:
@@ -99,7 +99,8 @@ def fit_detector(
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
-    ignored = [ignored] if isinstance(ignored, str) else ignored
+    ignored, hashed = names_given(ignored), names_given(hashed)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
         raise ConfigError(f"sample is {sample}; expected at least 2 rows")
     frame, table, sampled = _gather(

@@ -1,6 +1,9 @@
 """What users hold as a table, as a Polars frame."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.processes import check_process
-from advae.values import quoted, quoted_list
+from advae.values import check_columns, quoted, quoted_list
 
 
 def as_frame(data: Any) -> pl.DataFrame:
@@ -46,6 +49,8 @@ def as_frame(data: Any) -> pl.DataFrame:
             "two-dimensional NumPy array, an Arrow table, or a list or iterator of such batches"
         )
     try:
+        if isinstance(data, dict):
+            data = {name: _mapped(name, values) for name, values in data.items()}
         return pl.DataFrame(data)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         raise InputError(f"cannot read the table: {error}") from None
@@ -68,6 +73,11 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
     return map(as_frame, data if isinstance(data, Iterator | list | tuple) else [data])
 
 
+def names_given(names: Collection[str]) -> list[str]:
+    """Return the names of columns, each once; a single one may have been given without a list."""
+    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+
+
 def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:
     """Return columns to carry along, once each.
 
@@ -76,6 +86,7 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     InputError
         For a column that the frame lacks, or whose name is among those taken.
     """
+    keep = names_given(keep)
     for name in keep:
         if name not in frame.columns:
             raise InputError(
@@ -85,17 +96,14 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
             raise InputError(
                 f"column {name!r} cannot be kept: the output has a column of that name; rename it"
             )
-    return [frame[name] for name in dict.fromkeys(keep)]
+    return [frame[name] for name in keep]
 
 
 def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
     """Return a frame without columns that are not to be learned; ``InputError`` if it lacks one."""
-    for name in ignored:
-        if name not in frame.columns:
-            raise InputError(
-                f"column {quoted(name)}, to be ignored, is not among {quoted_list(frame.columns)}"
-            )
-    return frame.drop(ignored)
+    check_columns(ignored, frame.columns, "the table")
+    # Not drop, to which names such as "*" are patterns.
+    return frame.select(frame[name] for name in frame.columns if name not in ignored)
 
 
 def _from_pandas(data: Any) -> pl.DataFrame:
@@ -106,16 +114,23 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"column {twice[0]!r} occurs more than once; rename one of them")
+    # Not a list of columns: Polars would rename one whose name is empty.
     return pl.DataFrame(
-        [_from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)]
+        {name: _from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)}
     )
 
 
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
         return _column(name, column.to_numpy())
-    missing = column.isna().to_numpy()
-    return _from_objects(name, [None if m else v for m, v in zip(missing, column, strict=True)])
+    return _from_objects(name, column.tolist())
+
+
+def _mapped(name: str, values: Any) -> Any:
+    """Return one column of a mapping, or leave it to Polars."""
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return _column(name, values)
+    return _from_objects(name, values) if isinstance(values, list | tuple) else values
 
 
 def _column(name: str, values: np.ndarray) -> pl.Series:
@@ -125,11 +140,16 @@ def _column(name: str, values: np.ndarray) -> pl.Series:
         shown = _column(name, np.asarray(values.data))
         return pl.select(pl.when(~hidden).then(shown).alias(name)).to_series()
     kind = values.dtype.kind
-    if kind == "O":
+    if kind in "OT":
         return _from_objects(name, values.tolist())
-    if kind in "mM" and np.datetime_data(values.dtype)[0] not in ("D", "ms", "us", "ns"):
-        values = values.astype(f"{kind}8[us]")  # a unit that Polars has
-    if kind not in "biufmMUST":
+    if kind in _UNITS:
+        unit, multiple = np.datetime_data(values.dtype)
+        if unit not in _UNITS[kind] or multiple != 1:
+            values = values.astype(f"{kind}8[us]")
+    elif kind == "f" and values.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+            values = values.astype(np.float64)
+    elif kind not in "biufUS":
         raise InputError(
             f"column {name!r} has NumPy type {values.dtype}; expected numbers, true/false, text or "
             "times"
@@ -137,21 +157,48 @@ def _column(name: str, values: np.ndarray) -> pl.Series:
     return pl.Series(name, np.ascontiguousarray(values))
 
 
-def _from_objects(name: str, values: list[Any]) -> pl.Series:
-    present = [v for v in values if v is not None]
-    if any(isinstance(v, float) for v in present) and all(_is_number(v) for v in present):
-        values = [None if v is None else float(v) for v in values]
-    try:
+_UNITS = {"M": ("D", "ms", "us", "ns"), "m": ("ms", "us", "ns")}
+"""NumPy's units of instants and of spans that Polars has."""
+
+
+def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
+    """Return a column of Python's, NumPy's or pandas' single values."""
+    if any(_can_be_missing(kind) for kind in set(map(type, values))):
+        values = [None if _is_missing(value) else value for value in values]
+    kinds = set(map(type, values)) - {type(None)}
+    column = pl.Series(name, dtype=pl.Object)
+    # Polars panics, or lets NumPy and Python raise, for numbers of types or sizes that it lacks.
+    with suppress(
+        *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+        *(TypeError, ValueError, OverflowError, RuntimeError),
+    ):
         column = pl.Series(name, values)
-    except (pl.exceptions.PolarsError, TypeError, OverflowError):
-        column = pl.Series(name, values, dtype=pl.Object)
+    if column.dtype == pl.Object and all(_is_number(kind) for kind in kinds):
+        with suppress(OverflowError):  # a whole number beyond the largest float
+            column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
     if column.dtype == pl.Object:
-        found = ", ".join(sorted({type(v).__name__ for v in present}))
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
             f"column {name!r} mixes {found}; convert it to one type, for instance with astype(str)"
         )
     return column
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+def _is_number(kind: type) -> bool:
+    return issubclass(kind, int | float | Decimal | np.integer | np.floating) and kind is not bool
+
+
+def _can_be_missing(kind: type) -> bool:
+    # pandas has missing values of its own, and need not be installed.
+    return issubclass(kind, float | np.floating | Decimal) or kind.__name__ in _PANDAS_MISSING
+
+
+_PANDAS_MISSING = ("NAType", "NaTType")
+
+
+def _is_missing(value: object) -> bool:
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return type(value).__name__ in _PANDAS_MISSING

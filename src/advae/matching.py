@@ -87,10 +87,13 @@ def _kind(values: pl.Series) -> Reading | pl.DataType:
 def _plain(dtype: pl.DataType) -> pl.DataType:
     """Return the type for which there is a common one with all types of its kind, without loss.
 
-    Polars takes the coarser of two units of time, and knows no common type of two Enums.
+    Polars takes the coarser of two units of time, knows no common type of two Enums, and has no
+    Decimal with the places of one and the size of another: as floats they are learned anyway.
     """
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", dtype.time_zone)
     if isinstance(dtype, pl.Duration):
         return pl.Duration("us")
+    if isinstance(dtype, pl.Decimal):
+        return pl.Float64()
     return pl.String() if isinstance(dtype, pl.Enum) else dtype

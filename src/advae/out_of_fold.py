@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from advae._types import HostMatrix
+from advae.columns import LIMIT
 from advae.detector import Detector
 from advae.errors import ConfigError
 from advae.reference import without
@@ -25,7 +26,8 @@ def out_of_fold_scores(
     Not only the networks and the kept rows must be strangers to a row: so must the encoder. It
     knows the ranges and categories of all rows, where a new row can lie beyond them, the more
     often the longer the tails. So a row's columns count in units of the range that all other rows
-    have, and a value unlike the only one that these have adds 1, as it does in a new row.
+    have, and a value unlike the only one that these have adds 1, as it does in a new row. The
+    cycles of a time keep their own units.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ def out_of_fold_scores(
     scores = np.empty(len(fold))
     varied = encoded[:, : detector.table.network_width]
     units = _units(varied)
+    units[:, ~detector.table.spanned[: varied.shape[1]]] = 1
     plain = (units == 1).all(axis=1)
     owners = detector.table.owner[: varied.shape[1]]
     for number in range(folds):
@@ -88,15 +91,18 @@ def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:
     """Return for each row the units of columns that span what the other rows span.
 
     Where the given units span what all rows do: 1 for most, and above it for a row that alone is
-    the highest or the lowest. 0 for one unlike the only value that the others have.
+    the highest or the lowest, up to `LIMIT`, where the encoder stops in a new row. 0 for one unlike
+    the only value that the others have.
     """
     ordered = np.sort(rows, axis=0)
     low, high = ordered[0], ordered[-1]
     # At a tie the next in order is the same, so that the others span as much.
     others_low = np.where(rows == low, ordered[1], low)
     others_high = np.where(rows == high, ordered[-2], high)
-    span = others_high - others_low
-    return np.where(span > 0, (high - low) / np.where(span > 0, span, 1), 0).astype(np.float32)
+    width, span = high - low, others_high - others_low
+    units = width / np.where(span > 0, np.maximum(span, width / LIMIT), 1)
+    # No width: what varies among other rows than those of a sample.
+    return np.select([width == 0, span == 0], [1, 0], units).astype(np.float32)
 
 
 def _nearer(

@@ -161,8 +161,10 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         ValueError
             The table has other columns, no rows, or infinite values.
         """
-        if isinstance(X, pl.LazyFrame):
-            X = X.collect()
+        streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
+        # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
+        if streams or type(X) in (dict, pl.LazyFrame):
+            X = as_frame(X)
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             frame = as_frame(X)

@@ -178,7 +178,7 @@ class TextSummary:
         self.missing += texts.null_count()
         if self.overflowed:
             return
-        tally = texts.drop_nulls().value_counts(name="number of rows")
+        tally = texts.drop_nulls().alias("text").value_counts(name="rows")
         self.counts.update(dict(tally.iter_rows()))
         self.overflowed = len(self.counts) > MAX_DISTINCT
 

@@ -144,6 +144,14 @@ class TableEncoder:
             owner[list(places)] = number
         return owner
 
+    @cached_property
+    def spanned(self) -> NDArray[np.bool_]:
+        """For each encoded column, whether the rows of training gave it its range, bool [width]."""
+        spanned = np.empty(self.width, bool)
+        for feature, places in zip(self.features, self.places, strict=True):
+            spanned[list(places)] = feature.spanned
+        return spanned
+
     def group(self, contributions: NDArray[np.floating]) -> NDArray[np.floating]:
         """Add up encoded columns' contributions [n, width] by feature, [n, n_features]."""
         return np.stack(
@@ -200,7 +208,7 @@ class TableEncoder:
         -------
             One column per feature [n]; null where a missing value is expected.
         """
-        # By name: in a list of columns Polars gives those without one a name.
+        # Not a list of columns: Polars would rename one whose name is empty.
         return pl.DataFrame(
             {
                 feature.name: feature.decode(encoded[:, list(places)])

@@ -6,6 +6,7 @@ Row numbers in errors start at 0 with the first data row, plus the given ``first
 
 import difflib
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 from zlib import crc32
 
 import numpy as np
@@ -258,9 +259,13 @@ def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) 
         return whole.cast(pl.Duration("us"))
     if like == "date":
         return whole.cast(pl.Datetime("us")).cast(pl.Date)
-    clock = whole.cast(pl.Datetime("us"))
-    # Where a clock is put back, an hour comes twice; where it is put forward, one is left out.
-    return clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    clock, day = whole.cast(pl.Datetime("us")), timedelta(days=1)
+    # Clocks are put forward, too: the hour left out follows by a day that of the day before.
+    there, before = (
+        times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        for times in (clock, clock - day)
+    )
+    return there.zip_with(there.is_not_null(), before + day)
 
 
 _CALENDAR = (-62_135_596_800_000_000, 253_402_214_400_000_000)  # the years 1 to 9999

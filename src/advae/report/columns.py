@@ -113,8 +113,8 @@ class ColumnTally:
             self._extremes = min(seen), max(seen)
 
     def _count_examples(self, values: pl.Series) -> None:
-        heads = to_texts(values).drop_nulls().str.head(LONGEST + 1)
-        for text, rows in heads.value_counts(name="number of rows").iter_rows():
+        heads = to_texts(values).drop_nulls().str.head(LONGEST + 1).alias("text")
+        for text, rows in heads.value_counts(name="rows").iter_rows():
             shown = shorten(text)
             if shown in self._examples or len(self._examples) < MAX_EXAMPLES:
                 self._examples[shown] += rows

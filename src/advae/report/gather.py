@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from advae.detector import Detector
 from advae.explain import shown_values
+from advae.frames import names_given
 from advae.labels import LabelColumn, LabelReader
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
@@ -60,7 +61,7 @@ class Gathered:
         self.extra_columns: tuple[str, ...] = ()
         self.labels = None if label is None else LabelReader(label)
         self._detector, self._where = detector, where
-        self._keep = list(dict.fromkeys(keep))
+        self._keep = names_given(keep)
 
     @property
     def counts(self) -> dict[str, tuple[int, int]]:
@@ -124,7 +125,7 @@ class Gathered:
     def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return the values of a few rows as texts of bounded length."""
         frame = frame.with_columns(pl.selectors.string().str.head(LONGEST + 1))
-        observed = shown_values(frame.select(self._detector.table.feature_names))
+        observed = shown_values(frame[list(self._detector.table.feature_names)])
         for place, text in np.ndenumerate(observed):
             if text is not None:
                 observed[place] = shorten(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 from advae.detector import Detector
 from advae.errors import InputError
-from advae.frames import as_batches
+from advae.frames import as_batches, names_given
 from advae.labels import LabelColumn
 from advae.report.columns import ColumnView
 from advae.report.curves import LabelView, view_labels
@@ -142,7 +142,7 @@ def summarise(
         latent=latent,
         training=view_training(detector),
         unused=found.extra_columns,
-        kept=tuple(dict.fromkeys(keep)),
+        kept=tuple(names_given(keep)),
         feature_names=detector.table.feature_names,
         beside_rows=detector.reference.memory is not None,
         feature_bars=tuple(tuple(each.bars.tolist()) for each in distributions),
