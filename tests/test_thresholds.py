@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,12 +177,26 @@ def test_too_few_rows_for_alpha_get_the_density_of_scores_by_strangers() -> None
     scores = detector.calibration_scores
     assert (len(scores), detector.config.members) == (40, 4)
     assert detector.threshold.method == "kde"
-    assert detector.threshold.value == kde_threshold(scores, 0.01) > scores[-2]
+    assert detector.threshold.value == kde_threshold(scores, 0.01) > scores[-1]
     why = "kernel density of 40 training rows, by members that never saw them"
     assert detector.threshold.why == why
     assert learned_threshold(detector, 0.1).method == "conformal"
     with pytest.raises(ConfigError, match="needs at least 99 calibration rows, there are 40"):
         learned_threshold(detector, 0.01, "conformal")
+
+
+def test_a_smaller_alpha_never_has_a_lower_threshold() -> None:
+    detector = advae.fit_detector(clouds(40), small(alpha=0.01))
+    # Of the mass of 1 / 40 that a far row has in the density, half lies below it.
+    scores = np.append(np.linspace(0.1, 1.0, 39), 9.0)
+    detector = replace(detector, calibration_scores=scores)
+    alphas = [0.3, 0.1, 1 / 41, 1 / 45, 0.02, 0.01, 0.001]
+    found = [learned_threshold(detector, alpha) for alpha in alphas]
+    assert [each.method for each in found] == ["conformal"] * 3 + ["kde"] * 4
+    assert kde_threshold(scores, 1 / 45) < 9.0
+    values = [each.value for each in found]
+    assert values == sorted(values)
+    assert values[3] == 9.0 < values[-1]
 
 
 @pytest.mark.parametrize("threshold", ["kde", 0.3])

@@ -27,7 +27,8 @@ def learned_threshold(
         Share of normal rows that may be flagged, in (0, 1).
     method
         ``"conformal"`` needs calibration scores. None uses them where there are any, the kernel
-        density of out-of-fold ones that are too few for ``alpha``, and KDE otherwise.
+        density of out-of-fold ones that are too few for ``alpha`` (but at least the highest of
+        them), and KDE otherwise.
 
     Raises
     ------
@@ -39,7 +40,9 @@ def learned_threshold(
     if method is None:
         if detector.summary.folds and len(calibration) < conformal_rows_needed(alpha):
             why = f"kernel density of {_calibration_rows(detector)}"
-            return _kde(calibration, alpha, why)
+            found = _kde(calibration, alpha, why)
+            # The conformal threshold of the smallest alpha it has: a smaller one asks for no less.
+            return replace(found, value=max(found.value, float(calibration.max())))
         method = "conformal" if len(calibration) else "kde"
     if method == "kde":
         why = f"kernel density of {len(training):,} training rows"
