@@ -92,6 +92,11 @@ def _cut(name: str) -> Callable[[Path], Path]:
     return write
 
 
+def _arrow_stream(folder: Path) -> Path:
+    good_table().write_ipc_stream(folder / "stream.arrow")
+    return folder / "stream.arrow"
+
+
 def _folder(folder: Path) -> Path:
     path = folder / "folder.csv"
     path.mkdir()
@@ -186,6 +191,7 @@ HOSTILE_FILES = [
     HostileFile("fake-parquet", "fit", "no parquet file", _raw("a.parquet", "a,b\n1,2\n" * 9)),
     HostileFile("cut-parquet", "fit", "damaged, or no parquet file", _cut("a.parquet")),
     HostileFile("fake-arrow", "fit", "no arrow file", _raw("a.arrow", "a,b\n1,2\n" * 9)),
+    HostileFile("arrow-stream", "fit", "an Arrow stream, not an Arrow file", _arrow_stream),
     HostileFile("cut-arrow", "fit", "damaged, or no arrow file", _cut("a.arrow")),
     HostileFile("cut-gzip", "fit", "compressed file is damaged", _cut("a.csv.gz")),
     HostileFile(

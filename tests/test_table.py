@@ -290,6 +290,23 @@ def test_column_order_and_extra_columns_do_not_matter(encoder: TableEncoder) -> 
     assert encoder.extra_columns(shuffled) == ["extra"]
 
 
+@pytest.mark.parametrize(
+    ("only", "given", "marked"),
+    [
+        (0.1, [0.1, float(np.float32(0.1)), 0.1001], [0, 0, 1]),
+        (float(np.float32(0.1)), [0.1, float(np.float32(0.1)), 0.1001], [0, 0, 1]),
+        (20230102.0, [20230102, 20230101], [0, 1]),  # one number in single precision
+        (0.5, [0.5, 1e300], [0, 1]),
+    ],
+)
+def test_a_constant_is_the_same_in_single_precision(
+    only: float, given: list[float], marked: list[int]
+) -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"a": [0.0, 1.0], "c": [only, only]}))
+    rows = pl.DataFrame({"a": [0.5] * len(given), "c": [float(value) for value in given]})
+    assert encoder.transform(rows)[:, list(encoder.places[1])][:, 0].tolist() == marked
+
+
 def test_a_hashed_number_can_be_the_only_one() -> None:
     frame = pl.DataFrame({"id": [5.5] * 3, "a": [1.0, 2.0, 3.0]})
     encoder = TableEncoder.fit(frame, hashed=["id"])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from advae.errors import InputError
 from advae.readings import TIMES, Reading
 from advae.summary import Profile
-from advae.values import DAY, YEAR, FloatArray, to_numbers, to_truths
+from advae.values import DAY, YEAR, FloatArray, equals, to_numbers, to_truths
 
 Encoded = NDArray[np.float32]
 
@@ -272,7 +272,7 @@ class ConstantColumn(Column):
             missing, equal = texts.is_null().to_numpy(), texts.eq_missing(self.value).to_numpy()
         else:
             numbers = self.reading.numbers(values, first_row)
-            missing, equal = np.isnan(numbers), numbers == self.value
+            missing, equal = np.isnan(numbers), equals(numbers, float(self.value))
         if self.missing_is_new:
             into[0][:] = ~equal
         else:

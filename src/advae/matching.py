@@ -19,7 +19,7 @@ class Matching:
     """
 
     def __init__(self) -> None:
-        self._columns: list[str] | None = None
+        self._columns: dict[str, None] | None = None
         self._held: dict[str, tuple[Reading | pl.DataType, pl.DataType]] = {}
         self._batches = 0
         self._rows = 0
@@ -33,11 +33,12 @@ class Matching:
             For a column that is missing, was not there before, or holds another kind of values.
         """
         self._batches += 1
+        columns = dict.fromkeys(batch.columns)
         if self._columns is None:
-            self._columns = batch.columns
-        lacking = [name for name in self._columns if name not in batch.columns]
-        added = [name for name in batch.columns if name not in self._columns]
-        if lacking or added:
+            self._columns = columns
+        if columns.keys() != self._columns.keys():
+            lacking = [name for name in self._columns if name not in columns]
+            added = [name for name in columns if name not in self._columns]
             raise InputError(
                 f"{self._where()} has other columns than the first: "
                 + (f"it lacks {quoted_list(lacking)}. " if lacking else "")

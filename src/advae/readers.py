@@ -277,6 +277,11 @@ def _failures_explained(path: Path, kind: str, dtypes: Mapping[str, pl.DataType]
         raise _explain(path, kind, dtypes, error) from None
 
 
+def _begins_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(mark)) == mark
+
+
 def _explain(
     path: Path, kind: str, dtypes: Mapping[str, pl.DataType], error: BaseException
 ) -> InputError:
@@ -284,5 +289,10 @@ def _explain(
         return explain_delimited(path, dtypes, error)
     if kind == "ndjson":
         return explain_ndjson(path, dtypes, error)
+    if kind == "arrow" and _begins_with(path, b"\xff" * 4):
+        return InputError(
+            f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
+            "ipc.new_file), or as Parquet."
+        )
     reason = str(error).splitlines()[0]
     return InputError(f"{path}: damaged, or no {kind} file ({reason}). Make or fetch it again.")

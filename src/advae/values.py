@@ -247,6 +247,15 @@ def _parse_times(texts: pl.Series, first_row: int, like: str) -> pl.Series:
 _EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}
 
 
+def equals(numbers: FloatArray, value: float) -> NDArray[np.bool_]:
+    """Tell which numbers are a value, also where one of the two was stored in single precision."""
+    equal: NDArray[np.bool_] = numbers == value
+    if not value.is_integer():  # whole numbers, and microseconds, are told apart to the last digit
+        with np.errstate(over="ignore"):
+            equal |= numbers.astype(np.float32) == np.float32(value)
+    return equal
+
+
 def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) -> pl.Series:
     """Undo `to_instants`: a column of times from finite microseconds [n], rounded as they need."""
     if like == "time":
