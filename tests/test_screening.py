@@ -179,11 +179,12 @@ def trimmed(mixed: np.ndarray) -> advae.Detector:
 
 def test_rows_set_aside_take_no_part(mixed: np.ndarray, trimmed: advae.Detector) -> None:
     (note,) = [note for note in trimmed.summary.notes if "set aside" in note]
-    count = int(note.split()[0])
+    beginning = "Suspected anomalies set aside (trim = 0.1): "
+    count = int(note.removeprefix(beginning).split()[0])
     assert ODD <= count <= 20
-    assert f"{count} of 200 rows were set aside as suspected anomalies (trim = 0.1)" in note
+    assert note.startswith(f"{beginning}{count} of 200 rows, most suspect: ")
     assert trimmed.summary.rows + trimmed.summary.calibration_rows == 200 - count
-    named = [int(row) for row in note.split("rows ")[2].split(" (")[0].split(", ")]
+    named = [int(row) for row in note.split("most suspect: ")[1].split(" (")[0].split(", ")]
     assert len(named) == 5
     assert all(row >= 200 - ODD for row in named)
     assert trimmed.is_anomaly(mixed[-ODD:]).all()
@@ -234,8 +235,8 @@ def test_a_sample_of_a_long_table_is_screened(mixed: np.ndarray) -> None:
     detector = fit_detector(frame, config(iterations=10), sample=200)
     first, second = detector.summary.notes[-2:]
     assert first == "A uniform sample of 200 of 400 rows trained and calibrated the model."
-    assert "of 200 rows were set aside" in second
-    assert "the most suspect" not in second  # their places in the sample would tell nothing
+    assert second.endswith("of 200 rows.")
+    assert "most suspect" not in second  # their places in the sample would tell nothing
     encoded = detector.table.transform(frame)
     assert encoded.max() > 1.5  # ranges are those of the rows that were kept
 
@@ -252,7 +253,7 @@ def test_command(run: Run, mixed: np.ndarray, tmp_path: Path) -> None:
     pl.DataFrame(mixed).write_csv(data)
     fitted = run("fit", data, "-o", model, "--trim", 0.1, "--iterations", 50)
     assert fitted.code == 0, fitted.err
-    assert "of 200 rows were set aside as suspected anomalies" in " ".join(fitted.err.split())
+    assert "Suspected anomalies set aside (trim = 0.1)" in " ".join(fitted.err.split())
     info = json.loads(run("info", model, "--json").out)
     assert info["config"]["trim"] == 0.1
     wrong = run("fit", data, "-o", model, "--trim", 0.6)
@@ -266,14 +267,14 @@ def test_the_note_names_rows_of_the_file(run: Run, mixed: np.ndarray, tmp_path: 
     pl.DataFrame(mixed).with_columns(y=labels).write_csv(data)
     arguments = ("--label", "y", "--trim", 0.1, "--iterations", 50)
     fitted = run("fit", data, "-o", tmp_path / "m.advae", *arguments)
-    note = " ".join(fitted.err.split()).split("the most suspect are rows ")[1]
+    note = " ".join(fitted.err.split()).split("most suspect: ")[1]
     named = [int(row) for row in note.split(" (")[0].split(", ")]
     assert len(named) == 5
     assert min(named) >= len(mixed) - ODD
     sampled = run("fit", data, "-o", tmp_path / "m.advae", *arguments, "--sample", 100)
     assert sampled.code == 0, sampled.err
     assert "set aside" in sampled.err
-    assert "the most suspect" not in sampled.err
+    assert "most suspect" not in sampled.err
 
 
 def test_estimators(mixed: np.ndarray) -> None:

@@ -166,11 +166,9 @@ class Detector:
             If the threshold is not a number, or below 0, where no score is.
         """
         if not (math.isfinite(threshold.value) and threshold.value >= 0):
-            raise InputError(
-                f"a threshold of {threshold.value} is none: scores are numbers from 0 on"
-            )
-        earlier = (*self.earlier_thresholds, self.threshold)
+            raise InputError(f"a threshold of {threshold.value} is none: scores are at least 0")
         threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
+        earlier = (*self.earlier_thresholds, self.threshold)
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
 
     def _repr_html_(self) -> str:
@@ -272,8 +270,8 @@ class Detector:
                 }
             )
             kept = kept_columns(frame, keep, ("row", *scored.columns, *reasons.columns))
-            rows = pl.Series("row", np.arange(first, first + frame.height))
-            yield pl.DataFrame({each.name: each for each in (rows, *kept, *scored, *reasons)})
+            row = pl.Series("row", first + np.arange(frame.height))
+            yield pl.DataFrame({each.name: each for each in (row, *kept, *scored, *reasons)})
             first += frame.height
 
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:

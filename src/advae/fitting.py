@@ -234,14 +234,13 @@ def _screen(
             f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
             "identical, so there is nothing to learn; lower trim, or give other rows"
         )
-    one = len(found) == 1
     note = (
-        f"{len(found):,} of {frame.height:,} rows {'was' if one else 'were'} set aside as "
-        f"suspected anomal{'y' if one else 'ies'} (trim = {config.trim:g})"
+        f"Suspected anomalies set aside (trim = {config.trim:g}): {len(found):,} of "
+        f"{frame.height:,} rows"
     )
     if table is None and len(found):
         worst = ", ".join(map(str, np.concatenate(numbers)[found[:5]] if numbers else found[:5]))
-        note += f"; the most suspect {'is row' if one else 'are rows'} {worst} (counted from 0)"
+        note += f", most suspect: {worst} (counted from 0)"
     return frame.filter(pl.Series(kept)), f"{note}."
 
 
