@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from advae import scoring, tensorfile
-from advae.checkpoint import named_leaves, replace_leaves
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
+from advae.leaves import named_leaves, replace_leaves
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
 from advae.networks import AdVAE, Sizes, network_shapes
 from advae.processes import check_process
@@ -45,9 +45,8 @@ def save(detector: Detector, path: str | Path) -> None:
     InputError
         If the file cannot be written.
     """
-    sizes = detector.model.encoder.layers[0].weight.shape
     draws = generator(detector.config.seed, "golden rows")
-    golden = draws.random((GOLDEN_ROWS, sizes[-2]), np.float32)
+    golden = draws.random((GOLDEN_ROWS, detector.model.sizes.columns), np.float32)
     record = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
