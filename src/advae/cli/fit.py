@@ -81,18 +81,15 @@ def fit(
     from advae.config import Config
     from advae.fitting import fit_detector
 
-    changes = {
-        "iterations": iterations,
-        "patience": patience,
-        "members": members,
-        "trim": trim,
-        "memory": memory,
-    }
     config = Config.preset(
         preset,
         alpha=alpha,
         seed=seed,
-        **{name: value for name, value in changes.items() if value is not None},
+        iterations=iterations,
+        patience=patience,
+        members=members,
+        trim=trim,
+        memory=memory,
     )
     known = label_column(label, normal)
     left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
