@@ -1,4 +1,8 @@
-"""The reconstruction error of rows that take no part in training."""
+"""The reconstruction error of rows that take no part in training.
+
+NOTE[DIFF]: the paper trains for a fixed number of iterations. With ``Config.patience`` this error
+ends a training early.
+"""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The anomaly score, equations (11) and (12), and what each column adds to it.
+"""The anomaly score, equations (11) and (12), what each column adds to it, and codes of rows.
 
 `residuals` has what the ``default`` preset does with the residual beyond the paper.
 """
@@ -75,7 +75,10 @@ def _score_blocks(
 def _score_block(
     model: AdVAE, noise: Points, reference: Reference, x: Matrix
 ) -> tuple[Array, Matrix, Matrix]:
-    """Score one block of rows by the members of ``model``, one after the other."""
+    """Score one block of rows by the members of ``model``, one after the other.
+
+    NOTE[DIFF]: the paper has one network; of several the squared residuals are averaged.
+    """
     seen = jnp.clip(x, *INPUT_RANGE)
     recalled = None if reference.memory is None else recall(reference.memory, seen)
 
@@ -133,7 +136,7 @@ def score_rows(
     Parameters
     ----------
     model
-        Members stacked on a leading axis; the score is the mean of theirs.
+        Members stacked on a leading axis; their squared residuals are averaged.
     noise
         Latent noise, shape (points, latent).
     x

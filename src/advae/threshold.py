@@ -1,4 +1,9 @@
-"""Thresholds learned without labels, p-values, and control of the false discovery rate."""
+"""Thresholds learned without labels, p-values, and control of the false discovery rate.
+
+NOTE[DIFF]: the paper has the kernel density's threshold alone, of the training scores. Networks
+know training rows better than new ones, so it flags more normal rows than it says; the ``default``
+preset takes the conformal one, of rows that no network has seen.
+"""
 
 import math
 from fractions import Fraction
