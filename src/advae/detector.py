@@ -117,7 +117,7 @@ class Detector:
     summary
         What is worth keeping of the training.
     ignored
-        Columns of the training table that were neither learned nor lost.
+        Columns of the training table that were not learned; new rows may have them too.
     earlier_thresholds
         The thresholds that were in use before, the oldest first.
     """
@@ -166,7 +166,7 @@ class Detector:
             If the threshold is not a number, or below 0, where no score is.
         """
         if not (math.isfinite(threshold.value) and threshold.value >= 0):
-            raise InputError(f"a threshold of {threshold.value} is none: scores are at least 0")
+            raise InputError(f"threshold is {threshold.value}; expected a finite score, at least 0")
         threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
         earlier = (*self.earlier_thresholds, self.threshold)
         return replace(self, threshold=threshold, earlier_thresholds=earlier)

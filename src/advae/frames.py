@@ -21,7 +21,7 @@ def as_frame(data: Any) -> pl.DataFrame:
     ----------
     data
         A Polars frame, lazy or not; a pandas frame; anything with the Arrow capsule interface;
-        a mapping of columns; or a two-dimensional NumPy array, shape (rows, columns), whose
+        a dict of columns; or a two-dimensional NumPy array, shape (rows, columns), whose
         columns are called ``column_0``, ``column_1`` and so on.
 
     Raises
@@ -45,8 +45,9 @@ def as_frame(data: Any) -> pl.DataFrame:
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
-            f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, a "
-            "two-dimensional NumPy array, an Arrow table, or a list or iterator of such batches"
+            f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, an "
+            "Arrow table, a dict of columns, a two-dimensional NumPy array, or a list or iterator "
+            "of such batches"
         )
     try:
         if isinstance(data, dict):
