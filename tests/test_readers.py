@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from hostile_files import HOSTILE_FILES, HostileFile, good_table
@@ -16,7 +15,6 @@ from polars.testing import assert_frame_equal
 from advae.errors import InputError
 from advae.labels import parse_labels
 from advae.readers import open_source
-from advae.sampling import sample_rows
 from advae.table import TableEncoder
 from advae.writers import write_frames
 
@@ -266,26 +264,3 @@ def test_writing_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -
     table = good_table()
     assert write_frames([table[:7], table[7:]], None) == table.height
     assert capfdbinary.readouterr().out.decode() == table.write_csv()
-
-
-def test_a_sample_does_not_depend_on_the_batches() -> None:
-    table = pl.DataFrame({"row": range(1000)})
-    whole = sample_rows([table], 50, seed=1)
-    cut = sample_rows((table[start : start + 13] for start in range(0, 1000, 13)), 50, seed=1)
-    assert_frame_equal(whole, cut)
-    assert whole["row"].n_unique() == 50
-    assert not whole.equals(sample_rows([table], 50, seed=2))
-
-
-def test_a_sample_of_everything_keeps_the_order() -> None:
-    table = pl.DataFrame({"row": range(100)})
-    for size in (100, 1000):
-        assert_frame_equal(sample_rows([table[:33], table[33:]], size, seed=0), table)
-
-
-def test_a_sample_is_uniform() -> None:
-    table = pl.DataFrame({"row": range(20)})
-    drawn = [sample_rows([table[:9], table[9:]], 5, seed)["row"] for seed in range(2000)]
-    counts = np.bincount(pl.concat(drawn).to_numpy(), minlength=20)
-    # 2000 draws of 5 among 20: 500 for each row, give or take four standard deviations.
-    assert np.abs(counts - 500).max() < 4 * np.sqrt(2000 * 0.25 * 0.75)

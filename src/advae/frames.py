@@ -11,7 +11,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.processes import check_process
-from advae.values import check_columns, quoted, quoted_list
+from advae.values import check_columns
 
 
 def as_frame(data: Any) -> pl.DataFrame:
@@ -88,11 +88,8 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
         For a column that the frame lacks, or whose name is among those taken.
     """
     keep = names_given(keep)
+    check_columns(keep, frame.columns, "the table")
     for name in keep:
-        if name not in frame.columns:
-            raise InputError(
-                f"no column {quoted(name)} in the data; it has {quoted_list(frame.columns)}"
-            )
         if name in taken:
             raise InputError(
                 f"column {name!r} cannot be kept: the output has a column of that name; rename it"
