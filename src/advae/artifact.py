@@ -13,7 +13,7 @@ from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
 from advae.leaves import named_leaves, replace_leaves
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
-from advae.networks import AdVAE, Sizes, network_shapes
+from advae.networks import AdVAE, Sizes, float32_shape, network_shapes
 from advae.processes import check_process
 from advae.residuals import Memory, Reference
 from advae.streams import generator
@@ -145,10 +145,8 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
 
 
 def _reference_shapes(config: Config, columns: int, kept: int) -> Reference:
-    def shape(*lengths: int) -> Any:
-        return jax.ShapeDtypeStruct(lengths, np.float32)  # type: ignore[no-untyped-call]
-
-    return Reference(
-        shape(config.members, columns, columns) if config.whiten else None,
-        Memory(shape(kept, columns), shape(kept, columns), shape(1)) if config.memory else None,
-    )
+    whitening = float32_shape(config.members, columns, columns) if config.whiten else None
+    if not config.memory:
+        return Reference(whitening)
+    rows = float32_shape(kept, columns)
+    return Reference(whitening, Memory(rows, rows, float32_shape(1)))

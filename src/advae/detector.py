@@ -202,8 +202,10 @@ class Detector:
         """
         frame = as_frame(data)
         parts = [
-            self.score_encoded(self.table.transform(batch, first_row=first)).score
-            for first, batch in _batches(frame)
+            self.score_encoded(
+                self.table.transform(frame.slice(first, BATCH_ROWS), first_row=first)
+            ).score
+            for first in range(0, frame.height, BATCH_ROWS)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
@@ -292,8 +294,3 @@ class Detector:
     def _explain(self, encoded: HostMatrix) -> Explanation:
         score, contributions, expected = self.score_encoded(encoded)
         return Explanation(score, self.table.group(contributions), self.table.decode(expected))
-
-
-def _batches(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    for first in range(0, frame.height, BATCH_ROWS):
-        yield first, frame.slice(first, BATCH_ROWS)

@@ -138,7 +138,7 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
 
     def layers(*widths: int) -> tuple[Dense, Dense, Dense]:
         first, second, head = (
-            Dense(_float32(members, inputs, outputs), _float32(members, outputs))
+            Dense(float32_shape(members, inputs, outputs), float32_shape(members, outputs))
             for inputs, outputs in itertools.pairwise(widths)
         )
         return first, second, head
@@ -150,7 +150,8 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
     )
 
 
-def _float32(*shape: int) -> Any:
+def float32_shape(*shape: int) -> Any:
+    """Return what stands for a float32 array of this shape where only its shape is known."""
     return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
 
 

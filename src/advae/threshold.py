@@ -1,8 +1,8 @@
 """Thresholds learned without labels, p-values, and control of the false discovery rate.
 
 NOTE[DIFF]: the paper has the kernel density's threshold alone, of the training scores. Networks
-know training rows better than new ones, so it flags more normal rows than it says; the ``default``
-preset takes the conformal one, of rows that no network has seen.
+know training rows otherwise than new ones: of these it was seen to flag twice the share that it
+says, or less than half. The ``default`` preset takes the conformal one, of rows held out.
 """
 
 import math
