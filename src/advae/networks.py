@@ -12,6 +12,11 @@ from jaxtyping import Array, Float
 from advae._types import Code, Upright
 from advae.gaussian import Gaussian
 
+INPUT_RANGE = (-1.0, 2.0)
+"""NOTE[DIFF]: after training the encoder sees values clipped to this range, and the residual uses
+them as they are. Training rows lie in [0, 1] and are untouched; a value far outside would otherwise
+overflow in the encoder. The score still rises without bound with the value."""
+
 
 class Sizes(NamedTuple):
     """The sizes that fix the shape of every weight.
