@@ -21,13 +21,19 @@ DETECTOR_MODULES = (
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 
 
+class _Bare(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node
+
+
 def code_version(modules: Iterable[str]) -> str:
-    """Return a digest of the source of these modules of advae, without comments and layout."""
+    """Return a digest of the code of these modules of advae, without comments and docstrings."""
     digest = hashlib.sha256()
     for name in modules:
         spec = importlib.util.find_spec(f"advae.{name}")
         if spec is not None and spec.origin is not None:
-            digest.update(ast.dump(ast.parse(Path(spec.origin).read_bytes())).encode())
+            code = _Bare().visit(ast.parse(Path(spec.origin).read_bytes()))
+            digest.update(ast.dump(code).encode())
     return digest.hexdigest()[:12]
 
 

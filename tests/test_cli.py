@@ -215,7 +215,7 @@ def test_there_are_enough_hostile_files() -> None:
         (["fit", "{data}", "-o", "/"], "it is a folder"),
         (["fit", "{data}", "-o", "{tmp}/m", "--hash", "shop", "--ignore", "shop"], "'shop' is to"),
         (["fit", "{data}", "-o", "{tmp}/m", "--hash", "paid", "--label", "paid"], "'paid' is to"),
-        (["fit", "{data}", "-o", "{tmp}/m", "--label", "nolabel"], "no label column 'nolabel'"),
+        (["fit", "{data}", "-o", "{tmp}/m", "--label", "nolabel"], "missing column 'nolabel'"),
         (["score", "{data}", "{data}"], "is not an advae model file"),
         (["score", "{tmp}/none", "{data}"], "does not exist"),
         (["score", "{model}", "{data}", "--keep", "nokeep"], "nokeep"),

@@ -103,7 +103,7 @@ def test_copies(fitted: AdVAE, rows: np.ndarray) -> None:
 def test_wrong_input(fitted: AdVAE, rows: np.ndarray) -> None:
     with pytest.raises(ValueError, match="contamination must be in"):
         AdVAE(contamination=0.7)
-    with pytest.raises(ValueError, match="columns; training had 2"):
+    with pytest.raises(ValueError, match="columns, training had 2"):
         fitted.decision_function(rows[:, :1])
     with pytest.raises(ValueError, match="infinity"):
         small().fit(np.where(rows > 3, np.inf, rows))

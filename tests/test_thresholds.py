@@ -465,6 +465,16 @@ def test_threshold_shows_without_changing(run: Run, model: Path) -> None:
     assert model.read_bytes() == before
 
 
+def test_of_two_thresholds_of_one_value_one_is_in_use(
+    run: Run, tmp_path: Path, held_out: Detector
+) -> None:
+    chosen = Threshold("given", None, held_out.threshold.value)
+    advae.save(held_out.with_threshold(chosen), tmp_path / "m.advae")
+    shown = run("threshold", tmp_path / "m.advae")
+    assert "given, in use" in shown.out
+    assert shown.out.count("in use") == 1
+
+
 def test_threshold_alpha_in_place(run: Run, model: Path, held_out: Detector) -> None:
     done = run("threshold", model, "--alpha", 0.05)
     assert done.code == 0, done.err

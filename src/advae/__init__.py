@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from advae.detector import Detector, Threshold
     from advae.errors import (
         AdVAEError,
+        ColumnError,
         ConfigError,
         ForkError,
         InputError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdVAEDetector",
     "AdVAEError",
+    "ColumnError",
     "Config",
     "ConfigError",
     "Detector",

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from advae import scoring, tensorfile
-from advae.checkpoint import named_leaves, replace_leaves
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import AdVAEError, ModelFileError
+from advae.leaves import named_leaves, replace_leaves
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
-from advae.networks import AdVAE, Sizes, network_shapes
+from advae.networks import AdVAE, Sizes, float32_shape, network_shapes
 from advae.processes import check_process
 from advae.residuals import Memory, Reference
 from advae.streams import generator
@@ -45,9 +45,8 @@ def save(detector: Detector, path: str | Path) -> None:
     InputError
         If the file cannot be written.
     """
-    sizes = detector.model.encoder.layers[0].weight.shape
     draws = generator(detector.config.seed, "golden rows")
-    golden = draws.random((GOLDEN_ROWS, sizes[-2]), np.float32)
+    golden = draws.random((GOLDEN_ROWS, detector.model.sizes.columns), np.float32)
     record = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
@@ -146,10 +145,8 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
 
 
 def _reference_shapes(config: Config, columns: int, kept: int) -> Reference:
-    def shape(*lengths: int) -> Any:
-        return jax.ShapeDtypeStruct(lengths, np.float32)  # type: ignore[no-untyped-call]
-
-    return Reference(
-        shape(config.members, columns, columns) if config.whiten else None,
-        Memory(shape(kept, columns), shape(kept, columns), shape(1)) if config.memory else None,
-    )
+    whitening = float32_shape(config.members, columns, columns) if config.whiten else None
+    if not config.memory:
+        return Reference(whitening)
+    rows = float32_shape(kept, columns)
+    return Reference(whitening, Memory(rows, rows, float32_shape(1)))

@@ -53,7 +53,7 @@ def learned_threshold(
 
 
 def _kde(scores: HostVector, alpha: float, why: str) -> Threshold:
-    # The density reaches below 0, where no score is.
+    # NOTE[DIFF]: the density of (14) reaches below 0, where no score is and no threshold should be.
     return Threshold("kde", alpha, max(0.0, kde_threshold(scores, alpha)), why)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from advae.errors import InputError
 from advae.readings import TIMES, Reading
 from advae.summary import Profile
-from advae.values import DAY, YEAR, FloatArray, equals, to_numbers, to_truths
+from advae.values import DAY, YEAR, FloatArray, equals, is_missing, to_numbers, to_truths
 
 Encoded = NDArray[np.float32]
 
@@ -260,12 +260,8 @@ class ConstantColumn(Column):
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the values that differ from the only one of training."""
-        missing: NDArray[np.bool_]
         if self.value is None:
-            missing = (
-                (values.fill_nan(None) if values.dtype.is_float() else values).is_null().to_numpy()
-            )
-            into[0][:] = ~missing
+            into[0][:] = ~is_missing(values).to_numpy()
             return
         if self.reading.like == "text":
             texts = self.reading.texts(values, first_row)

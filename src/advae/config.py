@@ -62,22 +62,22 @@ class Config:
     gamma
         Weight of the discrimination terms in latent space, at least 0.
     margin_x
-        m_x: wanted squared error between the two reconstructions, in encoded units.
+        m_x: wanted squared error between the two reconstructions, in encoded units, at least 0.
     margin_z
-        m_z: wanted KLD of what the encoder should reject, in nats.
+        m_z: wanted KLD of what the encoder should reject, in nats, at least 0.
     relative_margin_x, relative_margin_z
         What is added to m_x and m_z in every batch, in units of its mean reconstruction error
-        and of its mean KLD(q); 0 in the paper.
+        and of its mean KLD(q), at least 0; 0 in the paper.
     swap
         Largest share of a row's values, in [0, 1], that other rows' replace before the encoder
         sees it in training; 0 in the paper. See `corruption`.
     input_noise
         Standard deviation of the noise added before the encoder sees a row in training, in units
-        of the columns' training ranges; 0 in the paper.
+        of the columns' training ranges, at least 0; 0 in the paper.
     iterations
-        Training iterations, each one step 1 and one step 2.
+        Training iterations, at least 1, each one step 1 and one step 2.
     batch_size
-        Rows of a batch, drawn with replacement.
+        Rows of a batch, at least 1, drawn with replacement.
     learning_rate
         Of Adam, above 0.
     schedule
@@ -88,7 +88,7 @@ class Config:
         ``iterations``, over which the schedule runs whether or not it ends before. 0 in the paper:
         all iterations are done, and the last weights kept.
     points
-        Latent noise vectors of the score, L.
+        Latent noise vectors of the score, L, 1 to 2**20.
     sampling
         ``"sobol"``: scrambled Sobol points mapped to normal quantiles, with the mean and
         covariance of the standard normal; ``"random"``: pseudo-random draws, the paper's.
@@ -97,10 +97,11 @@ class Config:
         `residuals`.
     memory
         Most training rows that the model keeps, encoded, to compare new rows with: the score is
-        then the geometric mean of two distances, see `residuals`. 0 keeps none, as the paper.
+        then the geometric mean of two distances, see `residuals`. 0 keeps none, as the paper; else
+        2 to 2**16.
     members
-        Networks of the ensemble; the score is the mean of theirs. At least 4 where a table has too
-        few rows to hold some out for a conformal threshold.
+        Networks of the ensemble, 1 to 1024; their squared residuals are averaged. At least 4 where
+        a table has too few rows to hold some out for a conformal threshold.
     threshold
         ``"conformal"``: quantile of the scores of rows that the networks scoring them never saw,
         KDE where there are too few rows (see ``plan.plan_rows``); ``"kde"``: quantile of a kernel

@@ -193,9 +193,8 @@ def show_thresholds(detector: "Detector", alpha: float) -> None:
             expected = f"{10_000 * threshold.alpha:,.0f}, not measured"
         else:
             expected = "not measured"
-        used = threshold.value == detector.threshold.value
         name, score = escape(threshold.method), f"{threshold.value:.6g}"
-        if used:
+        if threshold == detector.threshold:
             name, score = f"[bold]{name}, in use[/]", f"[bold]{score}[/]"
         table.add_row(name, score, expected, escape(threshold.why))
     _print(output(), table)

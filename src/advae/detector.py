@@ -117,7 +117,7 @@ class Detector:
     summary
         What is worth keeping of the training.
     ignored
-        Columns of the training table that were neither learned nor lost.
+        Columns of the training table that were not learned; new rows may have them too.
     earlier_thresholds
         The thresholds that were in use before, the oldest first.
     """
@@ -166,7 +166,7 @@ class Detector:
             If the threshold is not a number, or below 0, where no score is.
         """
         if not (math.isfinite(threshold.value) and threshold.value >= 0):
-            raise InputError(f"a threshold of {threshold.value} is none: scores are at least 0")
+            raise InputError(f"threshold is {threshold.value}; expected a finite score, at least 0")
         threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
         earlier = (*self.earlier_thresholds, self.threshold)
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
@@ -202,8 +202,10 @@ class Detector:
         """
         frame = as_frame(data)
         parts = [
-            self.score_encoded(self.table.transform(batch, first_row=first)).score
-            for first, batch in _batches(frame)
+            self.score_encoded(
+                self.table.transform(frame.slice(first, BATCH_ROWS), first_row=first)
+            ).score
+            for first in range(0, frame.height, BATCH_ROWS)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
@@ -292,8 +294,3 @@ class Detector:
     def _explain(self, encoded: HostMatrix) -> Explanation:
         score, contributions, expected = self.score_encoded(encoded)
         return Explanation(score, self.table.group(contributions), self.table.decode(expected))
-
-
-def _batches(frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    for first in range(0, frame.height, BATCH_ROWS):
-        yield first, frame.slice(first, BATCH_ROWS)

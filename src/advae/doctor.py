@@ -56,7 +56,7 @@ class Diagnosis:
 
 
 def examine(
-    batches: Any,
+    data: Any,
     config: Config | None = None,
     *,
     label: str | LabelColumn | None = None,
@@ -66,7 +66,7 @@ def examine(
 
     Parameters
     ----------
-    batches
+    data
         The rows: a table, or batches of it cut anywhere; see ``frames.as_batches``.
     config
         Settings that the table is to be fitted with; the ``default`` preset when None.
@@ -83,7 +83,7 @@ def examine(
         does not occur, or a batch does not match those before it; see ``matching.Matching``.
     """
     patient = _Patient(LabelColumn.of(label), ignored)
-    for batch in as_batches(batches):
+    for batch in as_batches(data):
         patient.update(batch)
     if not patient.rows:
         raise InputError("the table has no rows. Give it rows.")

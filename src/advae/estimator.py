@@ -74,21 +74,21 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
     input_noise : float, default=None
         Standard deviation of the noise on a row in training, in training ranges, at least 0.
     batch_size : int, default=None
-        Rows of a batch.
+        Rows of a batch, at least 1.
     learning_rate : float, default=None
         Of Adam, above 0.
     schedule : {"constant", "cosine"}, default=None
         Course of the learning rate.
     patience : int, default=None
-        Iterations without progress after which training ends; 0 for never.
+        Iterations without progress after which training ends, at least 0; 0 for never.
     points : int, default=None
-        Latent noise vectors of the score.
+        Latent noise vectors of the score, at least 1.
     sampling : {"sobol", "random"}, default=None
         How those are drawn.
     whiten : bool, default=None
         Whether residuals are weighed by those of the training rows.
     memory : int, default=None
-        Most training rows kept to compare new rows with; 0 for none.
+        Most training rows kept to compare new rows with, at least 2; 0 for none.
     hashed : sequence of str, default=None
         Columns with very many different texts, to be hashed instead of refused.
 

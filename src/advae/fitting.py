@@ -195,7 +195,7 @@ def _gather(
             break
     else:
         if not held:
-            raise InputError("there is no table to learn from: the stream of frames is empty")
+            raise InputError("there is no table to learn from: no frame came; give at least one")
         return joined(held), None, ""
     rows = RowSample(most, seed)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.processes import check_process
-from advae.values import check_columns, quoted, quoted_list
+from advae.values import check_columns
 
 
 def as_frame(data: Any) -> pl.DataFrame:
@@ -21,7 +21,7 @@ def as_frame(data: Any) -> pl.DataFrame:
     ----------
     data
         A Polars frame, lazy or not; a pandas frame; anything with the Arrow capsule interface;
-        a mapping of columns; or a two-dimensional NumPy array, shape (rows, columns), whose
+        a dict of columns; or a two-dimensional NumPy array, shape (rows, columns), whose
         columns are called ``column_0``, ``column_1`` and so on.
 
     Raises
@@ -45,8 +45,9 @@ def as_frame(data: Any) -> pl.DataFrame:
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
-            f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, a "
-            "two-dimensional NumPy array, an Arrow table, or a list or iterator of such batches"
+            f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, an "
+            "Arrow table, a dict of columns, a two-dimensional NumPy array, or a list or iterator "
+            "of such batches"
         )
     try:
         if isinstance(data, dict):
@@ -87,11 +88,8 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
         For a column that the frame lacks, or whose name is among those taken.
     """
     keep = names_given(keep)
+    check_columns(keep, frame.columns, "the table")
     for name in keep:
-        if name not in frame.columns:
-            raise InputError(
-                f"no column {quoted(name)} in the data; it has {quoted_list(frame.columns)}"
-            )
         if name in taken:
             raise InputError(
                 f"column {name!r} cannot be kept: the output has a column of that name; rename it"

@@ -35,9 +35,9 @@ class Gaussian(NamedTuple):
     def _bounded(self) -> Code:
         """The log-variances, so that no exponential overflows.
 
-        Nothing holds those of a plain autoencoder, which no term sees, nor those of a
-        reconstruction whose divergence is beyond its margin: an infinite one would make the slope
-        of that term NaN, which is 0 there.
+        NOTE[DIFF]: the paper has no bound. Nothing holds those of a plain autoencoder, which no
+        term sees, nor those of a reconstruction whose divergence is beyond its margin: an infinite
+        one would make the slope of that term NaN, which is 0 there.
         """
         return jnp.minimum(self.log_variance, 80.0)
 
@@ -58,7 +58,6 @@ def kld(q: Gaussian) -> Vector:
 def kld_between(q: Gaussian, p: Gaussian) -> Vector:
     """Return KLD(q || p) in nats, summed over the latents, at least 0; equation (9)."""
     log_ratio = p.log_variance - q.log_variance
-    # One division-free exponential each: a variance ratio of exp(q) / exp(p) would overflow where
-    # the ratio itself does not.
+    # Exponentials of differences: of two variances each can overflow where their ratio does not.
     spread = jnp.exp(-log_ratio) + (q.mean - p.mean) ** 2 * jnp.exp(-p.log_variance)
     return 0.5 * jnp.sum(log_ratio + spread - 1.0, axis=0)

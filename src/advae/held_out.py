@@ -1,4 +1,8 @@
-"""The reconstruction error of rows that take no part in training."""
+"""The reconstruction error of rows that take no part in training.
+
+NOTE[DIFF]: the paper trains for a fixed number of iterations. With ``Config.patience`` this error
+ends a training early.
+"""
 
 from collections.abc import Iterable
 
@@ -11,7 +15,7 @@ from advae._types import Code, HostMatrix, Scalar, Upright, Vector
 from advae.compilation import compiled
 from advae.config import VARIANTS, Config
 from advae.losses import Noise, reconstruct, squared_error
-from advae.networks import AdVAE
+from advae.networks import INPUT_RANGE, AdVAE
 from advae.streams import generator
 
 HELD_OUT = "held_out_reconstruction"
@@ -58,7 +62,7 @@ class HeldOut:
         rows = data[:: -(-len(data) // ROWS)]
         self._rows = np.zeros((data.shape[1], ROWS), np.float32)
         # One value far outside the training range would hide everything else.
-        self._rows[:, : len(rows)] = np.clip(rows, -1.0, 2.0).T
+        self._rows[:, : len(rows)] = np.clip(rows, *INPUT_RANGE).T
         self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
         draws = generator(config.seed, "held-out noise")
         self._noise = draws.standard_normal((latent, ROWS), np.float32)

@@ -6,7 +6,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.readings import Reading
-from advae.values import quoted, quoted_list
+from advae.values import is_missing, quoted, quoted_list
 
 
 class Matching:
@@ -51,7 +51,7 @@ class Matching:
 
     def _matched(self, values: pl.Series) -> pl.Series:
         name = values.name
-        if _without_value(values):
+        if is_missing(values).all():
             return pl.Series(name, [None] * len(values), dtype=pl.Null)
         kind, dtype = _kind(values), values.dtype
         known, before = self._held.setdefault(name, (kind, dtype))
@@ -70,12 +70,6 @@ class Matching:
 def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return matched batches, at least one, as one frame."""
     return pl.concat(frames, how="vertical_relaxed")
-
-
-def _without_value(values: pl.Series) -> bool:
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
-    return values.null_count() == len(values)
 
 
 def _kind(values: pl.Series) -> Reading | pl.DataType:

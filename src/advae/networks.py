@@ -12,6 +12,11 @@ from jaxtyping import Array, Float
 from advae._types import Code, Upright
 from advae.gaussian import Gaussian
 
+INPUT_RANGE = (-1.0, 2.0)
+"""NOTE[DIFF]: after training the encoder sees values clipped to this range, and the residual uses
+them as they are. Training rows lie in [0, 1] and are untouched; a value far outside would otherwise
+overflow in the encoder. The score still rises without bound with the value."""
+
 
 class Sizes(NamedTuple):
     """The sizes that fix the shape of every weight.
@@ -138,7 +143,7 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
 
     def layers(*widths: int) -> tuple[Dense, Dense, Dense]:
         first, second, head = (
-            Dense(_float32(members, inputs, outputs), _float32(members, outputs))
+            Dense(float32_shape(members, inputs, outputs), float32_shape(members, outputs))
             for inputs, outputs in itertools.pairwise(widths)
         )
         return first, second, head
@@ -150,7 +155,8 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
     )
 
 
-def _float32(*shape: int) -> Any:
+def float32_shape(*shape: int) -> Any:
+    """Return what stands for a float32 array of this shape where only its shape is known."""
     return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
 
 

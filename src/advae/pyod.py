@@ -144,7 +144,9 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
         rows, columns = _numbers(X), len(self.detector_.table.features)
         if rows.shape[1] != columns:
-            raise InputError(f"the rows have {rows.shape[1]} columns; training had {columns}")
+            raise InputError(
+                f"the rows have {rows.shape[1]} columns, training had {columns}; give the same ones"
+            )
         return self.detector_.anomaly_score(rows)
 
 

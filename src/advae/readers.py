@@ -17,7 +17,7 @@ from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
 from advae.delimited import GUESSED_ROWS, read_dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
-from advae.values import check_columns, quoted, quoted_list
+from advae.values import quoted, quoted_list
 
 READ_ERRORS = (
     pl.exceptions.PolarsError,
@@ -52,31 +52,25 @@ class Source:
         """The column names, in the order of the first file."""
         return tuple(self.schema)
 
-    def batches(
-        self, rows: int = 65_536, columns: Sequence[str] | None = None
-    ) -> Iterator[pl.DataFrame]:
+    def batches(self, rows: int = 65_536) -> Iterator[pl.DataFrame]:
         """Read the table in order, with memory for a few batches at a time.
 
         Parameters
         ----------
         rows
             The most rows per batch; the last of each file may have fewer.
-        columns
-            The columns to read, in this order; all of them by default.
 
         Raises
         ------
         InputError
-            For unknown columns, and for damage in a file, when it is reached.
+            For damage in a file, when it is reached.
         """
-        wanted = list(self.columns if columns is None else columns)
-        check_columns(wanted, self.columns, str(self.paths[0]))
         for path in self.paths:
-            yield from self._file_batches(path, rows, wanted)
+            yield from self._file_batches(path, rows)
 
-    def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(self) -> pl.DataFrame:
         """Read the whole table; see `batches`."""
-        return pl.concat(self.batches(columns=columns))
+        return pl.concat(self.batches())
 
     @contextmanager
     def located(self) -> Iterator[None]:
@@ -101,13 +95,12 @@ class Source:
             row -= rows
         return self.paths[-1], row
 
-    def _file_batches(self, path: Path, rows: int, wanted: list[str]) -> Iterator[pl.DataFrame]:
+    def _file_batches(self, path: Path, rows: int) -> Iterator[pl.DataFrame]:
         with _failures_explained(path, self.format, self.schema):
             # A short row of a CSV file shows in the last column only: Polars fills it with null.
             last = read_dialect(path).names[-1:] if self.format == "csv" else ()
-            read = [*wanted, *(name for name in last if name not in wanted)]
             lazy = _scan(path, self.format, self.schema).select(
-                pl.col(name).cast(self.schema[name]) for name in read
+                pl.col(name).cast(dtype) for name, dtype in self.schema.items()
             )
             checked = not last
             for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True, lazy=True):
@@ -116,7 +109,7 @@ class Source:
                     uneven = find_uneven_row(path, read_dialect(path))
                     if uneven is not None:
                         raise uneven
-                yield batch.select(wanted)
+                yield batch
 
 
 def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) -> Source:

@@ -54,6 +54,7 @@ def learn_reference(
         return Reference(matrices), np.empty(0, int)
     kept = np.arange(len(rows))
     if len(rows) > config.memory:
+        # The 4 sets this draw apart from others by the same seed.
         kept = np.sort(np.random.default_rng([config.seed, 4]).permutation(kept)[: config.memory])
     rows = rows[kept]
     errors = rows - scoring.score_rows(model, noise, rows).expected

@@ -1,7 +1,5 @@
 """Uniform samples of the rows of a stream, in memory bounded by the sample."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -60,11 +58,3 @@ class RowSample:
         self._kept = joined([kept, *self._entered])[source]
         self._entered, self._places = [], []
         return self._kept
-
-
-def sample_rows(batches: Iterable[pl.DataFrame], size: int, seed: int) -> pl.DataFrame:
-    """Return a uniform sample of the rows of a stream; see `RowSample`."""
-    sample = RowSample(size, seed)
-    for batch in batches:
-        sample.add(batch)
-    return sample.frame()

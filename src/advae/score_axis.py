@@ -10,6 +10,8 @@ from jaxtyping import Float
 DECADES = 4
 """Scores so many powers of ten beyond threshold and medians stand at the ends of the axis."""
 
+TICKS = 7
+
 _STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 
 
@@ -61,12 +63,12 @@ class ScoreAxis:
         part = np.minimum((self.place(scores) * bins).astype(int), bins - 1)
         return np.asarray(np.bincount(part, minlength=bins) / max(len(scores), 1))
 
-    def ticks(self, most: int = 7) -> list[float]:
-        """Return round scores inside the axis, at most ``most``: 1, 2, 5, or powers of ten."""
+    def ticks(self) -> list[float]:
+        """Return round scores inside the axis, at most `TICKS`: 1, 2, 5, or powers of ten."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         for steps in _STEPS:
             found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
             inside = [score for score in found if self.low <= score <= self.high]
-            if len(inside) <= most:
+            if len(inside) <= TICKS:
                 return inside
-        return inside[:: -(-len(inside) // most)]
+        return inside[:: -(-len(inside) // TICKS)]

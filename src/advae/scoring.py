@@ -1,4 +1,4 @@
-"""The anomaly score, equations (11) and (12), and what each column adds to it.
+"""The anomaly score, equations (11) and (12), what each column adds to it, and codes of rows.
 
 `residuals` has what the ``default`` preset does with the residual beyond the paper.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
 from advae.compilation import compiled
 from advae.gaussian import Gaussian
-from advae.networks import AdVAE, Generator
+from advae.networks import INPUT_RANGE, AdVAE, Generator
 from advae.processes import check_process
 from advae.residuals import Reference, geometric_mean, padded, recall
 from advae.threads import available, workers
@@ -29,18 +29,13 @@ each other: faster than larger blocks that share out every matrix product."""
 PAPER = Reference()
 """The paper's score: nothing is known of the training rows besides the networks."""
 
-INPUT_RANGE = (-1.0, 2.0)
-"""NOTE[DIFF]: the encoder sees values clipped to this range, and the residual uses them as they
-are. Training rows lie in [0, 1] and are untouched; a value far outside would otherwise overflow in
-the encoder. The score still rises without bound with the value."""
-
 
 class Scored(NamedTuple):
     """Scores of encoded rows and where they come from.
 
     ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
-    to the score. ``expected``: shape (rows, columns), in [0, 1], the mean reconstruction, with a
-    memory and the error that it expects.
+    to the score. ``expected``: shape (rows, columns), in [0, 1], the mean reconstruction; with a
+    memory also the error that it expects.
     """
 
     score: HostVector
@@ -75,7 +70,10 @@ def _score_blocks(
 def _score_block(
     model: AdVAE, noise: Points, reference: Reference, x: Matrix
 ) -> tuple[Array, Matrix, Matrix]:
-    """Score one block of rows by the members of ``model``, one after the other."""
+    """Score one block of rows by the members of ``model``, one after the other.
+
+    NOTE[DIFF]: the paper has one network; of several the squared residuals are averaged.
+    """
     seen = jnp.clip(x, *INPUT_RANGE)
     recalled = None if reference.memory is None else recall(reference.memory, seen)
 
@@ -133,7 +131,7 @@ def score_rows(
     Parameters
     ----------
     model
-        Members stacked on a leading axis; the score is the mean of theirs.
+        Members stacked on a leading axis; their squared residuals are averaged.
     noise
         Latent noise, shape (points, latent).
     x

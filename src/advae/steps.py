@@ -168,11 +168,7 @@ def encoder_step(
 
     ``q`` is E(x), and ``pull_back`` turns a slope with respect to q into one with respect to E.
     """
-    _, generator, transformer = (
-        state.model.encoder,
-        state.model.generator,
-        state.model.transformer,
-    )
+    _, generator, transformer = state.model
 
     def objective(encoder: Encoder, q: Gaussian) -> tuple[Scalar, EncoderTerms]:
         q_T = transformer(q) if variant.encoder_discriminates else None
@@ -209,7 +205,7 @@ def _descend(
 
 
 def term_names(variant: Variant) -> tuple[str, ...]:
-    """Return the names of the terms that a variant has, in the order of ``TrainState`` sums."""
+    """Return the names of the terms that a variant has, in the order of the leaves of `Terms`."""
     step_1 = ["generator_reconstruction"]
     if variant.generator_discriminates:
         step_1 += ["generator_kld_r", "generator_margin_x", "generator_margin_z"]

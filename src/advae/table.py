@@ -10,11 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.categories import CategoryColumn, HashedColumn
-from advae.column_fit import ColumnFit
+from advae.column_fit import MAX_CATEGORIES, ColumnFit
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.errors import InputError
 from advae.records import restore
-from advae.values import check_columns, quoted_list
+from advae.values import HASH_BUCKETS, check_columns, quoted_list
 
 KINDS: dict[str, type[Column]] = {
     kind.kind: kind
@@ -100,9 +100,9 @@ class TableEncoder:
         if crowded:
             raise InputError(
                 f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
-                "than 50 frequent categories, or hardly any value twice. Leave such a column out "
-                "(--ignore COLUMN) if it only names the row, or hash its values (--hash COLUMN)."
-                + "".join(fit.hint() for fit in crowded)
+                f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Leave such "
+                "a column out (--ignore COLUMN) if it only names the row, or hash its values "
+                "(--hash COLUMN)." + "".join(fit.hint() for fit in crowded)
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):
@@ -231,7 +231,7 @@ class TableEncoder:
         sentences = {
             "One value in every training row; a row with another scores higher": single,
             "Missing in every training row; a row with a value scores higher": empty,
-            "Hashed into 32 buckets; explanations name a bucket, not a value": hashed,
+            f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value": hashed,
             "Dated; a row before or after the training period scores higher": dated,
         }
         return tuple(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names)

@@ -121,7 +121,10 @@ def block_length(sizes: Sizes, config: Config) -> int:
 
 
 def learning_rates(config: Config) -> Float[np.ndarray, "iterations"]:
-    """Return the learning rate of every iteration."""
+    """Return the learning rate of every iteration.
+
+    NOTE[DIFF]: the paper's is constant; the ``default`` preset lets it fall to 0.
+    """
     if config.schedule == "constant":
         return np.full(config.iterations, config.learning_rate, np.float32)
     done = np.arange(config.iterations) / config.iterations

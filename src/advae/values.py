@@ -66,6 +66,11 @@ def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: 
     )
 
 
+def is_missing(values: pl.Series) -> pl.Series:
+    """Tell which values are missing: null, or NaN."""
+    return (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
+
+
 def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
     """Read a column as float64 numbers; null and NaN are both missing and give NaN.
 

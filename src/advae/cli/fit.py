@@ -81,18 +81,15 @@ def fit(
     from advae.config import Config
     from advae.fitting import fit_detector
 
-    changes = {
-        "iterations": iterations,
-        "patience": patience,
-        "members": members,
-        "trim": trim,
-        "memory": memory,
-    }
     config = Config.preset(
         preset,
         alpha=alpha,
         seed=seed,
-        **{name: value for name, value in changes.items() if value is not None},
+        iterations=iterations,
+        patience=patience,
+        members=members,
+        trim=trim,
+        memory=memory,
     )
     known = label_column(label, normal)
     left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
@@ -153,16 +150,12 @@ def _normal_rows(
 
     from advae.labels import LabelReader
     from advae.readings import check_finite
-    from advae.values import quoted, quoted_list
+    from advae.values import check_columns
 
     labels = LabelReader(label)
     numbers, most = numbered
     for batch in batches:
-        if label.name not in batch.columns:
-            raise InputError(
-                f"no label column {quoted(label.name)} in {data}; it has "
-                f"{quoted_list(batch.columns)}"
-            )
+        check_columns([label.name], batch.columns, data)
         first = labels.rows
         normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the file.
@@ -172,4 +165,7 @@ def _normal_rows(
         yield batch.filter(normal)
     labels.check()
     if not labels.normal_rows:
-        raise InputError(f"{data}: label column {label.name!r} marks no row as normal")
+        raise InputError(
+            f"{data}: label column {label.name!r} marks no row as normal; give normal rows, or "
+            "name their label with --normal"
+        )

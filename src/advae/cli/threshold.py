@@ -54,18 +54,19 @@ def threshold(
 
     if value is not None and (alpha, reviewed, method) != (None, None, None):
         raise InputError("--value is the threshold itself; leave out --alpha, --method, --reviewed")
+    nothing_to_set = (alpha, reviewed, method, value) == (None, None, None, None)
     known = label_column(label, normal)
     if (reviewed is None) != (known is None):
         raise InputError("--reviewed and --label go together: the rows, and their label column")
     if output is not None:
-        if (alpha, reviewed, method, value) == (None, None, None, None):
+        if nothing_to_set:
             raise InputError(
                 f"nothing would change in {output}; add --alpha, --reviewed, --method or --value"
             )
         check_output(output, str(model), *([] if reviewed is None else [reviewed]))
     detector = load_model(model)
     share = detector.threshold.alpha or detector.config.alpha if alpha is None else alpha
-    if (alpha, reviewed, method, value) == (None, None, None, None):
+    if nothing_to_set:
         console.show_thresholds(detector, share)
         return
     tuned, labelled = detector, None

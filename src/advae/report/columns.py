@@ -13,7 +13,7 @@ from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
 from advae.report.text import LONGEST, count, listed, shorten, whole_seconds
-from advae.values import to_numbers, to_texts
+from advae.values import is_missing, to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
@@ -86,10 +86,10 @@ class ColumnTally:
         groups, strange = self.distribution.groups(part), self.distribution.strange(part)
         if isinstance(self.column, ConstantColumn):
             # Encoded, a missing value may be another value like any other.
-            absent = (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
-            groups = np.where(absent.to_numpy(), len(self.distribution.labels), groups)
-            strange &= ~absent.to_numpy()
-            part = part[~absent.to_numpy()]
+            absent = is_missing(values).to_numpy()
+            groups = np.where(absent, len(self.distribution.labels), groups)
+            strange &= ~absent
+            part = part[~absent]
         self._groups += np.bincount(groups, minlength=len(self._groups))
         self._bars += self.distribution.bar_counts(part)
         found = int(strange.sum())

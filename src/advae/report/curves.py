@@ -81,9 +81,11 @@ def view_labels(
 
 
 def curves(
-    scores: Float[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"], seed: int = 0
+    scores: Float[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"]
 ) -> tuple[Curve, Curve]:
     """Return the ROC and the precision-recall curve.
+
+    For the bands normal rows and anomalies are each drawn with replacement.
 
     Parameters
     ----------
@@ -91,11 +93,9 @@ def curves(
         Anomaly scores, higher = more anomalous.
     anomalous
         True labels, at least one of each.
-    seed
-        Of the resampling: normal rows and anomalies are each drawn with replacement.
     """
     positives, negatives = _grouped(scores, anomalous)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = [
         rng.multinomial(int(counts.sum()), counts / counts.sum(), RESAMPLES)
         for counts in (positives, negatives)

@@ -1,6 +1,6 @@
 """One pass over scored rows in bounded memory, keeping what a report needs of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,12 +148,9 @@ def gather(
 ) -> Gathered:
     """Score a stream of frames and keep what a report needs; see `Gathered`."""
     gathered = Gathered(detector, keep, label, top, where)
-    for frame in _non_empty(batches):
-        gathered.update(frame)
+    for frame in batches:
+        if frame.height:
+            gathered.update(frame)
     if gathered.labels is not None:
         gathered.labels.check()
     return gathered
-
-
-def _non_empty(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    return (frame for frame in batches if frame.height)

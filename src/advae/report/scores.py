@@ -173,8 +173,8 @@ def _group(
 
 
 def _density(axis: ScoreAxis, training: Float[np.ndarray, "rows"]) -> tuple[float, ...]:
-    bandwidth = silverman_bandwidth(training) if len(training) > 1 else 0.0
-    if bandwidth <= 1e-12 * float(np.max(training, initial=0.0)):
+    bandwidth = silverman_bandwidth(training)
+    if not bandwidth:
         return ()
     edges = axis.at(np.linspace(0.0, 1.0, BINS + 1)).tolist()
     return tuple(np.diff([kde_cdf(training, bandwidth, edge) for edge in edges]).tolist())
