@@ -591,6 +591,11 @@ def test_kde_threshold_leaves_alpha_of_the_density_above(scores):
         assert ref.kde_cdf(scores, value) == pytest.approx(1 - alpha, abs=1e-10)
 
 
+def test_kde_threshold_of_two_scores_equals_the_reference():
+    expected = ref.kde_threshold(np.array([1.0, 3.0]), 0.1)
+    assert threshold.kde_threshold(np.array([1.0, 3.0]), 0.1) == pytest.approx(expected, rel=1e-9)
+
+
 def test_kde_threshold_of_equal_scores_is_the_score():
     assert threshold.kde_threshold(np.full(5, 0.25), 0.1) == 0.25
     assert threshold.kde_threshold(np.array([0.25]), 0.1) == 0.25

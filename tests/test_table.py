@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sys
 from collections import Counter
 from typing import Any
 
@@ -228,6 +229,55 @@ def test_values_beyond_training_are_not_clipped_until_a_billion() -> None:
     np.testing.assert_array_equal(encoded, np.array([-1, 3, 1e9, -1e9], np.float32))
 
 
+GREATEST = sys.float_info.max
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-GREATEST, GREATEST), (-GREATEST, 1e299), (-1e299, GREATEST), (0.0, 5e-324)]
+)
+def test_the_widest_and_the_tiniest_range_are_scaled(low: float, high: float) -> None:
+    table = pl.DataFrame({"x": [low, high]})
+    encoder = TableEncoder.fit(table)
+    np.testing.assert_array_equal(encoder.transform(table)[:, 0], [0, 1])
+    beyond = encoder.decode(np.array([[0, 0], [1, 0], [1e9, 0], [-1e9, 0]], np.float32))["x"]
+    np.testing.assert_allclose(beyond[:2], [low, high], rtol=1e-7)
+    assert beyond.is_finite().all()
+
+
+def test_times_are_placed_in_their_range_and_in_the_cycles() -> None:
+    start = dt.datetime(2024, 1, 1, 7)
+    column = [start + dt.timedelta(days=1.3 * row) for row in range(601)]
+    encoder = TableEncoder.fit(pl.DataFrame({"t": column}))
+    given = [dt.datetime(2024, 3, 5, 6), dt.datetime(2025, 11, 9, 22, 30), None]
+    found = encoder.transform(pl.DataFrame({"t": given}))
+    for row, time in zip(found, [*given[:2], column[300]], strict=True):
+        assert time is not None
+        days = (time - dt.datetime(1970, 1, 1)) / dt.timedelta(days=1)
+        place = (time - column[0]) / (column[-1] - column[0])
+        turns = np.array([days % 1, days // 1 % 7 / 7, days // 1 % 365.2425 / 365.2425])
+        waves = np.stack([np.sin(2 * np.pi * turns), np.cos(2 * np.pi * turns)], axis=1)
+        wanted = [place, *((1 + waves) / 2).ravel(), time == column[300]]
+        np.testing.assert_allclose(row, wanted, atol=1e-6)
+    assert list(encoder.spanned) == [True, *[False] * 6, True]
+
+
+def test_a_missing_truth_takes_the_share_of_true() -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"x": [True, False, False, False]}))
+    assert encoder.transform(pl.DataFrame({"x": [None, True]})).tolist() == [[0.25, 1], [1, 0]]
+    middle = np.array([[0.5, 0.0], [0.49, 0.0]], np.float32)
+    assert encoder.decode(middle)["x"].to_list() == [True, False]
+
+
+def test_missing_values_beside_one_value_or_none() -> None:
+    nan = float("nan")
+    frame = pl.DataFrame({"a": [0.0, 1.0, 2.0], "c": [5.0, None, 5.0], "n": [nan, nan, None]})
+    encoder = TableEncoder.fit(frame)
+    new = pl.DataFrame({"a": [0.0] * 3, "c": [5.0, nan, 6.0], "n": [nan, 1.0, None]})
+    only, nothing = (encoder.transform(new)[:, list(places)] for places in encoder.places[1:])
+    assert only.tolist() == [[0, 0], [0, 1], [1, 0]]
+    assert nothing.ravel().tolist() == [0, 1, 0]
+
+
 def test_rare_and_unseen_categories_share_a_column() -> None:
     texts = ["a"] * 10 + ["b"] * 5 + ["once"]
     encoder = TableEncoder.fit(pl.DataFrame({"x": texts}))
@@ -404,6 +454,7 @@ def test_nonsense_is_no_encoder(state: dict[str, Any]) -> None:
         (0, {"median": "high"}),
         (0, {"median": 1e9}),
         (0, {"scale": {"low": 2.0, "high": 1.0}}),
+        (0, {"scale": {"low": 1.0, "high": 1.0}, "median": 1.0}),
         (0, {"scale": {"low": float("nan"), "high": 1.0}}),
         (0, {"name": "integer"}),
         (0, {"extra": 1}),
@@ -413,6 +464,7 @@ def test_nonsense_is_no_encoder(state: dict[str, Any]) -> None:
         (7, {"reading": {"like": "datetime", "zone": "Mars/Base"}}),
         (8, {"profile": {"rows": 1, "missing": 0, "quantiles": [], "counts": [1]}}),
         (9, {"value": "five"}),
+        (9, {"value": float("inf")}),
     ],
 )
 def test_a_damaged_state_is_refused(

@@ -170,6 +170,39 @@ def test_plan_of_few_rows_takes_an_ensemble() -> None:
     assert "which takes 99: 4 networks share the rows" in fewer.note
     assert "kernel density" in fewer.note
     assert plan_rows(60, small(members=40)).folds == 10
+    assert plan_rows(9, small(members=4)).note == ""  # just enough
+    assert plan_rows(60, small(members=4, threshold=0.3)).folds == 4  # for the p-values
+
+
+def test_folds_are_drawn_for_the_seed() -> None:
+    first, second = (plan_rows(40, small(members=4, seed=seed)).fold for seed in (0, 1))
+    assert len({tuple(fold) for fold in (first, second, np.arange(40) % 4)}) == 3
+    assert np.bincount(first).tolist() == np.bincount(second).tolist() == [10] * 4
+
+
+def test_an_ensemble_holds_rows_out_from_five_alarms_on() -> None:
+    folds, held = (plan_rows(rows, small(members=4)) for rows in (242, 243))
+    assert (folds.folds, len(folds.calibration)) == (4, 0)
+    assert (held.folds, len(held.calibration)) == (0, 49)
+
+
+def test_the_smallest_table_in_folds_has_two_rows_in_each() -> None:
+    plan = plan_rows(8, SMALL)
+    assert (plan.members, np.bincount(plan.fold).tolist()) == (4, [2] * 4)
+
+
+@given(
+    st.integers(0, 60),
+    st.floats(0.01, 0.99),
+    st.floats(0.01, 0.99),
+    st.sampled_from(["conformal", "kde", 0.3]),
+)
+def test_two_rows_train_at_least(
+    rows: int, alpha: float, calibration: float, threshold: str | float
+) -> None:
+    plan = plan_rows(rows, small(alpha=alpha, calibration=calibration, threshold=threshold))
+    assert len(plan.training) >= min(2, rows)
+    np.testing.assert_array_equal(np.sort([*plan.training, *plan.calibration]), np.arange(rows))
 
 
 def test_too_few_rows_for_alpha_get_the_density_of_scores_by_strangers() -> None:
@@ -373,6 +406,10 @@ def test_candidates_stand_side_by_side(held_out: Detector, uncalibrated: Detecto
     given_threshold = held_out.with_threshold(Threshold("given", None, 0.5, "given"))
     found = candidates(given_threshold, 0.1)
     assert [each.threshold.method for each in found] == ["given", "conformal", "kde"]
+    found = candidates(held_out, 0.2)
+    assert [each.threshold.alpha for each in found] == [0.1, 0.2, 0.2]
+    just_enough = with_reviewed(uncalibrated, np.arange(9.0))
+    assert [each.threshold.method for each in candidates(just_enough, 0.1)] == ["conformal", "kde"]
     (alone,) = candidates(uncalibrated, 0.1)
     assert (alone.threshold.method, alone.alarms) == ("kde", None)
 
@@ -380,7 +417,9 @@ def test_candidates_stand_side_by_side(held_out: Detector, uncalibrated: Detecto
 def test_learned_thresholds(held_out: Detector, uncalibrated: Detector) -> None:
     assert learned_threshold(held_out, 0.1) == held_out.threshold
     assert learned_threshold(held_out, 0.01).value > held_out.threshold.value
-    assert learned_threshold(held_out, 0.1, "kde").method == "kde"
+    density = learned_threshold(held_out, 0.1, "kde")
+    assert (density.method, density.why) == ("kde", "kernel density of 1,601 training rows")
+    assert density.value == kde_threshold(held_out.training_scores, 0.1)
     with pytest.raises(ConfigError, match="needs at least 999 calibration rows, there are 399"):
         learned_threshold(held_out, 0.001)
     with pytest.raises(ConfigError, match="needs at least 9 calibration rows, there are 0"):
@@ -399,6 +438,8 @@ def test_reviewed_rows_join_the_calibration(uncalibrated: Detector, held_out: De
     learned = learned_threshold(tuned, 0.1)
     assert learned.why == "30 reviewed normal rows"
     assert learned.value == conformal_threshold(scores, 0.1)
+    one = learned_threshold(with_reviewed(uncalibrated, scores[:1]), 0.5)
+    assert one.why == "1 reviewed normal row"
     both = with_reviewed(held_out, scores)
     assert learned_threshold(both, 0.1).why == (
         "399 rows held out of training, and 30 reviewed normal rows"
@@ -410,6 +451,7 @@ def test_review_counts() -> None:
     scores, anomalous = np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, True, False, True])
     assert review(scores, anomalous, 2.0) == (1, 1, 0.5, 0.5)
     assert review(scores, anomalous, 0.5) == (2, 2, 0.5, 1.0)
+    assert review(scores, anomalous, 3.0) == (0, 1, 1.0, 0.5)
     none = review(scores, np.zeros(4, bool), 9.0)
     assert math.isnan(none.precision)
     assert math.isnan(none.recall)
@@ -420,9 +462,20 @@ def test_strange_reviews_are_doubted(held_out: Detector) -> None:
     assert review_doubts(held_out, fresh) == []
     (again,) = review_doubts(held_out, held_out.calibration_scores[::8])
     assert "50 of the 50 reviewed normal rows score exactly like rows" in again
+    half = np.concatenate([fresh[:8], held_out.training_scores[::200][:8]])
+    assert len(review_doubts(held_out, half)) == 1
+    assert review_doubts(held_out, half[:-1]) == []
     flagged = fresh + held_out.threshold.value
     (picked,) = review_doubts(held_out, flagged)
     assert "50 of the 50 reviewed normal rows lie above the threshold before" in picked
+    # Twice alpha of 50 rows are 10 above the threshold; 20 would be one case in 1,000.
+    for above, doubts in ((19, 0), (20, 1)):
+        apart = np.linspace(0.1, 0.2, 50) * np.where(np.arange(50) < above, 1, -1)
+        assert len(review_doubts(held_out, held_out.threshold.value + apart)) == doubts
+    lax = held_out.with_threshold(learned_threshold(held_out, 0.6))
+    assert review_doubts(lax, fresh) == []
+    # A threshold that was given promises nothing.
+    assert review_doubts(held_out.with_threshold(Threshold("given", None, 0.0)), fresh) == []
     (nothing,) = review_doubts(held_out, fresh[:0])
     assert "no reviewed row is normal" in nothing
 

@@ -503,6 +503,16 @@ def test_rows_that_end_training_belong_to_no_fold():
     assert plan.folds == 4
     assert len(plan.watched) == 30
     assert len(plan.fold) == len(plan.training) == 270
+    plain = plan_rows(300, config(members=4, alpha=0.02))
+    np.testing.assert_array_equal(plan.fold, plain.fold[plan.training])
+
+
+def test_rows_that_end_training_are_a_random_sample_of_enough_rows():
+    few, enough = (plan_rows(rows, config(patience=1, threshold="kde")) for rows in (194, 195))
+    assert few.note.startswith("Too few rows to end training early, which takes 195 beside")
+    assert (len(few.watched), len(enough.watched), enough.note) == (0, 20, "")
+    other = plan_rows(195, config(patience=1, threshold="kde", seed=1))
+    assert set(other.watched) != set(enough.watched)
 
 
 def test_a_small_table_trains_to_the_end_and_says_so():
