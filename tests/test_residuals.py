@@ -144,6 +144,8 @@ def test_padding_changes_nothing(rows, errors):
     many = np.ones((512, D), np.float32)
     exact = Reference(None, memory._replace(rows=many, errors=many))
     assert padded(exact).memory.rows.shape == (512, D)
+    more = Reference(None, memory._replace(rows=np.ones((513, D)), errors=np.ones((513, D))))
+    assert padded(more).memory.rows.shape == (1024, D)
     assert padded(Reference()) == Reference()
 
 
@@ -309,3 +311,4 @@ def test_noise_has_its_deviation():
 def test_the_paper_damages_nothing():
     assert damage_of(Config.preset("paper")) is None
     assert damage_of(Config()) == Damage(0.9, 0.05)
+    assert damage_of(Config(swap=0)) == Damage(0, 0.05)

@@ -264,8 +264,9 @@ def test_times_are_placed_in_their_range_and_in_the_cycles() -> None:
 def test_a_missing_truth_takes_the_share_of_true() -> None:
     encoder = TableEncoder.fit(pl.DataFrame({"x": [True, False, False, False]}))
     assert encoder.transform(pl.DataFrame({"x": [None, True]})).tolist() == [[0.25, 1], [1, 0]]
-    middle = np.array([[0.5, 0.0], [0.49, 0.0]], np.float32)
-    assert encoder.decode(middle)["x"].to_list() == [True, False]
+    assert encoder.features[0].frequencies == {"false": 3, "true": 1}
+    middle = np.array([[0.5, 0.5], [0.49, 0.0], [1.0, 0.51]], np.float32)
+    assert encoder.decode(middle)["x"].to_list() == [True, False, None]
 
 
 def test_missing_values_beside_one_value_or_none() -> None:
@@ -276,6 +277,8 @@ def test_missing_values_beside_one_value_or_none() -> None:
     only, nothing = (encoder.transform(new)[:, list(places)] for places in encoder.places[1:])
     assert only.tolist() == [[0, 0], [0, 1], [1, 0]]
     assert nothing.ravel().tolist() == [0, 1, 0]
+    decoded = encoder.decode(encoder.transform(new))
+    assert (decoded["c"].to_list(), decoded["n"].null_count()) == ([5.0, None, None], 3)
 
 
 def test_rare_and_unseen_categories_share_a_column() -> None:
