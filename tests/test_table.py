@@ -290,6 +290,47 @@ def test_rare_and_unseen_categories_share_a_column() -> None:
     assert encoder.network_width == 3
 
 
+def test_a_category_on_a_thousandth_of_the_rows_has_a_column() -> None:
+    table = pl.DataFrame({"x": ["a"] * 9981 + ["b"] * 10 + ["c"] * 9})
+    column = TableEncoder.fit(table).features[0]
+    assert column.frequencies == {"a": 9981, "b": 10, RARE: 9}
+    # Rows of a batch without a value count too.
+    more = TableEncoder.fit_batches([table, pl.DataFrame({"x": [None] * 10})]).features[0]
+    assert more.frequencies == {"a": 9981, RARE: 19}
+    assert (more.profile.rows, more.profile.missing) == (10_010, 10)
+
+
+@pytest.mark.parametrize(("categories", "singles", "fits"), [(50, 100, True), (51, 0, False)])
+def test_fifty_categories_are_not_too_many(categories: int, singles: int, fits: bool) -> None:
+    texts = [str(n // 2) + "!" for n in range(2 * categories)] + [f"{n}?" for n in range(singles)]
+    if fits:
+        assert TableEncoder.fit(pl.DataFrame({"x": texts})).network_width == categories + 1
+        texts.append("once more")  # of now more than half the rows the text is on no other
+    with pytest.raises(InputError, match="too many different texts in 'x'"):
+        TableEncoder.fit(pl.DataFrame({"x": texts}))
+
+
+@pytest.mark.parametrize(("singles", "fits"), [(9999, True), (10_000, False)])
+def test_ten_thousand_different_texts_are_not_too_many(singles: int, fits: bool) -> None:
+    table = pl.DataFrame({"x": ["often"] * singles + [str(n) + "!" for n in range(singles)]})
+    if fits:
+        assert TableEncoder.fit(table).features[0].frequencies == {"often": singles, RARE: singles}
+    else:
+        with pytest.raises(InputError, match="too many different texts in 'x'"):
+            TableEncoder.fit(table)
+
+
+def test_a_single_text_beside_missing_ones_is_a_constant() -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"x": ["a", None, None], "n": [1, 2, 3]}))
+    new = encoder.transform(pl.DataFrame({"x": ["a", "b", None], "n": [1, 2, 3]}))
+    assert new[:, list(encoder.places[0])].tolist() == [[0, 0], [1, 0], [0, 1]]
+
+
+def test_truths_cannot_be_hashed() -> None:
+    with pytest.raises(InputError, match="'x' holds values of type boolean; only texts and num"):
+        TableEncoder.fit(pl.DataFrame({"x": [True, False]}), hashed=["x"])
+
+
 def test_two_rows_of_true_and_false_are_enough() -> None:
     table = pl.DataFrame({"x": [True, False]})
     encoder = TableEncoder.fit(table)
@@ -397,6 +438,12 @@ def test_notes_tell_of_constant_hashed_and_dated_columns(encoder: TableEncoder) 
         ({"x": [str(n // 2) for n in range(104)]}, "too many different texts in 'x'"),
         ({"x": [f"2024-01-{n} 12:00" for n in range(10, 30)]}, "'x' holds dates as texts"),
         ({"x": [str(n) for n in range(9)]}, "'x' holds numbers as texts"),
+        ({"x": [f" {n} " for n in range(9)]}, "'x' holds numbers as texts"),
+        (
+            {"x": [*map(str, range(9)), "soon"]},
+            "'x' holds numbers, except for texts such as 'soon'",
+        ),
+        ({"x": [*map(str, range(8)), "soon"]}, r"hash its values \(--hash COLUMN\)\.$"),
     ],
 )
 def test_tables_that_teach_nothing_are_refused(table: dict[str, list[Any]], message: str) -> None:
@@ -433,6 +480,13 @@ def test_missing_columns_are_named_with_a_likely_one(encoder: TableEncoder) -> N
 def test_batches_of_different_types_are_refused() -> None:
     with pytest.raises(InputError, match="'x' turns from number to text at row 2"):
         TableEncoder.fit_batches([pl.DataFrame({"x": [1, 2]}), pl.DataFrame({"x": ["a"]})])
+
+
+def test_batches_of_different_zones_are_refused() -> None:
+    times = pl.DataFrame({"x": [dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2)]})
+    zoned = [times.select(pl.col("x").dt.replace_time_zone(zone)) for zone in ("UTC", BERLIN)]
+    with pytest.raises(InputError, match=r"'x' turns from .* at row 2"):
+        TableEncoder.fit_batches(zoned)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import pytest
 import reference as ref
 
 from advae import artifact, fitting, scoring, tensorfile, training
+from advae.batches import draw_batches
 from advae.config import VARIANTS, Config
+from advae.corruption import Damage
 from advae.errors import ModelFileError, TrainingError
 from advae.fitting import fit_detector
 from advae.held_out import HELD_OUT, HeldOut
@@ -195,6 +197,37 @@ def test_each_member_row_latent_and_iteration_has_noise_of_its_own(monkeypatch):
     assert counts.min() > 0.8 * counts.mean()
     assert counts.max() < 1.2 * counts.mean()
     assert any(len(np.unique(batch)) < 64 for batch in batches)  # with replacement
+
+
+def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
+    data = np.arange(60, dtype=np.float32).reshape(20, 3)
+    own = np.arange(20).reshape(2, 10)
+
+    def draw(damage):
+        found = draw_batches(data, own, jax.random.key(0), 2, 4, 500, damage)
+        return np.asarray(found.x), np.asarray(found.shown)
+
+    def independent(values):
+        correlations = np.corrcoef(values.reshape(8, -1))  # of each member and iteration
+        return np.abs(correlations - np.eye(8)).max() < 0.2
+
+    x, shown = draw(Damage(0.8, 0.0))
+    rows, strangers = x // 3, shown // 3
+    assert (x % 3 == shown % 3).all()  # values stay in their column
+    assert (x % 3 == np.arange(3)[:, None]).all()
+    assert (rows == rows[:, :, :1]).all()
+    assert independent(rows[:, :, 0])
+    for member in range(2):
+        np.testing.assert_array_equal(np.unique(rows[member]), own[member])
+        np.testing.assert_array_equal(np.unique(strangers[member]), own[member])
+    changed = shown != x
+    assert independent(changed)
+    assert independent(changed.mean(axis=2))  # the share of a row
+    both = changed[:, :, 0] & changed[:, :, 1]
+    assert (strangers[:, :, 0] == strangers[:, :, 1])[both].mean() < 0.2
+    x, shown = draw(Damage(0.0, 0.05))
+    assert (shown - x).std() == pytest.approx(0.05, rel=0.05)
+    assert independent(shown - x)
 
 
 def test_members_start_and_end_apart(data):
