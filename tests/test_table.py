@@ -326,6 +326,14 @@ def test_a_single_text_beside_missing_ones_is_a_constant() -> None:
     assert new[:, list(encoder.places[0])].tolist() == [[0, 0], [1, 0], [0, 1]]
 
 
+@pytest.mark.parametrize("only", [True, False])
+def test_the_only_truth_is_kept(only: bool) -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"x": [only] * 3, "n": [1, 2, 3]}))
+    encoded = encoder.transform(pl.DataFrame({"x": [only, not only], "n": [1, 1]}))
+    assert encoded[:, list(encoder.places[0])].tolist() == [[0], [1]]
+    assert encoder.decode(encoded)["x"].to_list() == [only, None]
+
+
 def test_truths_cannot_be_hashed() -> None:
     with pytest.raises(InputError, match="'x' holds values of type boolean; only texts and num"):
         TableEncoder.fit(pl.DataFrame({"x": [True, False]}), hashed=["x"])
