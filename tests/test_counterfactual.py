@@ -94,6 +94,9 @@ def test_whole_numbers_are_replaced_by_whole_numbers() -> None:
     assert sum(1 in each.columns for each in changed) > 10
     counts = values["count"].to_numpy()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+    # And by those that belong to the rest of the row, not by the most usual one.
+    alone = [row for row, each in enumerate(changed) if each.columns == (1,)]
+    assert np.corrcoef(odd["size"].to_numpy()[alone], counts[alone])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("rows", [60, 97, 400, 20_001])

@@ -174,8 +174,8 @@ def both_steps(state, x, noise, settings, descent, variant):
 
 
 @jax.jit
-def whole_step(state, x, noise, settings, descent):
-    return train_step(state, x, noise, settings, descent, VARIANTS["adVAE"])
+def whole_step(state, x, noise, settings, descent, shown=None):
+    return train_step(state, x, noise, settings, descent, VARIANTS["adVAE"], shown)
 
 
 class Iteration:
@@ -431,6 +431,16 @@ def test_train_step_is_step_1_then_step_2(problem, iteration):
     compare = partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-14)
     jax.tree.map(compare, state, iteration().after_2)
     jax.tree.map(compare, terms, iteration().terms)
+
+
+def test_the_encoder_sees_what_it_is_shown_in_place_of_the_row(problem):
+    shown = np.random.default_rng(1).uniform(size=problem.x.shape)
+    with jax.enable_x64(True):
+        state = fresh_state(our_model(problem.weights))
+        _, terms = jax.device_get(whole_step(state, *problem.inputs(), jnp.asarray(shown.T)))
+    made = ref.adversarial_pass(problem.weights, shown, problem.noise, problem.noise_T)
+    wanted = ref.generator_transformer_terms(made, problem.x, *problem.margins)
+    np.testing.assert_allclose(terms.generator_transformer, [*wanted.values()], rtol=1e-10)
 
 
 def test_a_divergence_far_beyond_its_margin_has_no_slope():

@@ -367,6 +367,7 @@ def test_texts_stand_for_numbers_truths_and_times(encoder: TableEncoder) -> None
     np.testing.assert_array_equal(without_span.transform(texts), without_span.transform(table))
     assert read_as["float"] == pl.Float64
     assert read_as["word"] == pl.String
+    assert read_as["nothing"] == pl.String
 
 
 def test_numbers_stand_for_categories() -> None:
