@@ -93,6 +93,22 @@ def test_the_column_that_helps_most_need_not_contribute_most(detector, table) ->
     assert (again.columns, again.scores, again.normal) == (each.columns, each.scores, True)
 
 
+def test_what_is_replaced_leaves_no_trace(detector) -> None:
+    rows = mixed_table(30, 3)
+    first, second = (
+        counterfactuals(detector, detector.table.transform(rows.with_columns(pl.col("twice") - by)))
+        for by in (15, 40)
+    )
+    alone = [
+        (one, other)
+        for one, other in zip(first, second, strict=True)
+        if one.columns == other.columns == (detector.table.feature_names.index("twice"),)
+    ]
+    assert len(alone) > 5
+    for one, other in alone:
+        np.testing.assert_array_equal(one.encoded, other.encoded)
+
+
 def test_a_search_begins_with_usual_values(detector, table) -> None:
     usual = detector.table.decode(_Search(detector, detector.table.transform(table[:1]))._typical)
     rows = mixed_table(400, 1)  # that it was trained with, in part

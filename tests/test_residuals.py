@@ -254,8 +254,8 @@ def test_the_encoder_and_the_memory_see_values_clipped_and_the_residual_does_not
         moved = np.abs(inside.expected - wanted.expected).max(axis=1) > 1e-5
         assert moved[[0, 1, 3]].all()
         far = np.array([0, 3])
-        assert (found.score[far] > 9 * wanted.score[far]).all()
-        assert (found.contributions[far, 1] > 9 * wanted.contributions[far, 1]).all()
+        assert (found.score[far] > 30 * wanted.score[far]).all()
+        assert (found.contributions[far, 1] > 30 * wanted.contributions[far, 1]).all()
 
 
 def test_a_reference_can_lack_rows(rows, errors):

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import reference as ref
+from test_paper import members
 
 from advae import artifact, fitting, scoring, tensorfile, training
 from advae.batches import draw_batches
@@ -18,10 +19,11 @@ from advae.config import VARIANTS, Config
 from advae.corruption import Damage
 from advae.errors import ModelFileError, TrainingError
 from advae.fitting import fit_detector
-from advae.held_out import HELD_OUT, HeldOut
+from advae.held_out import HELD_OUT, HeldOut, best_block, exhausted
 from advae.networks import Sizes
 from advae.plan import plan_rows
 from advae.steps import term_names
+from advae.streams import generator
 from advae.threads import Beside
 
 # The sizes of test_invariants and test_artifact: programs compiled there serve here.
@@ -161,6 +163,24 @@ def test_the_last_iteration_has_the_last_learning_rate(data, schedule, moves):
     assert (step > 1e-4) == moves
 
 
+def test_each_iteration_has_a_learning_rate_of_its_own(data, monkeypatch):
+    def rates(config):
+        return 0.01 * (np.arange(config.iterations) == 0)
+
+    monkeypatch.setattr(training, "learning_rates", rates)
+    one, many = (training.fit(data, config(iterations=n)).state.model for n in (1, 50))
+    assert_equal_trees(one, many)
+
+
+def test_training_shows_the_damaged_rows_to_the_encoder(data):
+    whole, damaged = (
+        training.fit(data, config(iterations=1, swap=swap, input_noise=0)).history
+        for swap in (0, 0.9)
+    )
+    name = "generator_reconstruction"
+    assert abs(damaged[name][0] / whole[name][0] - 1) > 1e-4
+
+
 # --- randomness ---
 
 
@@ -242,6 +262,16 @@ def test_one_seed_gives_one_training(data):
     assert first.history == again.history
     other = training.fit(data, config(seed=1))
     assert first.history != other.history
+
+
+def test_the_seed_decides_more_than_where_training_starts(data):
+    begun = copied(training.fit(data, config(iterations=200)))
+    first, second = (
+        training.fit(data, config(iterations=201, seed=seed), resume=begun).history
+        for seed in (0, 1)
+    )
+    assert first["generator_reconstruction"][0] == second["generator_reconstruction"][0]
+    assert first["generator_reconstruction"][1] != second["generator_reconstruction"][1]
 
 
 def test_data_is_not_changed(data):
@@ -488,6 +518,31 @@ def test_training_ends_when_the_held_out_error_no_longer_falls(data):
     watched = HeldOut(held_out, steady(), SIZES.latent)
     assert watched.error([end.model]) == pytest.approx(min(errors), rel=1e-6)
     assert watched.error([end.state.model]) == pytest.approx(errors[-1], rel=1e-6) != min(errors)
+
+
+@pytest.mark.parametrize("variant", ["adVAE", "AE"])
+@pytest.mark.parametrize(("rows", "measured"), [(40, 40), (1024, 1024), (1025, 513)])
+def test_the_held_out_error_is_that_of_the_reference(variant, rows, measured):
+    rng = np.random.default_rng(0)
+    both = [ref.random_weights(WIDTH, 8, 3, rng) for _ in range(2)]
+    model = jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(members, both))
+    given = rng.uniform(-3, 4, size=(rows, WIDTH)).astype(np.float32)
+    found = HeldOut(given, config(variant=variant, seed=3), 3).error([model])
+    x = np.clip(given[:: 2 if rows > 1024 else 1], -1, 2)
+    assert len(x) == measured
+    noise = generator(3, "held-out noise").standard_normal((3, 1024), np.float32)[:, :measured].T
+    errors = []
+    for weights in both:
+        mean, log_variance = ref.encoder(weights.encoder, x)
+        z = mean + (variant != "AE") * np.exp(log_variance / 2) * noise
+        errors.append(ref.squared_error(x, ref.generator(weights.generator, z)).mean())
+    assert found == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_of_equal_errors_the_first_is_the_best():
+    history = {"iteration": [200.0, 400.0, 600.0], HELD_OUT: [2.0, 1.0, 1.0]}
+    assert best_block(history) == 1
+    assert (exhausted(history, 200), exhausted(history, 201)) == (True, False)
 
 
 def test_training_does_not_end_while_the_held_out_error_falls(data):
