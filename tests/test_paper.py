@@ -683,9 +683,9 @@ def test_discoveries_equal_the_reference(rate):
 def test_p_values_that_meet_the_bound_exactly_are_discoveries(rate):
     rng, met = np.random.default_rng(7), 0
     for _ in range(200):
-        exact = sorted(Fraction(int(k), 100) for k in rng.integers(1, 101, 10) ** 2 // 102 + 1)
-        bounds = [Fraction(str(rate)) * (i + 1) / 10 for i in range(10)]
-        last = max((i for i in range(10) if exact[i] <= bounds[i]), default=-1)
+        exact = sorted(Fraction(int(k), 100) for k in rng.integers(1, 101, 30) ** 2 // 102 + 1)
+        bounds = [Fraction(str(rate)) * (i + 1) / 30 for i in range(30)]
+        last = max((i for i in range(30) if exact[i] <= bounds[i]), default=-1)
         met += last >= 0 and exact[last] == bounds[last]
         found = threshold.discoveries(np.array([float(p) for p in exact]), rate)
         assert found.sum() == sum(p <= exact[last] for p in exact) * (last >= 0)
