@@ -8,11 +8,20 @@ from report_data import (
     SCRIPT,
     labelled_table,
     mixed_detector,
+    mixed_table,
 )
 
 import advae
 from advae.columns import NumberColumn
-from advae.counterfactual import CANDIDATES, MOST_CHANGES, counterfactuals, only_whole
+from advae.counterfactual import (
+    CANDIDATES,
+    MOST_CHANGES,
+    _possible,
+    _Search,
+    _typical,
+    counterfactuals,
+    only_whole,
+)
 from advae.detector import Detector, Threshold
 from advae.frames import as_frame
 from advae.table import TableEncoder
@@ -71,13 +80,68 @@ def test_counterfactuals_find_the_changed_column(detector, table) -> None:
     assert np.mean(hits) >= 0.9
 
 
+def test_the_column_that_helps_most_need_not_contribute_most(detector, table) -> None:
+    encoded = detector.table.transform(table)
+    largest = detector.table.group(detector.score_encoded(encoded).contributions).argmax(axis=1)
+    found = counterfactuals(detector, encoded, most=1)
+    first = {row: each for row, each in enumerate(found) if each.columns}
+    assert any(each.columns[0] != largest[row] for row, each in first.items())
+    # A score at the threshold is not above it.
+    row, each = next(iter(first.items()))
+    strict = detector.with_threshold(Threshold("given", None, each.scores[0]))
+    (again,) = counterfactuals(strict, encoded[[row]])
+    assert (again.columns, again.scores, again.normal) == (each.columns, each.scores, True)
+
+
+def test_what_is_replaced_leaves_no_trace(detector) -> None:
+    rows = mixed_table(30, 3)
+    first, second = (
+        counterfactuals(detector, detector.table.transform(rows.with_columns(pl.col("twice") - by)))
+        for by in (15, 40)
+    )
+    alone = [
+        (one, other)
+        for one, other in zip(first, second, strict=True)
+        if one.columns == other.columns == (detector.table.feature_names.index("twice"),)
+    ]
+    assert len(alone) > 5
+    for one, other in alone:
+        np.testing.assert_array_equal(one.encoded, other.encoded)
+
+
+def test_a_search_begins_with_usual_values(detector, table) -> None:
+    usual = detector.table.decode(_Search(detector, detector.table.transform(table[:1]))._typical)
+    rows = mixed_table(400, 1)  # that it was trained with, in part
+    for name in rows.columns:
+        given, (value,) = rows[name].drop_nulls(), usual[name]
+        if given.dtype in (pl.String, pl.Boolean):
+            assert value == given.mode()[0]
+        else:
+            share = (given <= value).mean()
+            assert share == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_bucket_is_replaced_by_the_likeliest() -> None:
+    table = TableEncoder.fit(pl.DataFrame({"x": ["a", "b", "b"]}), hashed=["x"])
+    (column,) = table.features
+    part = np.linspace(0, 0.4, table.width, dtype=np.float32)[None]
+    part[0, 3] = 0.5
+    (found,) = np.flatnonzero(_possible(column, part))
+    assert found == 3
+    b = table.transform(pl.DataFrame({"x": ["b"]}))[0, list(table.places[0])]
+    np.testing.assert_array_equal(_typical(column), b)
+
+
 def test_a_search_ends_when_every_candidate_is_changed() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(60, CANDIDATES + 2)) + rng.normal(size=(60, 1))
     detector = advae.fit_detector(rows, advae.Config(iterations=20))
     strict = detector.with_threshold(Threshold("given", None, 0.0))
     encoded = strict.table.transform(as_frame(rows[:3] + 5))
-    for each in counterfactuals(strict, encoded, most=CANDIDATES + 2):
+    contributions = strict.table.group(strict.score_encoded(encoded).contributions)
+    found = counterfactuals(strict, encoded, most=CANDIDATES + 2)
+    for each, parts in zip(found, contributions, strict=True):
+        assert set(each.columns) == set(np.argsort(-parts)[:CANDIDATES])
         assert len(each.columns) == len(set(each.columns)) == CANDIDATES
         assert np.isfinite(each.scores).all()
         assert not each.normal
@@ -94,6 +158,9 @@ def test_whole_numbers_are_replaced_by_whole_numbers() -> None:
     assert sum(1 in each.columns for each in changed) > 10
     counts = values["count"].to_numpy()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+    # And by those that belong to the rest of the row, not by the most usual one.
+    alone = [row for row, each in enumerate(changed) if each.columns == (1,)]
+    assert np.corrcoef(odd["size"].to_numpy()[alone], counts[alone])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("rows", [60, 97, 400, 20_001])
@@ -113,6 +180,8 @@ def test_whole_numbers_are_replaced_by_whole_numbers() -> None:
 def test_quantiles_tell_whether_numbers_were_whole(rows, unit, low, high, whole) -> None:
     drawn = np.random.default_rng(rows).integers(low, high + 1, rows)
     drawn[:2] = low, high  # whole ends tell nothing
-    column = TableEncoder.fit(pl.DataFrame({"x": drawn / unit})).features[0]
-    assert isinstance(column, NumberColumn)
-    assert only_whole(column) == whole
+    for missing in (0, 37):
+        values = pl.Series([*(drawn / unit), *[None] * missing], dtype=pl.Float64)
+        column = TableEncoder.fit(pl.DataFrame({"x": values})).features[0]
+        assert isinstance(column, NumberColumn)
+        assert only_whole(column) == whole

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from advae.errors import InputError
@@ -19,6 +20,8 @@ def test_labels_are_truths_in_any_type(kind: type) -> None:
     assert measured["average_precision"].value == pytest.approx(wanted)
     assert measured["f1"].value == pytest.approx(f1_score(LABELS, SCORES > 0.4))
     assert measured["false_alarm_rate"].value == 0.25
+    # Of two anomalies the highest is missing in many resamples.
+    assert all(0 <= each.low <= each.value <= each.high <= 1 for each in measured.values())
 
 
 def test_other_labels_are_refused() -> None:
@@ -26,3 +29,23 @@ def test_other_labels_are_refused() -> None:
         evaluate(SCORES, 1 - 2 * LABELS, 0.4)
     with pytest.raises(InputError, match="nan"):
         evaluate(SCORES, np.where(LABELS == 1, np.nan, 0.0), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"), [(1, "0 normal rows and 6 anomalies"), (0, "6 normal rows and 0 anomal")]
+)
+def test_one_class_cannot_be_measured(label: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate(SCORES, np.full(6, label), 0.4)
+
+
+def test_intervals_are_those_of_drawing_rows_of_each_class_again() -> None:
+    # Of 400 anomalies 240 are flagged, of 800 normal rows 80.
+    labels = np.repeat([1, 0], [400, 800])
+    scores = np.concatenate([np.arange(400.0) >= 160, np.arange(800.0) >= 720]).astype(float)
+    measured, other = (evaluate(scores, labels, 0.5, seed=seed) for seed in (0, 1))
+    for name, rows, share in (("recall", 400, 0.6), ("false_alarm_rate", 800, 0.1)):
+        found, wanted = measured[name], binom.ppf([0.025, 0.975], rows, share)
+        assert found.value == pytest.approx(share)
+        assert [found.low * rows, found.high * rows] == pytest.approx(wanted, abs=2.5)
+        assert found != other[name]

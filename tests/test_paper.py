@@ -1,5 +1,6 @@
 """The method, number by number, against the independent reference and the published results."""
 
+from fractions import Fraction
 from functools import partial
 from operator import itemgetter
 
@@ -174,8 +175,8 @@ def both_steps(state, x, noise, settings, descent, variant):
 
 
 @jax.jit
-def whole_step(state, x, noise, settings, descent):
-    return train_step(state, x, noise, settings, descent, VARIANTS["adVAE"])
+def whole_step(state, x, noise, settings, descent, shown=None):
+    return train_step(state, x, noise, settings, descent, VARIANTS["adVAE"], shown)
 
 
 class Iteration:
@@ -433,6 +434,16 @@ def test_train_step_is_step_1_then_step_2(problem, iteration):
     jax.tree.map(compare, terms, iteration().terms)
 
 
+def test_the_encoder_sees_what_it_is_shown_in_place_of_the_row(problem):
+    shown = np.random.default_rng(1).uniform(size=problem.x.shape)
+    with jax.enable_x64(True):
+        state = fresh_state(our_model(problem.weights))
+        _, terms = jax.device_get(whole_step(state, *problem.inputs(), jnp.asarray(shown.T)))
+    made = ref.adversarial_pass(problem.weights, shown, problem.noise, problem.noise_T)
+    wanted = ref.generator_transformer_terms(made, problem.x, *problem.margins)
+    np.testing.assert_allclose(terms.generator_transformer, [*wanted.values()], rtol=1e-10)
+
+
 def test_a_divergence_far_beyond_its_margin_has_no_slope():
     """E drives log-variances of x_Tr past 88, where exp overflows in float32, in long trainings."""
 
@@ -529,6 +540,18 @@ def test_score_and_contributions_equal_the_reference():
     )
 
 
+def test_codes_are_those_of_the_first_member_for_clipped_values():
+    rng = np.random.default_rng(8)
+    both = [ref.random_weights(D, H, K, rng) for _ in range(2)]
+    model = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(members, both))
+    x = rng.uniform(-3, 4, size=(9, D)).astype(np.float32)
+    codes = scoring.encode_rows(model, x)
+    wanted = ref.encoder(both[0].encoder, np.clip(x, -1, 2))
+    np.testing.assert_allclose(codes, wanted, rtol=1e-4, atol=1e-5)
+    wanted = ref.transformer(both[0].transformer, *wanted)
+    np.testing.assert_allclose(scoring.transform_codes(model, codes), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_score_of_members_is_the_mean_of_the_references():
     rng = np.random.default_rng(4)
     each = [ref.random_weights(D, H, K, rng) for _ in range(2)]
@@ -591,10 +614,27 @@ def test_kde_threshold_leaves_alpha_of_the_density_above(scores):
         assert ref.kde_cdf(scores, value) == pytest.approx(1 - alpha, abs=1e-10)
 
 
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 1e-100), (1.0, 1e-8)])
+def test_kde_threshold_follows_scores_however_close_together(scores, offset, scale):
+    found = threshold.kde_threshold(offset + scale * scores, 0.1)
+    expected = threshold.kde_threshold(scores, 0.1)
+    assert (found - offset) / scale == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1e-9])
+def test_kde_threshold_of_two_scores_equals_the_reference(alpha):
+    expected = ref.kde_threshold(np.array([1.0, 3.0]), alpha)
+    found = threshold.kde_threshold(np.array([1.0, 3.0]), alpha)
+    assert found == pytest.approx(expected, rel=1e-7)
+
+
 def test_kde_threshold_of_equal_scores_is_the_score():
     assert threshold.kde_threshold(np.full(5, 0.25), 0.1) == 0.25
     assert threshold.kde_threshold(np.array([0.25]), 0.1) == 0.25
     assert threshold.kde_threshold(np.zeros(5), 0.1) == 0.0
+    rounded = np.full(7, 0.1)
+    assert rounded.std() > 0
+    assert threshold.kde_threshold(rounded, 0.1) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -637,6 +677,19 @@ def test_discoveries_equal_the_reference(rate):
         np.testing.assert_array_equal(found, ref.benjamini_hochberg(p, rate))
     assert 0 < found.sum() < len(p)
     assert threshold.discoveries(np.empty(0), rate).shape == (0,)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_p_values_that_meet_the_bound_exactly_are_discoveries(rate):
+    rng, met = np.random.default_rng(7), 0
+    for _ in range(200):
+        exact = sorted(Fraction(int(k), 100) for k in rng.integers(1, 101, 30) ** 2 // 102 + 1)
+        bounds = [Fraction(str(rate)) * (i + 1) / 30 for i in range(30)]
+        last = max((i for i in range(30) if exact[i] <= bounds[i]), default=-1)
+        met += last >= 0 and exact[last] == bounds[last]
+        found = threshold.discoveries(np.array([float(p) for p in exact]), rate)
+        assert found.sum() == sum(p <= exact[last] for p in exact) * (last >= 0)
+    assert met > 10
 
 
 # --- the published weights ---

@@ -144,6 +144,8 @@ def test_padding_changes_nothing(rows, errors):
     many = np.ones((512, D), np.float32)
     exact = Reference(None, memory._replace(rows=many, errors=many))
     assert padded(exact).memory.rows.shape == (512, D)
+    more = Reference(None, memory._replace(rows=np.ones((513, D)), errors=np.ones((513, D))))
+    assert padded(more).memory.rows.shape == (1024, D)
     assert padded(Reference()) == Reference()
 
 
@@ -236,6 +238,26 @@ def test_far_values_keep_the_score_finite_and_rising(rows):
     assert (np.diff(score) > 0).all()
 
 
+def test_the_encoder_and_the_memory_see_values_clipped_and_the_residual_does_not(rows):
+    rng = np.random.default_rng(5)
+    model = members(ref.random_weights(D, H, K, rng))
+    noise = rng.normal(size=(4, K)).astype(np.float32)
+    reference, _ = learn_reference(model, noise, rows, Config())
+    x = rows[:4].copy()
+    x[:, 1] = [-20, -1, 2, 20]
+    clipped = np.clip(x, -1, 2)
+    for known in (Reference(), Reference(None, reference.memory), reference):
+        found, wanted, inside = (
+            scoring.score_rows(model, noise, given, known) for given in (x, clipped, 0.5 * clipped)
+        )
+        np.testing.assert_allclose(found.expected, wanted.expected, rtol=1e-5)
+        moved = np.abs(inside.expected - wanted.expected).max(axis=1) > 1e-5
+        assert moved[[0, 1, 3]].all()
+        far = np.array([0, 3])
+        assert (found.score[far] > 30 * wanted.score[far]).all()
+        assert (found.contributions[far, 1] > 30 * wanted.contributions[far, 1]).all()
+
+
 def test_a_reference_can_lack_rows(rows, errors):
     reference = Reference(None, remember(rows, errors))
     fewer = without(reference, np.array([0, 7]))
@@ -304,8 +326,10 @@ def test_noise_has_its_deviation():
     found = np.asarray(corrupt(x, x, Damage(0.0, 0.05), jr.key(2)))
     assert found.std() == pytest.approx(0.05, rel=0.05)
     assert found.mean() == pytest.approx(0.5, abs=0.005)
+    assert np.abs(found - 0.5).max() > 3 * 0.05  # as normal noise, one draw in 370
 
 
 def test_the_paper_damages_nothing():
     assert damage_of(Config.preset("paper")) is None
     assert damage_of(Config()) == Damage(0.9, 0.05)
+    assert damage_of(Config(swap=0)) == Damage(0, 0.05)

@@ -25,17 +25,19 @@ def normal(rows: int = ROWS, width: int = WIDTH, seed: int = 0) -> np.ndarray:
     return ((values - values.min(0)) / np.ptp(values, axis=0)).astype(np.float32)
 
 
-def brute_force(rows: np.ndarray, most: float) -> np.ndarray:
-    """Return the suspects by a loop over rows."""
+def brute_force(rows: np.ndarray, most: float, company: np.ndarray | None = None) -> np.ndarray:
+    """Return the suspects by a loop over rows, compared with all or with those at some places."""
+    places = np.arange(len(rows)) if company is None else np.sort(company)
     apart = (rows - np.median(rows, axis=0)) / rows.std(axis=0, dtype=np.float64)
     scaled = np.arcsinh(apart / screening.NEAR)
     apart = np.array([np.linalg.norm(scaled - row, axis=1) for row in scaled])
     np.fill_diagonal(apart, np.inf)
-    count = int(most * len(rows))
-    trusted = np.argsort(np.sort(apart, axis=1)[:, count - 1])[: len(rows) - count]
+    count = int(most * len(places))
+    crowding = np.sort(apart[np.ix_(places, places)], axis=1)[:, count - 1]
+    trusted = places[np.argsort(crowding)[: len(places) - count]]
     nearest = apart[:, trusted].min(axis=1)
     usual = np.quantile(nearest[trusted], 0.95)
-    order = np.argsort(-nearest)[:count]
+    order = np.argsort(-nearest)[: int(most * len(rows))]
     return order[nearest[order] > screening.FAR * usual]
 
 
@@ -75,6 +77,14 @@ def test_what_is_computed(most: float) -> None:
     found = suspects(rows, most)
     np.testing.assert_array_equal(found, brute_force(rows, most))
     assert 0 < len(found) <= most * len(rows)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_is_computed_of_a_long_table(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "REFERENCE_ROWS", 100)
+    rows = np.random.default_rng(0).standard_t(3, (300, 3)).astype(np.float32)
+    company = np.random.default_rng(seed).choice(300, 100, replace=False)
+    np.testing.assert_array_equal(suspects(rows, 0.1, seed), brute_force(rows, 0.1, company))
 
 
 def test_a_long_table_is_compared_with_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +147,7 @@ def test_equal_rows_are_never_far_apart() -> None:
 def test_equal_rows_are_treated_alike(groups: list[int], most: float, shuffled: bool) -> None:
     rng = np.random.default_rng(0)
     places = np.concatenate([[[0.0, 0.0, 0.0]], rng.normal(size=(len(groups) - 1, 3))])
+    places[:, 0] = 0.0
     kind = np.repeat(np.arange(len(groups)), groups)
     if shuffled:
         kind = rng.permutation(kind)

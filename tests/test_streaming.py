@@ -210,6 +210,25 @@ def test_times_keep_the_finer_unit() -> None:
     assert joined([matching.match(frame) for frame in frames])["at"][1] == late
 
 
+def test_what_no_column_can_hold_is_matched_all_the_same() -> None:
+    frame = pl.DataFrame({"a": [[1], [2]]})
+    matching = Matching()
+    assert joined([matching.match(frame), matching.match(frame)]).height == 4
+
+
+def test_instants_keep_their_zone_and_spans_the_finer_unit() -> None:
+    exact = [dt.datetime(2024, 5, 1, 12), dt.timedelta(microseconds=123_456)]
+    matching, parts = Matching(), []
+    for unit in ("ms", "us"):
+        at = pl.Series("at", exact[:1], dtype=pl.Datetime(unit)).dt.replace_time_zone("UTC")
+        parts.append(
+            matching.match(pl.DataFrame([at, pl.Series("for", exact[1:]).dt.cast_time_unit(unit)]))
+        )
+    whole = joined(parts)
+    assert whole.dtypes == [pl.Datetime("us", "UTC"), pl.Duration("us")]
+    assert whole["for"][1] == exact[1]
+
+
 # --- one way for what is given to score, report and examine ---
 
 

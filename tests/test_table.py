@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sys
 from collections import Counter
 from typing import Any
 
@@ -228,6 +229,58 @@ def test_values_beyond_training_are_not_clipped_until_a_billion() -> None:
     np.testing.assert_array_equal(encoded, np.array([-1, 3, 1e9, -1e9], np.float32))
 
 
+GREATEST = sys.float_info.max
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-GREATEST, GREATEST), (-GREATEST, 1e299), (-1e299, GREATEST), (0.0, 5e-324)]
+)
+def test_the_widest_and_the_tiniest_range_are_scaled(low: float, high: float) -> None:
+    table = pl.DataFrame({"x": [low, high]})
+    encoder = TableEncoder.fit(table)
+    np.testing.assert_array_equal(encoder.transform(table)[:, 0], [0, 1])
+    beyond = encoder.decode(np.array([[0, 0], [1, 0], [1e9, 0], [-1e9, 0]], np.float32))["x"]
+    np.testing.assert_allclose(beyond[:2], [low, high], rtol=1e-7)
+    assert beyond.is_finite().all()
+
+
+def test_times_are_placed_in_their_range_and_in_the_cycles() -> None:
+    start = dt.datetime(2024, 1, 1, 7)
+    column = [start + dt.timedelta(days=1.3 * row) for row in range(601)]
+    encoder = TableEncoder.fit(pl.DataFrame({"t": column}))
+    given = [dt.datetime(2024, 3, 5, 6), dt.datetime(2025, 11, 9, 22, 30), None]
+    found = encoder.transform(pl.DataFrame({"t": given}))
+    for row, time in zip(found, [*given[:2], column[300]], strict=True):
+        assert time is not None
+        days = (time - dt.datetime(1970, 1, 1)) / dt.timedelta(days=1)
+        place = (time - column[0]) / (column[-1] - column[0])
+        turns = np.array([days % 1, days // 1 % 7 / 7, days // 1 % 365.2425 / 365.2425])
+        waves = np.stack([np.sin(2 * np.pi * turns), np.cos(2 * np.pi * turns)], axis=1)
+        wanted = [place, *((1 + waves) / 2).ravel(), time == column[300]]
+        np.testing.assert_allclose(row, wanted, atol=1e-6)
+    assert list(encoder.spanned) == [True, *[False] * 6, True]
+
+
+def test_a_missing_truth_takes_the_share_of_true() -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"x": [True, False, False, False]}))
+    assert encoder.transform(pl.DataFrame({"x": [None, True]})).tolist() == [[0.25, 1], [1, 0]]
+    assert encoder.features[0].frequencies == {"false": 3, "true": 1}
+    middle = np.array([[0.5, 0.5], [0.49, 0.0], [1.0, 0.51]], np.float32)
+    assert encoder.decode(middle)["x"].to_list() == [True, False, None]
+
+
+def test_missing_values_beside_one_value_or_none() -> None:
+    nan = float("nan")
+    frame = pl.DataFrame({"a": [0.0, 1.0, 2.0], "c": [5.0, None, 5.0], "n": [nan, nan, None]})
+    encoder = TableEncoder.fit(frame)
+    new = pl.DataFrame({"a": [0.0] * 3, "c": [5.0, nan, 6.0], "n": [nan, 1.0, None]})
+    only, nothing = (encoder.transform(new)[:, list(places)] for places in encoder.places[1:])
+    assert only.tolist() == [[0, 0], [0, 1], [1, 0]]
+    assert nothing.ravel().tolist() == [0, 1, 0]
+    decoded = encoder.decode(encoder.transform(new))
+    assert (decoded["c"].to_list(), decoded["n"].null_count()) == ([5.0, None, None], 3)
+
+
 def test_rare_and_unseen_categories_share_a_column() -> None:
     texts = ["a"] * 10 + ["b"] * 5 + ["once"]
     encoder = TableEncoder.fit(pl.DataFrame({"x": texts}))
@@ -235,6 +288,55 @@ def test_rare_and_unseen_categories_share_a_column() -> None:
     encoded = encoder.transform(pl.DataFrame({"x": ["once", "never"]}))
     np.testing.assert_array_equal(encoded[0], encoded[1])
     assert encoder.network_width == 3
+
+
+def test_a_category_on_a_thousandth_of_the_rows_has_a_column() -> None:
+    table = pl.DataFrame({"x": ["a"] * 9981 + ["b"] * 10 + ["c"] * 9})
+    column = TableEncoder.fit(table).features[0]
+    assert column.frequencies == {"a": 9981, "b": 10, RARE: 9}
+    # Rows of a batch without a value count too.
+    more = TableEncoder.fit_batches([table, pl.DataFrame({"x": [None] * 10})]).features[0]
+    assert more.frequencies == {"a": 9981, RARE: 19}
+    assert (more.profile.rows, more.profile.missing) == (10_010, 10)
+
+
+@pytest.mark.parametrize(("categories", "singles", "fits"), [(50, 100, True), (51, 0, False)])
+def test_fifty_categories_are_not_too_many(categories: int, singles: int, fits: bool) -> None:
+    texts = [str(n // 2) + "!" for n in range(2 * categories)] + [f"{n}?" for n in range(singles)]
+    if fits:
+        assert TableEncoder.fit(pl.DataFrame({"x": texts})).network_width == categories + 1
+        texts.append("once more")  # of now more than half the rows the text is on no other
+    with pytest.raises(InputError, match="too many different texts in 'x'"):
+        TableEncoder.fit(pl.DataFrame({"x": texts}))
+
+
+@pytest.mark.parametrize(("singles", "fits"), [(9999, True), (10_000, False)])
+def test_ten_thousand_different_texts_are_not_too_many(singles: int, fits: bool) -> None:
+    table = pl.DataFrame({"x": ["often"] * singles + [str(n) + "!" for n in range(singles)]})
+    if fits:
+        assert TableEncoder.fit(table).features[0].frequencies == {"often": singles, RARE: singles}
+    else:
+        with pytest.raises(InputError, match="too many different texts in 'x'"):
+            TableEncoder.fit(table)
+
+
+def test_a_single_text_beside_missing_ones_is_a_constant() -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"x": ["a", None, None], "n": [1, 2, 3]}))
+    new = encoder.transform(pl.DataFrame({"x": ["a", "b", None], "n": [1, 2, 3]}))
+    assert new[:, list(encoder.places[0])].tolist() == [[0, 0], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_the_only_truth_is_kept(only: bool) -> None:
+    encoder = TableEncoder.fit(pl.DataFrame({"x": [only] * 3, "n": [1, 2, 3]}))
+    encoded = encoder.transform(pl.DataFrame({"x": [only, not only], "n": [1, 1]}))
+    assert encoded[:, list(encoder.places[0])].tolist() == [[0], [1]]
+    assert encoder.decode(encoded)["x"].to_list() == [only, None]
+
+
+def test_truths_cannot_be_hashed() -> None:
+    with pytest.raises(InputError, match="'x' holds values of type boolean; only texts and num"):
+        TableEncoder.fit(pl.DataFrame({"x": [True, False]}), hashed=["x"])
 
 
 def test_two_rows_of_true_and_false_are_enough() -> None:
@@ -265,6 +367,7 @@ def test_texts_stand_for_numbers_truths_and_times(encoder: TableEncoder) -> None
     np.testing.assert_array_equal(without_span.transform(texts), without_span.transform(table))
     assert read_as["float"] == pl.Float64
     assert read_as["word"] == pl.String
+    assert read_as["nothing"] == pl.String
 
 
 def test_numbers_stand_for_categories() -> None:
@@ -344,6 +447,12 @@ def test_notes_tell_of_constant_hashed_and_dated_columns(encoder: TableEncoder) 
         ({"x": [str(n // 2) for n in range(104)]}, "too many different texts in 'x'"),
         ({"x": [f"2024-01-{n} 12:00" for n in range(10, 30)]}, "'x' holds dates as texts"),
         ({"x": [str(n) for n in range(9)]}, "'x' holds numbers as texts"),
+        ({"x": [f" {n} " for n in range(9)]}, "'x' holds numbers as texts"),
+        (
+            {"x": [*map(str, range(9)), "soon"]},
+            "'x' holds numbers, except for texts such as 'soon'",
+        ),
+        ({"x": [*map(str, range(8)), "soon"]}, r"hash its values \(--hash COLUMN\)\.$"),
     ],
 )
 def test_tables_that_teach_nothing_are_refused(table: dict[str, list[Any]], message: str) -> None:
@@ -382,6 +491,13 @@ def test_batches_of_different_types_are_refused() -> None:
         TableEncoder.fit_batches([pl.DataFrame({"x": [1, 2]}), pl.DataFrame({"x": ["a"]})])
 
 
+def test_batches_of_different_zones_are_refused() -> None:
+    times = pl.DataFrame({"x": [dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2)]})
+    zoned = [times.select(pl.col("x").dt.replace_time_zone(zone)) for zone in ("UTC", BERLIN)]
+    with pytest.raises(InputError, match=r"'x' turns from .* at row 2"):
+        TableEncoder.fit_batches(zoned)
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -404,6 +520,7 @@ def test_nonsense_is_no_encoder(state: dict[str, Any]) -> None:
         (0, {"median": "high"}),
         (0, {"median": 1e9}),
         (0, {"scale": {"low": 2.0, "high": 1.0}}),
+        (0, {"scale": {"low": 1.0, "high": 1.0}, "median": 1.0}),
         (0, {"scale": {"low": float("nan"), "high": 1.0}}),
         (0, {"name": "integer"}),
         (0, {"extra": 1}),
@@ -413,6 +530,7 @@ def test_nonsense_is_no_encoder(state: dict[str, Any]) -> None:
         (7, {"reading": {"like": "datetime", "zone": "Mars/Base"}}),
         (8, {"profile": {"rows": 1, "missing": 0, "quantiles": [], "counts": [1]}}),
         (9, {"value": "five"}),
+        (9, {"value": float("inf")}),
     ],
 )
 def test_a_damaged_state_is_refused(

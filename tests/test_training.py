@@ -11,15 +11,19 @@ import jax
 import numpy as np
 import pytest
 import reference as ref
+from test_paper import members
 
 from advae import artifact, fitting, scoring, tensorfile, training
+from advae.batches import draw_batches
 from advae.config import VARIANTS, Config
+from advae.corruption import Damage
 from advae.errors import ModelFileError, TrainingError
 from advae.fitting import fit_detector
-from advae.held_out import HELD_OUT, HeldOut
+from advae.held_out import HELD_OUT, HeldOut, best_block, exhausted
 from advae.networks import Sizes
 from advae.plan import plan_rows
 from advae.steps import term_names
+from advae.streams import generator
 from advae.threads import Beside
 
 # The sizes of test_invariants and test_artifact: programs compiled there serve here.
@@ -159,6 +163,24 @@ def test_the_last_iteration_has_the_last_learning_rate(data, schedule, moves):
     assert (step > 1e-4) == moves
 
 
+def test_each_iteration_has_a_learning_rate_of_its_own(data, monkeypatch):
+    def rates(config):
+        return 0.01 * (np.arange(config.iterations) == 0)
+
+    monkeypatch.setattr(training, "learning_rates", rates)
+    one, many = (training.fit(data, config(iterations=n)).state.model for n in (1, 50))
+    assert_equal_trees(one, many)
+
+
+def test_training_shows_the_damaged_rows_to_the_encoder(data):
+    whole, damaged = (
+        training.fit(data, config(iterations=1, swap=swap, input_noise=0)).history
+        for swap in (0, 0.9)
+    )
+    name = "generator_reconstruction"
+    assert abs(damaged[name][0] / whole[name][0] - 1) > 1e-4
+
+
 # --- randomness ---
 
 
@@ -197,6 +219,37 @@ def test_each_member_row_latent_and_iteration_has_noise_of_its_own(monkeypatch):
     assert any(len(np.unique(batch)) < 64 for batch in batches)  # with replacement
 
 
+def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
+    data = np.arange(60, dtype=np.float32).reshape(20, 3)
+    own = np.arange(20).reshape(2, 10)
+
+    def draw(damage):
+        found = draw_batches(data, own, jax.random.key(0), 2, 4, 500, damage)
+        return np.asarray(found.x), np.asarray(found.shown)
+
+    def independent(values):
+        correlations = np.corrcoef(values.reshape(8, -1))  # of each member and iteration
+        return np.abs(correlations - np.eye(8)).max() < 0.2
+
+    x, shown = draw(Damage(0.8, 0.0))
+    rows, strangers = x // 3, shown // 3
+    assert (x % 3 == shown % 3).all()  # values stay in their column
+    assert (x % 3 == np.arange(3)[:, None]).all()
+    assert (rows == rows[:, :, :1]).all()
+    assert independent(rows[:, :, 0])
+    for member in range(2):
+        np.testing.assert_array_equal(np.unique(rows[member]), own[member])
+        np.testing.assert_array_equal(np.unique(strangers[member]), own[member])
+    changed = shown != x
+    assert independent(changed)
+    assert independent(changed.mean(axis=2))  # the share of a row
+    both = changed[:, :, 0] & changed[:, :, 1]
+    assert (strangers[:, :, 0] == strangers[:, :, 1])[both].mean() < 0.2
+    x, shown = draw(Damage(0.0, 0.05))
+    assert (shown - x).std() == pytest.approx(0.05, rel=0.05)
+    assert independent(shown - x)
+
+
 def test_members_start_and_end_apart(data):
     for state in (training.initial_state(SIZES, config()), training.fit(data, config()).state):
         for layer in (*state.model.encoder.layers, *state.model.generator.layers):
@@ -209,6 +262,16 @@ def test_one_seed_gives_one_training(data):
     assert first.history == again.history
     other = training.fit(data, config(seed=1))
     assert first.history != other.history
+
+
+def test_the_seed_decides_more_than_where_training_starts(data):
+    begun = copied(training.fit(data, config(iterations=200)))
+    first, second = (
+        training.fit(data, config(iterations=201, seed=seed), resume=begun).history
+        for seed in (0, 1)
+    )
+    assert first["generator_reconstruction"][0] == second["generator_reconstruction"][0]
+    assert first["generator_reconstruction"][1] != second["generator_reconstruction"][1]
 
 
 def test_data_is_not_changed(data):
@@ -457,6 +520,31 @@ def test_training_ends_when_the_held_out_error_no_longer_falls(data):
     assert watched.error([end.state.model]) == pytest.approx(errors[-1], rel=1e-6) != min(errors)
 
 
+@pytest.mark.parametrize("variant", ["adVAE", "AE"])
+@pytest.mark.parametrize(("rows", "measured"), [(40, 40), (1024, 1024), (1025, 513)])
+def test_the_held_out_error_is_that_of_the_reference(variant, rows, measured):
+    rng = np.random.default_rng(0)
+    both = [ref.random_weights(WIDTH, 8, 3, rng) for _ in range(2)]
+    model = jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(members, both))
+    given = rng.uniform(-3, 4, size=(rows, WIDTH)).astype(np.float32)
+    found = HeldOut(given, config(variant=variant, seed=3), 3).error([model])
+    x = np.clip(given[:: 2 if rows > 1024 else 1], -1, 2)
+    assert len(x) == measured
+    noise = generator(3, "held-out noise").standard_normal((3, 1024), np.float32)[:, :measured].T
+    errors = []
+    for weights in both:
+        mean, log_variance = ref.encoder(weights.encoder, x)
+        z = mean + (variant != "AE") * np.exp(log_variance / 2) * noise
+        errors.append(ref.squared_error(x, ref.generator(weights.generator, z)).mean())
+    assert found == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_of_equal_errors_the_first_is_the_best():
+    history = {"iteration": [200.0, 400.0, 600.0], HELD_OUT: [2.0, 1.0, 1.0]}
+    assert best_block(history) == 1
+    assert (exhausted(history, 200), exhausted(history, 201)) == (True, False)
+
+
 def test_training_does_not_end_while_the_held_out_error_falls(data):
     watched = config(learning_rate=1e-4, patience=200, iterations=800)
     end = training.fit(data, watched, held_out=table(40, seed=3))
@@ -503,6 +591,16 @@ def test_rows_that_end_training_belong_to_no_fold():
     assert plan.folds == 4
     assert len(plan.watched) == 30
     assert len(plan.fold) == len(plan.training) == 270
+    plain = plan_rows(300, config(members=4, alpha=0.02))
+    np.testing.assert_array_equal(plan.fold, plain.fold[plan.training])
+
+
+def test_rows_that_end_training_are_a_random_sample_of_enough_rows():
+    few, enough = (plan_rows(rows, config(patience=1, threshold="kde")) for rows in (194, 195))
+    assert few.note.startswith("Too few rows to end training early, which takes 195 beside")
+    assert (len(few.watched), len(enough.watched), enough.note) == (0, 20, "")
+    other = plan_rows(195, config(patience=1, threshold="kde", seed=1))
+    assert set(other.watched) != set(enough.watched)
 
 
 def test_a_small_table_trains_to_the_end_and_says_so():

@@ -50,6 +50,11 @@ def out_of_fold_scores(
     ConfigError
         If all rows of the memory are of one fold.
     """
+    if len(kept) and np.ptp(fold[kept]) == 0:
+        raise ConfigError(
+            f"memory = {detector.config.memory} keeps too few rows: for the rows of one fold there "
+            "are none of another to compare with. Raise memory, or set it to 0"
+        )
     folds = int(fold.max()) + 1
     scores = np.empty(len(fold))
     varied = encoded[:, : detector.table.network_width]
@@ -79,11 +84,6 @@ def out_of_fold_scores(
             if reference.memory is not None:
                 score *= np.sqrt(_nearer(varied[row], reference.memory, units[row]))
             scores[row] = score + len(np.unique(owners[units[row] == 0]))
-    if not np.isfinite(scores).all():
-        raise ConfigError(
-            f"memory = {detector.config.memory} keeps too few rows: for the rows of one fold there "
-            "are none of another to compare with. Raise memory, or set it to 0"
-        )
     return scores
 
 

@@ -87,7 +87,7 @@ def _with_watched(plan: Plan, seed: int) -> Plan:
     rows = len(plan.training)
     count = min(MOST_WATCHED, round(rows * WATCHED))
     if count < FEWEST_WATCHED:
-        needed = math.ceil(FEWEST_WATCHED / WATCHED)
+        needed = math.ceil((FEWEST_WATCHED - 0.5) / WATCHED)
         note = f"Too few rows to end training early, which takes {needed} beside those held out."
         return replace(plan, note=f"{plan.note} {note}".lstrip())
     shuffled = np.random.default_rng([seed, rows, count]).permutation(rows)

@@ -83,7 +83,7 @@ def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
     correlations = covariance / np.outer(spread, spread)
     np.fill_diagonal(correlations, 1.0)
     strengths, axes = np.linalg.eigh(correlations)
-    strengths = (1 - SHRINKAGE) * np.maximum(strengths, 0.0) + SHRINKAGE
+    strengths = (1 - SHRINKAGE) * strengths + SHRINKAGE
     return np.asarray((axes / np.sqrt(strengths)) @ axes.T, np.float32)
 
 
