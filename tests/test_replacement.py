@@ -208,3 +208,10 @@ def test_a_pattern_does_not_hide_that_an_output_is_an_input(
         assert f"error: {data} is also an input; write to another file" in done.err
         assert data.read_bytes() == content
     assert pl.read_csv(data).height == good_table().height
+
+
+def test_the_umask_of_other_threads_is_left_alone(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "umask", Mock(side_effect=AssertionError("all threads share it")))
+    write(tmp_path / "new.csv")

@@ -1,9 +1,11 @@
 """The training loop: blocks, schedules, randomness, divergence, checkpoints and resuming."""
 
+import gc
 import math
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,8 +15,7 @@ import pytest
 import reference as ref
 from test_paper import members
 
-from advae import artifact, fitting, scoring, tensorfile, training
-from advae.batches import draw_batches
+from advae import artifact, batches, fitting, scoring, tensorfile, training
 from advae.config import VARIANTS, Config
 from advae.corruption import Damage
 from advae.errors import ModelFileError, TrainingError
@@ -224,7 +225,7 @@ def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
     own = np.arange(20).reshape(2, 10)
 
     def draw(damage):
-        found = draw_batches(data, own, jax.random.key(0), 2, 4, 500, damage)
+        found = batches.draw_batches(data, own, jax.random.key(0), 2, 4, 500, damage)
         return np.asarray(found.x), np.asarray(found.shown)
 
     def independent(values):
@@ -637,6 +638,20 @@ def test_all_that_scoring_needs_is_compiled_beside_training(monkeypatch, width, 
     fit_detector(rows, config(iterations=1, **changes)).anomaly_score(rows)
     before, beside = compiled
     assert before < beside == scoring._score_blocks._cache_size()
+
+
+def test_programs_for_other_numbers_of_rows_are_forgotten() -> None:
+    def draw(rows: int) -> None:
+        key = jax.random.key(0)
+        batches.draw_batches(np.zeros((rows, 1), np.float32), None, key, 1, 1, 2, None)
+
+    draw(2)
+    first = weakref.ref(batches._program(2))
+    assert batches._program(2) is first()
+    for rows in range(3, 3 + batches._program.cache_info().maxsize):
+        batches._program(rows)
+    gc.collect()
+    assert first() is None
 
 
 def test_an_error_beside_is_raised_at_the_end():

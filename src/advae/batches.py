@@ -1,6 +1,7 @@
 """The rows of a block of iterations, and what the encoder sees of them."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -21,7 +22,6 @@ class Batches(NamedTuple):
     shown: Float[Array, "members iterations columns rows"] | None
 
 
-@partial(compiled, static_argnames=("members", "length", "rows"))
 def draw_batches(
     data: Matrix,
     member_rows: Int[Array, "members member_rows"] | None,
@@ -48,7 +48,27 @@ def draw_batches(
     damage
         What is done to what the encoder sees; None for nothing.
     """
+    return _program(len(data))(data, member_rows, key, members, length, rows, damage)
 
+
+@lru_cache(maxsize=16)
+def _program(_training_rows: int) -> Callable[..., Batches]:
+    """Return the program for so many training rows, to be forgotten when others come.
+
+    JAX keeps 8 MB for each: a process that fits ever other tables would grow without end.
+    """
+    return partial(compiled, static_argnames=("members", "length", "rows"))(partial(_draw))
+
+
+def _draw(
+    data: Matrix,
+    member_rows: Int[Array, "members member_rows"] | None,
+    key: Key[Array, ""],
+    members: int,
+    length: int,
+    rows: int,
+    damage: Damage | None,
+) -> Batches:
     def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
         if member_rows is None:
             return jr.randint(key, (members, *shape), 0, data.shape[0], np.int32)

@@ -1,8 +1,8 @@
 """Where a new file goes, and how it takes its place: whole, or not at all."""
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,21 +68,21 @@ def replacing_path(path: Path) -> Iterator[Path]:
         If ``path`` cannot be written; see `target_of`.
     """
     target = target_of(path)
+    # Cut, so that it may be as long as a name can be.
+    temporary = target.parent / f".{target.name[:40]}.{secrets.token_hex(8)}.unfinished"
     try:
-        handle, name = tempfile.mkstemp(
-            # Cut, so that it may be as long as a name can be.
-            prefix=f".{target.name[:40]}.",
-            suffix=".unfinished",
-            dir=target.parent,
-        )
+        # Made as every new file is, to see its permissions: whoever asks for the umask sets it, and
+        # does so for all threads.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    usual = stat.S_IMODE(os.fstat(handle).st_mode)
     os.close(handle)
-    temporary = Path(name)
     try:
+        temporary.chmod(0o600)
         yield temporary
         old = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-        temporary.chmod(0o666 & ~_umask() if old is None else old)
+        temporary.chmod(usual if old is None else old)
         temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -98,12 +98,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         yield stream
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

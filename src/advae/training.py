@@ -253,9 +253,11 @@ class _Group:
         self._descents = descents(np.pad(learning_rates(config), (0, self._length)))
         self._seed, self._first = config.seed, members.start
         own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
+        given, own_rows = jax.device_put((np.asarray(data, np.float32), own_rows))
         self._draw = partial(
             draw_batches,
-            *jax.device_put((np.asarray(data, np.float32), own_rows)),
+            given,
+            own_rows,
             members=len(members),
             length=self._length,
             rows=config.batch_size,
