@@ -75,21 +75,21 @@ def _envelope(path: Path, kind: str) -> dict[str, Any]:
             f"{path} has {size} bytes, more than the {LARGEST_FILE} that an advae {kind} file "
             "can have; check the path"
         )
-    foreign = f"{path} is not an advae {kind} file; give a file that advae wrote"
+    foreign, advice = f"{path} is not an advae {kind} file", "give a file that advae wrote"
     try:
         with safe_open(path, framework="numpy") as content:
             metadata = content.metadata() or {}
     except PermissionError:
         raise ModelFileError(f"no permission to read {path}") from None
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{foreign}, or it is cut short ({error})") from None
+        raise ModelFileError(f"{foreign}, or is cut short ({error}); {advice}") from None
     try:
         envelope: dict[str, Any] = json.loads(metadata[_KEY])
         if isinstance(envelope["record"], dict) and envelope["record"]["kind"] == kind:
             return envelope
     except (KeyError, TypeError, ValueError, RecursionError):
         pass
-    raise ModelFileError(foreign)
+    raise ModelFileError(f"{foreign}; {advice}")
 
 
 def _checksum(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
