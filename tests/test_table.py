@@ -400,6 +400,7 @@ def test_column_order_and_extra_columns_do_not_matter(encoder: TableEncoder) -> 
         (float(np.float32(0.1)), [0.1, float(np.float32(0.1)), 0.1001], [0, 0, 1]),
         (20230102.0, [20230102, 20230101], [0, 1]),  # one number in single precision
         (0.5, [0.5, 1e300], [0, 1]),
+        (1e-300, [1e-300, 0.0], [0, 1]),
     ],
 )
 def test_a_constant_is_the_same_in_single_precision(

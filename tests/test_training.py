@@ -641,15 +641,14 @@ def test_all_that_scoring_needs_is_compiled_beside_training(monkeypatch, width, 
 
 
 def test_programs_for_other_numbers_of_rows_are_forgotten() -> None:
-    def draw(rows: int) -> None:
-        key = jax.random.key(0)
-        batches.draw_batches(np.zeros((rows, 1), np.float32), None, key, 1, 1, 2, None)
-
-    draw(2)
-    first = weakref.ref(batches._program(2))
-    assert batches._program(2) is first()
-    for rows in range(3, 3 + batches._program.cache_info().maxsize):
-        batches._program(rows)
+    data, key = np.zeros((2, 1), np.float32), jax.random.key(0)
+    program = batches.drawing_program(2)
+    program(data, None, key, members=1, length=1, rows=2, damage=None)
+    assert batches.drawing_program(2) is program
+    first = weakref.ref(program)
+    del program
+    for rows in range(3, 3 + batches.drawing_program.cache_info().maxsize):
+        batches.drawing_program(rows)
     gc.collect()
     assert first() is None
 

@@ -33,8 +33,6 @@ def draw_batches(
 ) -> Batches:
     """Return the batches of a block of iterations.
 
-    A program apart from the training program, so that another number of rows recompiles only this.
-
     Parameters
     ----------
     data
@@ -48,27 +46,7 @@ def draw_batches(
     damage
         What is done to what the encoder sees; None for nothing.
     """
-    return _program(len(data))(data, member_rows, key, members, length, rows, damage)
 
-
-@lru_cache(maxsize=16)
-def _program(_training_rows: int) -> Callable[..., Batches]:
-    """Return the program for so many training rows, to be forgotten when others come.
-
-    JAX keeps 8 MB for each: a process that fits ever other tables would grow without end.
-    """
-    return partial(compiled, static_argnames=("members", "length", "rows"))(partial(_draw))
-
-
-def _draw(
-    data: Matrix,
-    member_rows: Int[Array, "members member_rows"] | None,
-    key: Key[Array, ""],
-    members: int,
-    length: int,
-    rows: int,
-    damage: Damage | None,
-) -> Batches:
     def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
         if member_rows is None:
             return jr.randint(key, (members, *shape), 0, data.shape[0], np.int32)
@@ -83,3 +61,15 @@ def _draw(
     columns = data.shape[1]
     strangers = data[draw(others, (length, columns, rows)), jnp.arange(columns)[:, None]]
     return Batches(x, corrupt(x, strangers, damage, damaging))
+
+
+@lru_cache(maxsize=16)
+def drawing_program(_training_rows: int) -> Callable[..., Batches]:
+    """Return `draw_batches` compiled, for data of so many rows.
+
+    Apart from the training program, so that another number of rows recompiles only this; and to be
+    forgotten when others come, because JAX keeps 8 MB for each: a process that fits ever other
+    tables would grow without end.
+    """
+    # A function of its own, with which JAX forgets the program.
+    return compiled(partial(draw_batches), static_argnames=("members", "length", "rows"))

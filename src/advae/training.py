@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from advae._types import HostMatrix
-from advae.batches import Batches, draw_batches
+from advae.batches import Batches, drawing_program
 from advae.compilation import compiled
 from advae.config import VARIANTS, Config, Variant
 from advae.corruption import damage_of
@@ -253,11 +253,9 @@ class _Group:
         self._descents = descents(np.pad(learning_rates(config), (0, self._length)))
         self._seed, self._first = config.seed, members.start
         own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
-        given, own_rows = jax.device_put((np.asarray(data, np.float32), own_rows))
         self._draw = partial(
-            draw_batches,
-            given,
-            own_rows,
+            drawing_program(len(data)),
+            *jax.device_put((np.asarray(data, np.float32), own_rows)),
             members=len(members),
             length=self._length,
             rows=config.batch_size,

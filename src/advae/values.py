@@ -255,9 +255,11 @@ _EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "2
 def equals(numbers: FloatArray, value: float) -> NDArray[np.bool_]:
     """Tell which numbers are a value, also where one of the two was stored in single precision."""
     equal: NDArray[np.bool_] = numbers == value
-    if not value.is_integer():  # whole numbers, and microseconds, are told apart to the last digit
+    single = np.float32(value)
+    # Whole numbers, and microseconds, are told apart to the last digit; what is tiny becomes 0.
+    if single and not value.is_integer():
         with np.errstate(over="ignore"):
-            equal |= numbers.astype(np.float32) == np.float32(value)
+            equal |= numbers.astype(np.float32) == single
     return equal
 
 
