@@ -185,3 +185,31 @@ def test_quantiles_tell_whether_numbers_were_whole(rows, unit, low, high, whole)
         column = TableEncoder.fit(pl.DataFrame({"x": values})).features[0]
         assert isinstance(column, NumberColumn)
         assert only_whole(column) == whole
+
+
+def test_a_quantile_is_no_further_from_whole_numbers_than_from_the_next_quantiles() -> None:
+    # The first half could lie a quarter of the way from 0 to 2, but the next quantile is below 2.
+    values = pl.Series([0.0, *[0.5] * 4, *[1.0] * 21])
+    column = TableEncoder.fit(pl.DataFrame({"x": values})).features[0]
+    assert isinstance(column, NumberColumn)
+    assert column.profile.quantiles == (0.0, *[0.5] * 3, *[1.0] * 17)
+    assert not only_whole(column)
+
+
+def test_replaced_values_settle(detector, table, monkeypatch) -> None:
+    encoded = detector.table.transform(table)
+    changed = np.zeros((len(encoded), len(detector.table.features)), bool)
+    numbers = [isinstance(column, NumberColumn) for column in detector.table.features]
+    changed[:, np.flatnonzero(numbers)[:2]] = True
+
+    def replaced(rounds: int) -> np.ndarray:
+        monkeypatch.setattr("advae.counterfactual.ROUNDS", rounds)
+        return _Search(detector, encoded)._replaced(encoded, changed)
+
+    monkeypatch.setattr("advae.counterfactual._possible", lambda _, part: part)
+    settled = replaced(40)
+    unsettled = [np.abs(replaced(rounds) - settled).mean() for rounds in (1, 4)]
+    assert unsettled[1] < unsettled[0] / 3
+    monkeypatch.undo()
+    found = _Search(detector, encoded)._replaced(encoded, changed)
+    assert np.abs(found - settled).mean() < unsettled[0] / 3

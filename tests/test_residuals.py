@@ -173,6 +173,49 @@ def test_the_memory_measures_its_rows(rows, errors):
     assert remember(many, many).bandwidth[0] == pytest.approx(bandwidth, rel=1e-5)
 
 
+def test_of_equally_near_rows_the_first_is_named():
+    kept = np.array([[0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]], np.float32)
+    memory = Memory(kept, np.zeros_like(kept), np.ones(1, np.float32))
+    np.testing.assert_array_equal(recall(memory, jnp.array([[0.5, 0.5]])).nearest, kept[:1])
+
+
+@pytest.mark.parametrize("apart", [1e-3, 1e-4])
+def test_rows_close_together_and_far_from_zero_are_told_apart(apart):
+    # Their squared distances are far below what rounding leaves of their squares about zero.
+    rng = np.random.default_rng(3)
+    kept = (0.9 + apart * rng.normal(size=(60, D))).astype(np.float32)
+    x = (0.9 + apart * rng.normal(size=(20, D))).astype(np.float32)
+    memory = remember(kept, kept)
+    assert (np.unique(reference_nearest(kept, x)[:, 0]).size) > 10
+    for known in (memory, padded(Reference(None, memory)).memory):
+        found = recall(known, jnp.asarray(x))
+        np.testing.assert_allclose(found.nearest, reference_nearest(kept, x), atol=apart / 100)
+        wanted = reference_error(kept, kept, x, float(memory.bandwidth[0]))
+        np.testing.assert_allclose(found.error, wanted, rtol=0.02)
+
+
+def test_equal_is_what_differs_by_rounding_alone():
+    rng = np.random.default_rng(3)
+    kept = rng.uniform(size=(60, D)).astype(np.float32)
+    kept[0] = kept[1:].mean(axis=0)  # where a row has no size of its own to compare with
+    typical = np.square(kept - kept.mean(axis=0)).sum(axis=1).mean()
+    step = np.zeros((1, D), np.float32)
+    memory = remember(kept, kept)
+    for squared, same in (0, True), (5e-7, True), (1e-4, False), (1e-2, False):
+        step[0, 0] = np.sqrt(squared * typical)
+        for place in range(5):
+            for known in (memory, padded(Reference(None, memory)).memory):
+                found = recall(known, jnp.asarray(kept[place] + step))
+                itself = np.abs(found.nearest[0] - kept[place]).max() < 1e-5
+                assert itself != same, (squared, place)
+
+
+def test_the_bandwidth_of_rows_that_have_duplicates_is_not_zero():
+    kept = np.repeat(np.array([[0.0, 0.0], [1.0, 0.5]], np.float32), 10, axis=0)
+    typical = (0.25 + 0.0625) * 1.0
+    assert remember(kept, kept).bandwidth[0] == pytest.approx(1e-5 * typical, rel=1e-4)
+
+
 def test_identical_rows_make_a_usable_memory():
     memory = remember(np.full((6, 2), 0.5, np.float32), np.full((6, 2), 0.1, np.float32))
     assert memory.bandwidth[0] > 0
@@ -285,6 +328,23 @@ def test_memory_is_a_sample_of_the_training_rows_and_can_be_none(rows):
     bare, none = learn_reference(model, noise, rows, Config(memory=0, whiten=False))
     assert bare == Reference()
     assert not len(none)
+
+
+def test_of_many_training_rows_every_few_are_measured(rows, monkeypatch):
+    rng = np.random.default_rng(6)
+    model = members(ref.random_weights(D, H, K, rng))
+    noise = rng.normal(size=(4, K)).astype(np.float32)
+    whole = learn_reference(model, noise, rows, Config())[0].whitening
+    third = learn_reference(model, noise, rows[::3], Config())[0].whitening
+    assert np.abs(np.asarray(whole) - third).max() > 0.01
+    monkeypatch.setattr("advae.reference.RESIDUAL_ROWS", 15)  # 40 rows: every third
+    found, kept = learn_reference(model, noise, rows, Config())
+    np.testing.assert_array_equal(found.whitening, third)
+    np.testing.assert_array_equal(kept, np.arange(len(rows)))
+    shared = np.stack([np.arange(39, -1, -1)])
+    found = learn_reference(model, noise, rows, Config(), shared)[0].whitening
+    turned = learn_reference(model, noise, rows[::-1][::3], Config())[0].whitening
+    np.testing.assert_array_equal(found, turned)
 
 
 def test_training_rows_are_as_strange_to_the_threshold_as_new_rows_are():

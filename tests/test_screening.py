@@ -105,6 +105,16 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(suspects(rows, 0.1), whole)
 
 
+@pytest.mark.parametrize("neighbour", [1, 200, 500, 4999])
+def test_distances_are_to_the_kth_neighbour(neighbour: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(5000, 3))
+    asked, company = np.arange(0, 5000, 20), np.arange(5000)
+    apart = np.linalg.norm(rows[asked, None] - rows[company], axis=2)
+    apart[asked[:, None] == company] = np.inf
+    found = screening._distance(rows, asked, company, neighbour)
+    np.testing.assert_allclose(found, np.sort(apart, axis=1)[:, neighbour - 1], rtol=1e-6)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 2, 9])
 def test_tables_with_too_few_rows_are_left_alone(rows: int) -> None:
     assert not len(suspects(normal(9)[:rows], 0.1))

@@ -386,8 +386,10 @@ def test_resuming_in_memory_gives_the_same_state_and_history(data):
     end = training.fit(data, config(), on_block=lambda s: snapshots.append(copied(s)))
     assert [s.iteration for s in snapshots] == [200, 400, 401]
     for snapshot in snapshots:
+        before = copied(snapshot)
         history = {name: list(values) for name, values in snapshot.history.items()}
         resumed = training.fit(data, config(), resume=snapshot)
+        assert_equal_trees(snapshot.state, before.state)  # training writes over its own state alone
         assert_equal_trees(resumed.state, end.state)
         assert resumed.history == end.history
         assert snapshot.history == history
