@@ -24,8 +24,8 @@ from advae.report.page import render_page
 from advae.report.sampling import Highest, Reservoir
 from advae.report.scores import STEPS
 from advae.report.summary import Report, summarise
-from advae.report.text import listed, number, share, shorten
 from advae.report.training import training_warnings, view_training
+from advae.text import listed, number, share, shorten
 
 
 @pytest.fixture(scope="module")

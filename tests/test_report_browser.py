@@ -17,8 +17,8 @@ from report_data import IMAGE, SCRIPT, flooded, labelled_table, mixed_detector
 import advae
 from advae.report.scores import BINS, STEPS
 from advae.report.summary import Report
-from advae.report.text import share
 from advae.report.writing import write_report
+from advae.text import share
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install 'advae[test]'"

@@ -15,6 +15,7 @@ from report_data import (
 import advae
 from advae.detector import Detector
 from advae.errors import InputError
+from advae.notebook import card
 from advae.report.brief import Brief
 from advae.report.summary import Report, summarise
 from advae.report.writing import write_report
@@ -194,6 +195,13 @@ def test_a_detector_shows_itself_in_notebooks(detector) -> None:
     label = re.search(r"left:([\d.]+)%[^>]*>threshold ", shown)
     assert label is not None
     assert [float(x) / 10 for x in lines] == pytest.approx([float(label[1])] * 2, abs=0.1)
+
+
+def test_a_card_rounds_no_few_rows_to_none() -> None:
+    scores = {"new <rows>": np.r_[np.linspace(0.1, 1, 5000), 3.0], "others": np.linspace(0.1, 1, 9)}
+    shown = card("a model", {}, scores, 2.0)
+    assert shown.count("new &lt;rows&gt;, 5,001: &lt; 0.1\u00a0% above the threshold") == 2
+    assert "others, 9: 0.0\u00a0% above the threshold" in shown
 
 
 def test_an_estimator_shows_its_detector_once_fitted() -> None:

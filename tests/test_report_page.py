@@ -25,8 +25,8 @@ from advae.detector import Detector
 from advae.report import charts
 from advae.report.page import embedded_json, render_page
 from advae.report.summary import Report, summarise
-from advae.report.text import LONGEST
 from advae.report.writing import write_report
+from advae.text import LONGEST
 
 
 @pytest.fixture(scope="module")

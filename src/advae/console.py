@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from advae.report.text import count
+from advae.text import count
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from advae.score_axis import ScoreAxis
 from advae.svg import BAR_HEIGHT, WIDTH, bars, rounded
+from advae.text import share
 
 _BINS = 60
 _CARD = (
@@ -69,8 +70,8 @@ def _chart(name: str, scores: Float[np.ndarray, "rows"], axis: ScoreAxis, thresh
     cut = _BINS * place
     calm = [share if part < cut else 0.0 for part, share in enumerate(shares)]
     high = [share if part >= cut else 0.0 for part, share in enumerate(shares)]
-    above = float(np.mean(scores > threshold))
-    words = f"{escape(name)}, {len(scores):,}: {above:.1%} above the threshold"
+    above = share(float(np.mean(scores > threshold)))
+    words = escape(f"{name}, {len(scores):,}: {above} above the threshold")
     return (
         f'<div style="font-size:12px;margin-top:.35rem">{words}</div>'
         f'<svg viewBox="0 0 {WIDTH} {BAR_HEIGHT}" preserveAspectRatio="none" role="img" '

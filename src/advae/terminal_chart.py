@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from advae.report.text import share
 from advae.score_axis import ScoreAxis
+from advae.text import share
 
 LINES = 12
 WIDTH = 24

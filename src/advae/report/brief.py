@@ -7,7 +7,7 @@ import polars as pl
 from jaxtyping import Float
 
 from advae.report.sampling import Highest, Reservoir
-from advae.report.text import number, shorten
+from advae.text import number, shorten
 
 SCORES = 100_000
 """Scores kept for the histogram; of more rows, a uniform sample."""

@@ -12,7 +12,7 @@ from advae.categories import CategoryColumn
 from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
-from advae.report.text import LONGEST, count, listed, shorten, whole_seconds
+from advae.text import LONGEST, count, listed, shorten, whole_seconds
 from advae.values import is_missing, to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25

@@ -15,7 +15,7 @@ from advae.labels import LabelColumn, LabelReader
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
 from advae.report.sampling import Highest, Reservoir
-from advae.report.text import LONGEST, shorten
+from advae.text import LONGEST, shorten
 from advae.values import check_columns
 
 SCORES = 500_000

@@ -13,7 +13,7 @@ from advae.errors import InputError, MissingExtraError
 from advae.report.page import GROUP_NAMES, POINT_NAMES
 from advae.report.scores import BINS
 from advae.report.summary import Report
-from advae.report.text import number, shorten
+from advae.text import number, share, shorten
 
 try:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def plot_scores(report: Report) -> Figure:
         if group.key == "training" and scores.density:
             ax.plot(np.sqrt(edges[1:] * edges[:-1]), scores.density, color=INK, linewidth=1.2)
         ax.axvline(scores.threshold.value, color=INK, linewidth=1)
-        part = f"{group.flagged / group.total:.1%} above"
+        part = f"{share(group.flagged / group.total)} above"
         ax.set_title(f"{GROUP_NAMES[group.key]}: {group.total:,}, {part}", loc="left", fontsize=9)
         ax.set_xscale("log")
         ax.set_xlim(scores.axis.low, scores.axis.high)

@@ -9,8 +9,8 @@ from advae.report.columns import ColumnView
 from advae.report.curves import LabelView
 from advae.report.gather import Gathered
 from advae.report.scores import ScoreView
-from advae.report.text import count, quote, share
 from advae.report.training import training_warnings
+from advae.text import count, quote, share
 
 FEW_LABELS = 20
 """Anomalies below which measures say little."""

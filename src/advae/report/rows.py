@@ -13,7 +13,7 @@ from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, ScaledDistribution
 from advae.report.sampling import Highest
-from advae.report.text import share, shorten, whole_seconds
+from advae.text import share, shorten, whole_seconds
 from advae.threshold import p_values
 
 CELLS = 60
