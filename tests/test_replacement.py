@@ -215,3 +215,22 @@ def test_the_umask_of_other_threads_is_left_alone(
 ) -> None:
     monkeypatch.setattr(os, "umask", Mock(side_effect=AssertionError("all threads share it")))
     write(tmp_path / "new.csv")
+
+
+@pytest.mark.parametrize("refused", ["open", "fsync"])
+def test_a_folder_that_cannot_be_synced_is_written_to(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(os, refused)
+
+    def on_files_alone(asked: str | Path | int, *options: int) -> int | None:
+        if os.path.isdir(asked):  # noqa: PTH112 - also of a descriptor
+            raise OSError(22, "Invalid argument")
+        opened: int | None = real(asked, *options)
+        return opened
+
+    monkeypatch.setattr(os, refused, on_files_alone)
+    path = tmp_path / "out"
+    by_stream(path)
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
