@@ -5,8 +5,8 @@ normal rows, drawn at random, are given to ``fit_detector``, the other half are 
 them the threshold that KDE takes from the training scores of the same networks. Then the false
 discovery rate over files of new rows, 5 % of them anomalies.
 
-``--few``: 40 and 150 rows of every open set. Where too few can be held out, networks that share
-the rows calibrate.
+``--few``: 40 and 150 rows of every open set, and few rows drawn from long and short tails. Where
+too few can be held out, networks that share the rows calibrate.
 
 The networks are the default preset's with fewer iterations, which are printed.
 """
@@ -21,23 +21,32 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from advae.calibration import learned_threshold
 from advae.config import Config
 from advae.detector import Detector
 from advae.fitting import fit_detector
 from advae.plan import plan_rows
-from advae.threshold import (
-    conformal_rows_needed,
-    conformal_threshold,
-    discoveries,
-    kde_threshold,
-    p_values,
-)
+from advae.threshold import discoveries, kde_threshold, p_values
 from benchmarks.campaign import Row, Task, mean, run_campaign
 from benchmarks.data import adbench_names, load_adbench, missing_data
 
 ALPHAS = (0.01, 0.05, 0.1)
 FEWEST_NORMAL = 500
 FEW = (40, 150)
+"""Rows of the open sets to learn from."""
+DRAWN = (
+    ("lognormal", 40, 20),
+    ("lognormal", 20, 6),
+    ("lognormal", 12, 6),
+    ("normal", 40, 20),
+    ("uniform", 40, 20),
+)
+"""Tables to draw: the distribution of every value, rows to learn from, columns."""
+DRAWN_SPLITS = 4
+"""Tables drawn for each split of an open set."""
+NEW_DRAWN = 2000
+LOG_DEVIATION = 1.5
+"""Standard deviation of the logarithms of lognormal values."""
 DISCOVERY_RATE = 0.1
 ANOMALIES = 0.05
 """Share of anomalies in the files in which discoveries are made."""
@@ -55,21 +64,31 @@ def plan(splits: int, iterations: int, quick: bool) -> list[Task]:
 
 
 def plan_few(splits: int, iterations: int, quick: bool) -> list[Task]:
-    """Return one task for each set, split and number of rows."""
+    """Return one task for each set, split and number of rows, and for each table to draw."""
     names = adbench_names()
-    return [
+    open_sets = [
         {"data_set": name, "split": split, "iterations": iterations, "few": rows}
         for rows in FEW
         for split in range(splits)
         for name in (names[:1] if quick else names)
     ]
+    drawn = [
+        {"data_set": drawn, "split": split, "iterations": iterations, "few": rows, "columns": width}
+        for split in range(splits * DRAWN_SPLITS)
+        for drawn, rows, width in (DRAWN[:1] if quick else DRAWN)
+    ]
+    return open_sets + drawn
 
 
 def measure(task: Task) -> list[Row]:
     """Return a row for each alpha, with the rates of the thresholds on new normal rows."""
-    X, y = load_adbench(task["data_set"])
-    normal = np.random.default_rng(task["split"]).permutation(np.flatnonzero(y == 0))
     few = task.get("few")
+    if "columns" in task:
+        X = _drawn(task["data_set"], few + NEW_DRAWN, task["columns"], task["split"])
+        y = np.zeros(len(X), int)
+    else:
+        X, y = load_adbench(task["data_set"])
+    normal = np.random.default_rng(task["split"]).permutation(np.flatnonzero(y == 0))
     given = few or len(normal) // 2
     learned, new = X[normal[:given]], X[normal[given:]]
     fitted: dict[tuple[int, int], Detector] = {}
@@ -90,19 +109,25 @@ def measure(task: Task) -> list[Row]:
     return rows
 
 
+def _drawn(distribution: str, rows: int, columns: int, seed: int) -> np.ndarray:
+    """Return independent values of one distribution, shape (rows, columns)."""
+    rng, shape = np.random.default_rng([seed, 2]), (rows, columns)
+    if distribution == "uniform":
+        return rng.uniform(size=shape)
+    values = rng.normal(size=shape)
+    return np.exp(LOG_DEVIATION * values) if distribution == "lognormal" else values
+
+
 def _rates(detector: Detector, new: np.ndarray, alpha: float) -> Row:
-    scores, calibration = detector.anomaly_score(new), detector.calibration_scores
-    kde = float(np.mean(scores > kde_threshold(detector.training_scores, alpha)))
-    row: Row = {
+    scores, in_use = detector.anomaly_score(new), learned_threshold(detector, alpha)
+    return {
         "alpha": alpha,
         "new": len(new),
-        "calibration": len(calibration),
-        "kde": kde,
-        "conformal": None,
+        "calibration": len(detector.calibration_scores),
+        "conformal": in_use.method == "conformal",
+        "in_use": float(np.mean(scores > in_use.value)),
+        "kde": float(np.mean(scores > kde_threshold(detector.training_scores, alpha))),
     }
-    if len(calibration) >= conformal_rows_needed(alpha):
-        row["conformal"] = float(np.mean(scores > conformal_threshold(calibration, alpha)))
-    return row
 
 
 def _false_discoveries(
@@ -133,34 +158,34 @@ def allowed_error(rows: list[Row]) -> float:
 
 
 def rate_table(rows: list[Row], title: str) -> Table:
-    """Return mean rates in per cent, a line for each set, and the mean of the sets."""
+    """Return mean rates in per cent, a line for each set, and the mean of the sets.
+
+    Of the threshold in use, which is conformal, or a kernel density of out-of-fold scores (*); and
+    of the one that KDE takes from the training scores.
+    """
     table = Table(title=title, title_justify="left")
     table.add_column("data set")
     for alpha in ALPHAS:
-        for heading in (f"conformal\n{alpha:.0%}", "allowed", "KDE"):
+        for heading in (f"in use\n{alpha:.0%}", "allowed", "KDE"):
             table.add_column(heading, justify="right")
     lines = {}
     for name in dict.fromkeys(row["data_set"] for row in rows):
         cells, numbers = [], []
         for alpha in ALPHAS:
             group = [r for r in rows if r["data_set"] == name and r["alpha"] == alpha]
-            conformal, kde = mean(group, "conformal"), mean(group, "kde")
-            numbers += [conformal, kde]
-            if math.isnan(conformal):
-                cells += ["too few rows", "", f"{100 * kde:.2f}"]
-                continue
+            in_use, kde = mean(group, "in_use"), mean(group, "kde")
+            numbers += [in_use, kde]
             allowed = allowed_error(group)
-            mark = "" if abs(conformal - alpha) <= allowed else " !"
-            cells += [
-                f"{100 * conformal:.2f}{mark}", f"±{100 * allowed:.2f}", f"{100 * kde:.2f}"
-            ]  # fmt: skip
+            mark = "" if abs(in_use - alpha) <= allowed else " !"
+            if not all(row["conformal"] for row in group):
+                mark = " *"
+            cells += [f"{100 * in_use:.2f}{mark}", f"±{100 * allowed:.2f}", f"{100 * kde:.2f}"]
         table.add_row(name, *cells)
         lines[name] = numbers
     table.add_section()
     cells = []
-    for conformal, kde in zip(*[iter(np.transpose(list(lines.values())))] * 2, strict=True):
-        known = conformal[~np.isnan(conformal)]
-        cells += [f"{100 * known.mean():.2f}" if len(known) else "", "", f"{100 * kde.mean():.2f}"]
+    for in_use, kde in zip(*[iter(np.mean(list(lines.values()), axis=0))] * 2, strict=True):
+        cells += [f"{100 * in_use:.2f}", "", f"{100 * kde:.2f}"]
     table.add_row("mean of the sets", *cells)
     return table
 
@@ -210,8 +235,14 @@ def main(
     what = f"flagged new normal rows in per cent, {splits} splits, {iterations} iterations"
     if few:
         for count in FEW:
-            group = [row for row in rows if row["few"] == count]
+            group = [row for row in rows if row["few"] == count and "columns" not in row]
             console.print(rate_table(group, f"{what}, {count} rows"))
+        drawn = [
+            row | {"data_set": "{data_set}, {few} x {columns}".format_map(row)}
+            for row in rows
+            if "columns" in row
+        ]
+        console.print(rate_table(drawn, f"{what}: drawn tables, {DRAWN_SPLITS} for each split"))
     else:
         console.print(rate_table(rows, what))
         console.print(discovery_table(rows))

@@ -53,7 +53,8 @@ def test_fifteen_sets_have_enough_normal_rows() -> None:
     require_data("adbench")
     tasks = false_alarms.plan(2, 10, quick=False)
     assert len(tasks) == 2 * 15
-    assert len(false_alarms.plan_few(1, 10, quick=False)) == 2 * 18
+    drawn = len(false_alarms.DRAWN) * false_alarms.DRAWN_SPLITS
+    assert len(false_alarms.plan_few(1, 10, quick=False)) == 2 * 18 + drawn
 
 
 def test_false_alarms_are_counted_on_new_rows() -> None:
@@ -62,6 +63,18 @@ def test_false_alarms_are_counted_on_new_rows() -> None:
     assert [row["alpha"] for row in rows] == list(false_alarms.ALPHAS)
     assert [row["calibration"] for row in rows] == [99, 139, 139]
     assert all(row["new"] == 703 for row in rows)
-    assert abs(rows[2]["conformal"] - 0.1) < 3 * false_alarms.allowed_error(rows[2:])
+    assert all(row["conformal"] for row in rows)
+    assert abs(rows[2]["in_use"] - 0.1) < 3 * false_alarms.allowed_error(rows[2:])
     assert 0 <= rows[2]["false_share"] <= 1
     assert false_alarms.rate_table([{"data_set": "a", **row} for row in rows], "t").row_count == 2
+
+
+def test_too_few_rows_are_calibrated_out_of_fold() -> None:
+    task = {"data_set": "lognormal", "columns": 6, "few": 20, "split": 0, "iterations": 10}
+    rows = false_alarms.measure(task)
+    assert [row["calibration"] for row in rows] == [20, 20, 20]
+    assert [row["conformal"] for row in rows] == [False, True, True]
+    assert all(row["new"] == false_alarms.NEW_DRAWN for row in rows)
+    assert rows[0]["in_use"] <= rows[1]["in_use"] <= rows[2]["in_use"] < 0.5
+    lines = false_alarms.rate_table([task | row for row in rows], "t").columns[1].cells
+    assert next(iter(lines)).endswith("*")
