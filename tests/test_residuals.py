@@ -82,6 +82,24 @@ def test_whitening_equals_the_reference(rows):
     np.testing.assert_allclose(whitening(residuals), reference_whitening(residuals), rtol=1e-5)
 
 
+def test_whitening_of_fewer_rows_than_columns(rows, monkeypatch):
+    wide = np.hstack([rows - 0.5, rows**2, np.sqrt(rows), np.tanh(rows), rows - rows.mean(axis=0)])
+    few = wide[:9] * np.linspace(0.01, 3, wide.shape[1])
+    sizes, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda m: sizes.append(m.shape) or eigh(m))
+    matrix = whitening(few)
+    assert sizes == [(9, 9)]  # not of columns, whose cube would be the work
+    np.testing.assert_allclose(matrix, reference_whitening(few), rtol=1e-5, atol=1e-6)
+
+
+def test_whitening_of_few_rows_that_repeat_and_columns_without_residuals(rows):
+    few = np.hstack([rows[:2] - 0.5, np.zeros((2, 3))])[[0, 1, 0]]
+    matrix = whitening(few)
+    np.testing.assert_allclose(matrix[:5, :5], reference_whitening(few[:, :5]), rtol=1e-5)
+    np.testing.assert_array_equal(matrix[5:], np.eye(8)[5:])
+    np.testing.assert_array_equal(whitening(np.zeros((4, 6))), np.eye(6))
+
+
 def test_whitening_leaves_uncorrelated_residuals_alone():
     residuals = np.random.default_rng(1).normal(size=(200_000, 3)) * [7, 0.1, 1]
     np.testing.assert_allclose(whitening(residuals), np.eye(3), atol=0.01)

@@ -77,14 +77,42 @@ def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
     varies would otherwise weigh so much that its rare other values decide every score.
     """
     r = residuals.astype(np.float64)
+    if len(r) < r.shape[1]:
+        return _whitening_of_few(r)
     covariance = r.T @ r / len(r)
     spread = np.sqrt(np.diagonal(covariance))
     spread = np.where(spread > 0, spread, 1.0)
     correlations = covariance / np.outer(spread, spread)
     np.fill_diagonal(correlations, 1.0)
     strengths, axes = np.linalg.eigh(correlations)
-    strengths = (1 - SHRINKAGE) * strengths + SHRINKAGE
-    return np.asarray((axes / np.sqrt(strengths)) @ axes.T, np.float32)
+    return np.asarray((axes / _shrunk(strengths)) @ axes.T, np.float32)
+
+
+def _whitening_of_few(r: Float[np.ndarray, "rows columns"]) -> HostMatrix:
+    """Return `whitening` for fewer rows than columns, by way of the products of rows.
+
+    Those have the same strengths above 0, and from their axes follow those of the columns. All
+    other axes have strength 0. So the work grows with the square of the columns, not the cube.
+    """
+    spread = np.sqrt(np.square(r).mean(axis=0))
+    r = r / (np.where(spread > 0, spread, 1.0) * np.sqrt(len(r)))
+    strengths, axes = np.linalg.eigh(r @ r.T)
+    # What rounding leaves of a strength of 0 belongs to no axis.
+    found = strengths > strengths[-1] * len(strengths) * np.finfo(np.float64).eps
+    strengths, axes = strengths[found], r.T @ (axes[:, found] / np.sqrt(strengths[found]))
+    nothing = 1 / _shrunk(np.zeros(1))
+    # In float32, because the matrix is large: the axes' part, then the identity's beneath it.
+    parts = (axes * (1 / _shrunk(strengths) - nothing)).astype(np.float32)
+    whole: HostMatrix = parts @ axes.astype(np.float32).T
+    # A column without residuals keeps its scale.
+    whole[np.diag_indices(len(whole))] += np.where(spread > 0, nothing, 1.0).astype(np.float32)
+    return whole
+
+
+def _shrunk(strengths: Float[np.ndarray, "axes"]) -> Float[np.ndarray, "axes"]:
+    """Return the size that residuals along each axis count by, shrunk towards 1."""
+    sizes: Float[np.ndarray, "axes"] = np.sqrt((1 - SHRINKAGE) * strengths + SHRINKAGE)
+    return sizes
 
 
 def padded(reference: Reference) -> Reference:
