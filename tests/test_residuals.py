@@ -20,9 +20,11 @@ from advae.residuals import (
     Memory,
     Reference,
     geometric_mean,
+    in_units,
     padded,
     recall,
     remember,
+    weighed,
     whitening,
 )
 
@@ -87,17 +89,21 @@ def test_whitening_of_fewer_rows_than_columns(rows, monkeypatch):
     few = wide[:9] * np.linspace(0.01, 3, wide.shape[1])
     sizes, eigh = [], np.linalg.eigh
     monkeypatch.setattr(np.linalg, "eigh", lambda m: sizes.append(m.shape) or eigh(m))
-    matrix = whitening(few)
+    found = whitening(few)
     assert sizes == [(9, 9)]  # not of columns, whose cube would be the work
+    matrix = weighed(np.eye(few.shape[1]), found)
     np.testing.assert_allclose(matrix, reference_whitening(few), rtol=1e-5, atol=1e-6)
+    units = np.linspace(1, 2, few.shape[1])
+    weights = weighed(np.eye(len(matrix)), in_units(found, units))
+    np.testing.assert_allclose(weights, units[:, None] * matrix, rtol=1e-5, atol=1e-6)
 
 
 def test_whitening_of_few_rows_that_repeat_and_columns_without_residuals(rows):
     few = np.hstack([rows[:2] - 0.5, np.zeros((2, 3))])[[0, 1, 0]]
-    matrix = whitening(few)
+    matrix = weighed(np.eye(8), whitening(few))
     np.testing.assert_allclose(matrix[:5, :5], reference_whitening(few[:, :5]), rtol=1e-5)
     np.testing.assert_array_equal(matrix[5:], np.eye(8)[5:])
-    np.testing.assert_array_equal(whitening(np.zeros((4, 6))), np.eye(6))
+    np.testing.assert_array_equal(weighed(np.eye(6), whitening(np.zeros((2, 6)))), np.eye(6))
 
 
 def test_whitening_leaves_uncorrelated_residuals_alone():
