@@ -100,4 +100,9 @@ def _rounded(values: pl.Series, digits: int) -> pl.Series:
     number = pl.lit(values)
     last = pl.lit(10.0).pow(number.abs().log10().floor() - (digits - 1))
     exact = pl.when(last > 1).then((number / last).round() * last).otherwise(pl.lit(rounded))
-    return pl.select(exact).to_series().alias(values.name)
+    rounded = pl.select(exact).to_series().alias(values.name)
+    # Nor are powers of ten exact beyond the 22nd: of these few numbers texts are made.
+    tiny = (last < 1e-22) & (number != 0)
+    far = pl.select(tiny | (last > 1e22)).to_series().fill_null(value=False).arg_true()
+    texts = (f"{number:.{digits}g}" for number in values[far])
+    return rounded.scatter(far, list(map(float, texts))) if len(far) else rounded
