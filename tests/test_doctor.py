@@ -223,6 +223,19 @@ def test_command(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert clean.out == "1,000 rows: 0 problems, 0 hints\n"
 
 
+def test_many_findings_alike_are_shown_as_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    path = tmp_path / "data.csv"
+    sound().with_columns(pl.lit(1).alias(f"c{number}") for number in range(200)).write_csv(path)
+    shown = run("doctor", path).out
+    assert "0 problems, 200 hints" in shown
+    assert shown.count("constant") == 6
+    assert "195 more" in " ".join(shown.split())
+    assert len(json.loads(run("doctor", path, "--json").out)["findings"]) == 200
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from advae import artifact, scoring, threshold
-from advae import detector as detectors
+from advae import artifact, explain, frames, scoring, table, threshold
 from advae.config import Config
 from advae.detector import Threshold
-from advae.explain import top_reasons
+from advae.explain import shown_values, top_reasons
 from advae.fitting import fit_detector
 from advae.gaussian import Gaussian, kld, kld_between
 from advae.networks import Sizes, network_shapes
@@ -218,6 +217,43 @@ def test_a_missing_value_can_be_a_reason(detector, rows):
     assert shown[named.index("site")] is None
 
 
+def test_texts_are_made_of_the_values_of_reasons_alone(detector, rows, monkeypatch):
+    few = rows.head(20)
+    explanation = detector.explain(few)
+    observed, expected = shown_values(few), shown_values(explanation.expected)
+    made = []
+
+    def counted(frame):
+        made.append(frame.height * frame.width)
+        return shown_values(frame)
+
+    monkeypatch.setattr(explain, "shown_values", counted)
+    reasons = top_reasons(explanation, few, 2)
+    assert sum(made) == 2 * 2 * len(few)
+    for row, name in enumerate(reasons["reason_2"]):
+        assert reasons["reason_2_observed"][row] == observed[row, few.columns.index(name)]
+        column = explanation.expected.columns.index(name)
+        assert reasons["reason_2_expected"][row] == expected[row, column]
+
+
+def test_rows_are_scored_in_parts_of_bounded_memory(detector, rows, monkeypatch):
+    assert frames.rows_at_once(166) == 65_536
+    assert frames.rows_at_once(10_000) == 1536
+    monkeypatch.setattr(frames, "CELLS_AT_ONCE", 256 * detector.table.width)
+    encoded = []
+    transform = type(detector.table).transform
+
+    def recorded(self, frame, *, first_row=0):
+        encoded.append((first_row, frame.height))
+        return transform(self, frame, first_row=first_row)
+
+    monkeypatch.setattr(type(detector.table), "transform", recorded)
+    (scored,) = detector.score_batches([rows], explain=1)
+    np.testing.assert_array_equal(scored["anomaly_score"], detector.anomaly_score(rows))
+    assert scored.height == len(scored["reason_1"]) == len(rows)
+    assert encoded == [(0, 256), (256, 256), (512, 44)] * 2
+
+
 # --- a score is a function of the row and the model ---
 
 
@@ -246,7 +282,7 @@ def test_a_row_scores_the_same_at_every_position(detector, rows, scores):
 @pytest.mark.parametrize("length", [1, 7, 256, 300, 5000])
 def test_scores_do_not_depend_on_batches(detector, rows, scores, length, monkeypatch):
     few = rows if length > 1 else rows.head(30)
-    monkeypatch.setattr(detectors, "BATCH_ROWS", length)
+    monkeypatch.setattr(table, "rows_at_once", lambda _: length)
     np.testing.assert_array_equal(detector.anomaly_score(few), scores[: len(few)])
     batches = [few[first : first + length] for first in range(0, len(few), length)]
     scored = pl.concat(detector.score_batches(batches, keep=["size"]))

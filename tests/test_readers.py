@@ -12,6 +12,7 @@ import pytest
 from hostile_files import HOSTILE_FILES, HostileFile, good_table
 from polars.testing import assert_frame_equal
 
+from advae import frames
 from advae.errors import InputError
 from advae.labels import parse_labels
 from advae.readers import open_source
@@ -80,6 +81,25 @@ def test_every_format_survives_writing_and_reading(tmp_path: Path, extension: st
     assert_frame_equal(source.read(), table)
     assert [batch.height for batch in source.batches(rows=25)] == [25, 25, 10]
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_small_files_share_batches(tmp_path: Path) -> None:
+    table = good_table().drop("day")
+    for number, part in enumerate(table.iter_slices(7)):
+        write_frames([part], tmp_path / f"{number}.parquet")
+    source = open_source(str(tmp_path / "*.parquet"))
+    (whole,) = source.batches()
+    assert_frame_equal(whole, table)
+    assert [batch.height for batch in source.batches(rows=15)] == [14, 14, 14, 14, 4]
+
+
+def test_batches_of_wide_tables_have_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "CELLS_AT_ONCE", 256 * 8)
+    pl.DataFrame({name: range(600) for name in "abcdefgh"}).write_parquet(tmp_path / "a.parquet")
+    batches = open_source(tmp_path / "a.parquet").batches()
+    assert [batch.height for batch in batches] == [256, 256, 88]
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,11 @@ from advae.residuals import (
     Memory,
     Reference,
     geometric_mean,
+    in_units,
     padded,
     recall,
     remember,
+    weighed,
     whitening,
 )
 
@@ -80,6 +82,28 @@ def reference_nearest(kept, x):
 def test_whitening_equals_the_reference(rows):
     residuals = (rows - 0.5) * np.array([1, 0.1, 3, 1, 0.01])
     np.testing.assert_allclose(whitening(residuals), reference_whitening(residuals), rtol=1e-5)
+
+
+def test_whitening_of_fewer_rows_than_columns(rows, monkeypatch):
+    wide = np.hstack([rows - 0.5, rows**2, np.sqrt(rows), np.tanh(rows), rows - rows.mean(axis=0)])
+    few = wide[:9] * np.linspace(0.01, 3, wide.shape[1])
+    sizes, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda m: sizes.append(m.shape) or eigh(m))
+    found = whitening(few)
+    assert sizes == [(9, 9)]  # not of columns, whose cube would be the work
+    matrix = weighed(np.eye(few.shape[1]), found)
+    np.testing.assert_allclose(matrix, reference_whitening(few), rtol=1e-5, atol=1e-6)
+    units = np.linspace(1, 2, few.shape[1])
+    weights = weighed(np.eye(len(matrix)), in_units(found, units))
+    np.testing.assert_allclose(weights, units[:, None] * matrix, rtol=1e-5, atol=1e-6)
+
+
+def test_whitening_of_few_rows_that_repeat_and_columns_without_residuals(rows):
+    few = np.hstack([rows[:2] - 0.5, np.zeros((2, 3))])[[0, 1, 0]]
+    matrix = weighed(np.eye(8), whitening(few))
+    np.testing.assert_allclose(matrix[:5, :5], reference_whitening(few[:, :5]), rtol=1e-5)
+    np.testing.assert_array_equal(matrix[5:], np.eye(8)[5:])
+    np.testing.assert_array_equal(weighed(np.eye(6), whitening(np.zeros((2, 6)))), np.eye(6))
 
 
 def test_whitening_leaves_uncorrelated_residuals_alone():

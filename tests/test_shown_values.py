@@ -92,7 +92,8 @@ def test_every_type_is_explained(detector: Detector) -> None:
 @pytest.mark.parametrize("digits", [4, 6])
 def test_numbers_of_all_sizes_are_rounded_to_the_digits(digits: int) -> None:
     rng = np.random.default_rng(0)
-    numbers = 10.0 ** rng.uniform(-12, 20, 5000) * rng.choice([-1, 1], 5000)
+    exponents = np.append(rng.uniform(-12, 20, 5000), rng.uniform(-320, 308, 5000))
+    numbers = 10.0**exponents * rng.choice([-1, 1], 10_000)
     shown = shown_values(pl.DataFrame({"number": numbers}), digits)[:, 0]
     assert [float(text) for text in shown] == [float(f"{each:.{digits}g}") for each in numbers]
 

@@ -1,5 +1,6 @@
 """One file holds a detector: arrays, settings, table schema, thresholds, golden rows. No code."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ from advae.leaves import named_leaves, replace_leaves
 from advae.modelinfo import FORMAT_VERSION, KIND, check_version
 from advae.networks import AdVAE, Sizes, float32_shape, network_shapes
 from advae.processes import check_process
-from advae.residuals import Memory, Reference
+from advae.residuals import Memory, Reference, whitening_of
 from advae.streams import generator
 from advae.table import TableEncoder
 
 _ROWS = "reference.memory.rows"
+_FACTOR = "reference.whitening.back"
 
 
 class _Trees(NamedTuple):
@@ -123,7 +125,7 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
     table = TableEncoder.from_json(record["table"])
     sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
     model = network_shapes(sizes, config.members)
-    reference = _reference_shapes(config, sizes.columns, len(arrays.get(_ROWS, ())))
+    reference = _reference_shapes(config, sizes.columns, arrays)
     trees = replace_leaves(_Trees(model, reference), arrays, path)
     noise = arrays["latent_noise"]
     if noise.ndim != 2 or noise.shape[1] != sizes.latent or not len(noise):
@@ -144,9 +146,13 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
     )
 
 
-def _reference_shapes(config: Config, columns: int, kept: int) -> Reference:
-    whitening = float32_shape(config.members, columns, columns) if config.whiten else None
+def _reference_shapes(config: Config, columns: int, arrays: dict[str, np.ndarray]) -> Reference:
+    # Where there are no factors, more rows than give any.
+    measured = math.prod(arrays[_FACTOR].shape[1:2]) if _FACTOR in arrays else columns
+    whitening = (
+        whitening_of(float32_shape, config.members, columns, measured) if config.whiten else None
+    )
     if not config.memory:
         return Reference(whitening)
-    rows = float32_shape(kept, columns)
+    rows = float32_shape(len(arrays.get(_ROWS, ())), columns)
     return Reference(whitening, Memory(rows, rows, float32_shape(1)))

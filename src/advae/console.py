@@ -239,7 +239,7 @@ def show_diagnosis(diagnosis: "Diagnosis") -> None:
     if not diagnosis.findings:
         return
     table = Table("check", "column", "found", "what to do", show_lines=True)
-    for finding in diagnosis.findings:
+    for finding in diagnosis.brief:
         style = "bold" if finding.severity == "problem" else "dim"
         names = escape(", ".join(finding.columns)) or "(the table)"
         check = f"[{style}]{finding.severity}[/]\n{finding.check}"

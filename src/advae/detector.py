@@ -22,9 +22,6 @@ from advae.residuals import Reference
 from advae.table import TableEncoder
 from advae.threshold import p_values
 
-BATCH_ROWS = 65_536
-"""Rows held at a time while a longer table is scored."""
-
 
 @dataclass(frozen=True)
 class Threshold:
@@ -200,14 +197,8 @@ class Detector:
         InputError
             For a missing column or a value that cannot be read.
         """
-        frame = as_frame(data)
-        parts = [
-            self.score_encoded(
-                self.table.transform(frame.slice(first, BATCH_ROWS), first_row=first)
-            ).score
-            for first in range(0, frame.height, BATCH_ROWS)
-        ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        parts = self.table.transform_parts(as_frame(data))
+        return np.concatenate([self.score_encoded(encoded).score for _, encoded in parts])
 
     def is_anomaly(self, data: Any) -> Bool[np.ndarray, "rows"]:
         """Return whether each row's score is strictly above the threshold, shape (rows,)."""
@@ -258,12 +249,7 @@ class Detector:
             raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
         first = 0
         for frame in as_batches(batches):
-            encoded = self.table.transform(frame, first_row=first)
-            if explain:
-                explanation = self._explain(encoded)
-                scores, reasons = explanation.score, top_reasons(explanation, frame, explain)
-            else:
-                scores, reasons = self.score_encoded(encoded).score, pl.DataFrame()
+            scores, reasons = self._with_reasons(frame, first, explain)
             scored = pl.DataFrame(
                 {
                     "anomaly_score": scores,
@@ -275,6 +261,20 @@ class Detector:
             row = pl.Series("row", first + np.arange(frame.height))
             yield pl.DataFrame({each.name: each for each in (row, *kept, *scored, *reasons)})
             first += frame.height
+
+    def _with_reasons(
+        self, frame: pl.DataFrame, first_row: int, count: int
+    ) -> tuple[Float[np.ndarray, "rows"], pl.DataFrame]:
+        """Return the scores of rows, and the columns of `top_reasons`; none for a count of 0."""
+        scores, reasons = [], [pl.DataFrame()]
+        for part, encoded in self.table.transform_parts(frame, first_row=first_row):
+            if count:
+                explanation = self._explain(encoded)
+                scores.append(explanation.score)
+                reasons.append(top_reasons(explanation, part, count))
+            else:
+                scores.append(self.score_encoded(encoded).score)
+        return np.concatenate(scores), pl.concat(reasons[1:] or reasons)
 
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
         """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""

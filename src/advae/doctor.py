@@ -1,8 +1,9 @@
 """Examine a training table before fitting: what would be refused, and what would be mislearned."""
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from advae.row_checks import STRANGE, CopyCounter, separation, strangeness
 from advae.sampling import RowSample
 from advae.table import TableEncoder
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
+from advae.values import quoted_list
 
 SAMPLE_ROWS = 20_000
 """Rows that the checks which need several rows at once look at, drawn uniformly."""
@@ -34,6 +36,10 @@ FEWEST_ANOMALIES = 5
 COPIES = 0.01
 STRANGE_SHARE = 0.01
 """Shares of the rows from which on copies, or strange rows, are reported."""
+
+
+ALIKE = 5
+"""Findings of one check that people are shown one by one; a wide table can have thousands."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,22 @@ class Diagnosis:
     rows: int
     normal_rows: int
     findings: tuple[Finding, ...]
+
+    @property
+    def brief(self) -> list[Finding]:
+        """The findings for people to read: of each check `ALIKE`, and one for the others."""
+        alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+        for finding in self.findings:
+            alike[finding.severity, finding.check].append(finding)
+        shown = []
+        for group in alike.values():
+            shown += group[:ALIKE]
+            others = group[ALIKE:]
+            if others:
+                names = quoted_list([name for finding in others for name in finding.columns])
+                message = f"much the same in {len(others):,} more; --json has each"
+                shown.append(replace(others[0], columns=(names,), message=message))
+        return shown
 
 
 def examine(

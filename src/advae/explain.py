@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from advae.values import to_texts
 
@@ -50,17 +50,31 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
     contributions = explanation.contributions
     # Stable, so that ties have one order.
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :count]
-    observed = shown_values(frame[explanation.expected.columns])
-    expected = shown_values(explanation.expected)
+    observed = _shown_at(frame[explanation.expected.columns], order)
+    expected = _shown_at(explanation.expected, order)
     rows = np.arange(len(contributions))
     columns: dict[str, np.ndarray | pl.Series] = {}
     for rank in range(order.shape[1]):
         chosen, reason = order[:, rank], f"reason_{rank + 1}"
         columns[reason] = pl.Series(names[chosen], dtype=pl.String)
         columns[f"{reason}_contribution"] = contributions[rows, chosen]
-        columns[f"{reason}_observed"] = pl.Series(observed[rows, chosen].tolist(), dtype=pl.String)
-        columns[f"{reason}_expected"] = pl.Series(expected[rows, chosen].tolist(), dtype=pl.String)
+        columns[f"{reason}_observed"] = pl.Series(observed[:, rank].tolist(), dtype=pl.String)
+        columns[f"{reason}_expected"] = pl.Series(expected[:, rank].tolist(), dtype=pl.String)
     return pl.DataFrame(columns)
+
+
+def _shown_at(frame: pl.DataFrame, order: Int[np.ndarray, "rows ranks"]) -> np.ndarray:
+    """Return as people write it what each row has in the columns of its ranks, (rows, ranks).
+
+    Texts are made of these values alone: they are slow and large, and in a wide table few of all.
+    """
+    shown = np.empty(order.size, object)
+    cells = np.argsort(order, axis=None, kind="stable")
+    numbers, starts = np.unique(order.ravel()[cells], return_index=True)
+    for number, own in zip(numbers, np.split(cells, starts[1:]), strict=False):
+        values = frame.to_series(int(number))[own // order.shape[1]]
+        shown[own] = shown_values(values.to_frame())[:, 0]
+    return shown.reshape(order.shape)
 
 
 def shown_values(frame: pl.DataFrame, digits: int = 6) -> np.ndarray:
@@ -86,4 +100,9 @@ def _rounded(values: pl.Series, digits: int) -> pl.Series:
     number = pl.lit(values)
     last = pl.lit(10.0).pow(number.abs().log10().floor() - (digits - 1))
     exact = pl.when(last > 1).then((number / last).round() * last).otherwise(pl.lit(rounded))
-    return pl.select(exact).to_series().alias(values.name)
+    rounded = pl.select(exact).to_series().alias(values.name)
+    # Nor are powers of ten exact beyond the 22nd: of these few numbers texts are made.
+    tiny = (last < 1e-22) & (number != 0)
+    far = pl.select(tiny | (last > 1e22)).to_series().fill_null(value=False).arg_true()
+    texts = (f"{number:.{digits}g}" for number in values[far])
+    return rounded.scatter(far, list(map(float, texts))) if len(far) else rounded

@@ -132,7 +132,7 @@ def fit_detector(
     held_out = table.transform(watched_frame if config.patience else calibration_frame)
     noise = latent_noise(config, sizes.latent)
     # From the first block on: until then the compilation of the training program takes all cores.
-    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config))
+    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config, plan.member_rows()))
 
     def after_block(snapshot: Snapshot) -> None:
         compiling.begin()

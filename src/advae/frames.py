@@ -1,7 +1,7 @@
 """What users hold as a table, as a Polars frame."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,32 @@ import polars as pl
 from advae.errors import InputError
 from advae.processes import check_process
 from advae.values import check_columns
+
+CELLS_AT_ONCE = 2**24
+"""Values of a table held at a time where it is read or scored in parts: 128 MB in float64."""
+
+BLOCK_ROWS = 256
+"""Rows at a time come in multiples of so many, the rows that are scored together."""
+
+
+def rows_at_once(columns: int, most: int = 65_536) -> int:
+    """Return how many rows of so many columns to hold at a time, at most ``most``."""
+    blocks = CELLS_AT_ONCE // (BLOCK_ROWS * max(1, columns))
+    return min(most, BLOCK_ROWS * max(1, blocks))
+
+
+def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Join small frames that follow each other, as long as they have at most so many rows."""
+    held: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        if held and height + frame.height > rows:
+            yield pl.concat(held)
+            held, height = [], 0
+        held.append(frame)
+        height += frame.height
+    if held:
+        yield pl.concat(held)
 
 
 def as_frame(data: Any) -> pl.DataFrame:

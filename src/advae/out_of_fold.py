@@ -12,7 +12,7 @@ from advae.columns import LIMIT
 from advae.detector import Detector
 from advae.errors import ConfigError
 from advae.reference import without
-from advae.residuals import SAME, Memory
+from advae.residuals import SAME, Factors, Memory, in_units
 
 
 def out_of_fold_scores(
@@ -68,9 +68,8 @@ def out_of_fold_scores(
         reference = without(detector.reference, np.flatnonzero(own[kept]))
         whitening = reference.whitening
         if whitening is None:
-            square = (detector.config.members, len(owners), len(owners))
-            whitening = np.broadcast_to(np.eye(len(owners), dtype=np.float32), square)
-        whitening = np.asarray(whitening)[members]
+            whitening = _identity(detector.config.members, len(owners))
+        whitening = jax.tree.map(lambda leaf, own=members: np.asarray(leaf)[own], whitening)
         strangers = replace(
             detector,
             model=jax.tree.map(itemgetter(members), detector.model),
@@ -79,12 +78,17 @@ def out_of_fold_scores(
         scores[own] = strangers.score_encoded(encoded[own]).score
         for row in np.flatnonzero(own & ~plain):
             # Residuals are weighed before they are squared: their units are a matter of weights.
-            weighed = reference._replace(whitening=units[row][:, None] * whitening)
+            weighed = reference._replace(whitening=in_units(whitening, units[row]))
             score = replace(strangers, reference=weighed).score_encoded(encoded[[row]]).score[0]
             if reference.memory is not None:
                 score *= np.sqrt(_nearer(varied[row], reference.memory, units[row]))
             scores[row] = score + len(np.unique(owners[units[row] == 0]))
     return scores
+
+
+def _identity(members: int, columns: int) -> Factors:
+    nothing = np.zeros((members, columns, 1), np.float32)
+    return Factors(np.ones((members, columns), np.float32), nothing, nothing.swapaxes(1, 2))
 
 
 def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:

@@ -17,6 +17,7 @@ from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
 from advae.delimited import GUESSED_ROWS, read_dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
+from advae.frames import merged, rows_at_once
 from advae.values import quoted, quoted_list
 
 READ_ERRORS = (
@@ -55,18 +56,20 @@ class Source:
     def batches(self, rows: int = 65_536) -> Iterator[pl.DataFrame]:
         """Read the table in order, with memory for a few batches at a time.
 
+        Small files share a batch: whoever reads it has a price for each, and pays it once.
+
         Parameters
         ----------
         rows
-            The most rows per batch; the last of each file may have fewer.
+            The most rows per batch; of wide tables fewer.
 
         Raises
         ------
         InputError
             For damage in a file, when it is reached.
         """
-        for path in self.paths:
-            yield from self._file_batches(path, rows)
+        rows = min(rows, rows_at_once(len(self.schema)))
+        yield from merged((b for path in self.paths for b in self._file_batches(path, rows)), rows)
 
     def read(self) -> pl.DataFrame:
         """Read the whole table; see `batches`."""

@@ -8,7 +8,7 @@ from advae import scoring
 from advae._types import HostMatrix
 from advae.config import Config
 from advae.networks import AdVAE, Sizes
-from advae.residuals import Memory, Reference, remember, whitening
+from advae.residuals import Factors, Memory, Reference, remember, whitening, whitening_of
 from advae.training import diverged, initial_state
 
 RESIDUAL_ROWS = 20_000
@@ -40,16 +40,15 @@ def learn_reference(
     matrices = None
     if config.whiten:
         every = -(-len(rows) // RESIDUAL_ROWS)
-        matrices = np.stack(
-            [
-                _member_whitening(
-                    _member(model, member),
-                    noise,
-                    rows[::every] if member_rows is None else rows[member_rows[member][::every]],
-                )
-                for member in range(config.members)
-            ]
-        )
+        found = [
+            _member_whitening(
+                _member(model, member),
+                noise,
+                rows[::every] if member_rows is None else rows[member_rows[member][::every]],
+            )
+            for member in range(config.members)
+        ]
+        matrices = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
     if not config.memory:
         return Reference(matrices), np.empty(0, int)
     kept = np.arange(len(rows))
@@ -68,7 +67,7 @@ def _member(model: AdVAE, number: int) -> AdVAE:
 
 def _member_whitening(
     member: AdVAE, noise: Float[np.ndarray, "points latent"], rows: HostMatrix
-) -> HostMatrix:
+) -> HostMatrix | Factors:
     residuals = rows - scoring.score_rows(member, noise, rows).expected
     if not np.isfinite(residuals).all():
         # The terms of the last block do not know of the last step.
@@ -77,7 +76,11 @@ def _member_whitening(
 
 
 def compile_for(
-    sizes: Sizes, rows: int, noise: Float[np.ndarray, "points latent"], config: Config
+    sizes: Sizes,
+    rows: int,
+    noise: Float[np.ndarray, "points latent"],
+    config: Config,
+    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
 ) -> None:
     """Compile what `learn_reference` of ``rows`` training rows, and then the score, will need.
 
@@ -85,16 +88,21 @@ def compile_for(
     """
     untrained = initial_state(sizes, config).model
     row = np.zeros((1, sizes.columns), np.float32)
-    square = (sizes.columns, sizes.columns)
     matrices = memory = None
     if config.whiten:
         scoring.score_rows(_member(untrained, 0), noise, row)
-        matrices = np.zeros((config.members, *square), np.float32)
+        own = rows if member_rows is None else member_rows.shape[1]
+        measured = len(range(0, own, -(-rows // RESIDUAL_ROWS)))
+        matrices = whitening_of(_zeros, config.members, sizes.columns, measured)
     if config.memory:
         scoring.score_rows(untrained, noise, row)
         kept = np.zeros((min(rows, config.memory), sizes.columns), np.float32)
         memory = Memory(kept, kept, np.ones(1, np.float32))
     scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
+
+
+def _zeros(*shape: int) -> HostMatrix:
+    return np.zeros(shape, np.float32)
 
 
 def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Reference:

@@ -18,7 +18,8 @@ the training ranges, a squared norm as the paper's is; it needs no scale for its
 sum does.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,18 +59,39 @@ class Memory(NamedTuple):
     bandwidth: Float[Array, "1"] | Float[np.ndarray, "1"]
 
 
+class Factors(NamedTuple):
+    """A square matrix that few rows gave: diagonal(``diagonal``) + ``into`` @ ``back``.
+
+    Shapes (columns,), (columns, rows) and (rows, columns); all may lead with a member axis. In a
+    table with many more columns than rows it is far smaller than the square, and faster.
+    """
+
+    diagonal: Array | np.ndarray
+    into: Array | np.ndarray
+    back: Array | np.ndarray
+
+
+Whitening = Array | np.ndarray | Factors
+"""W, of one member or, with a leading axis, of all: the square matrix itself, or its factors."""
+
+
 class Reference(NamedTuple):
     """What scoring knows of the training rows besides the networks; the paper's knows nothing.
 
-    ``whitening``: W of each member, shape (members, columns, columns); None leaves residuals as
-    they are. ``memory``: None expects no error, and leaves out the other factor.
+    ``whitening``: W of each member; None leaves residuals as they are. ``memory``: None expects no
+    error, and leaves out the other factor.
     """
 
-    whitening: Float[Array, "members columns columns"] | Float[np.ndarray, "m c c"] | None = None
+    whitening: Whitening | None = None
     memory: Memory | None = None
 
 
-def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
+def in_factors(rows: int, columns: int) -> bool:
+    """Return whether the residuals of so many rows give a whitening in factors."""
+    return 2 * rows < columns
+
+
+def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix | Factors:
     """Return the symmetric matrix that undoes the correlations of usual residuals.
 
     The inverse square root of their correlations about 0, shrunk towards the identity by
@@ -77,14 +99,69 @@ def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix:
     varies would otherwise weigh so much that its rare other values decide every score.
     """
     r = residuals.astype(np.float64)
+    if in_factors(*r.shape):
+        return _whitening_of_few(r)
     covariance = r.T @ r / len(r)
     spread = np.sqrt(np.diagonal(covariance))
     spread = np.where(spread > 0, spread, 1.0)
     correlations = covariance / np.outer(spread, spread)
     np.fill_diagonal(correlations, 1.0)
     strengths, axes = np.linalg.eigh(correlations)
-    strengths = (1 - SHRINKAGE) * strengths + SHRINKAGE
-    return np.asarray((axes / np.sqrt(strengths)) @ axes.T, np.float32)
+    return np.asarray((axes / _shrunk(strengths)) @ axes.T, np.float32)
+
+
+def _whitening_of_few(r: Float[np.ndarray, "rows columns"]) -> Factors:
+    """Return `whitening` for few rows, by way of their products with each other.
+
+    Those have the strengths above 0 of the columns' correlations, and their axes lead to those of
+    the columns. All other axes have strength 0. So the work grows with the columns, not their cube.
+    """
+    spread = np.sqrt(np.square(r).mean(axis=0))
+    r = r / (np.where(spread > 0, spread, 1.0) * np.sqrt(len(r)))
+    strengths, axes = np.linalg.eigh(r @ r.T)
+    # What rounding leaves of a strength of 0 belongs to no axis.
+    found = strengths > strengths[-1] * len(strengths) * np.finfo(np.float64).eps
+    axes = r.T @ (axes / np.sqrt(np.where(found, strengths, np.inf)))
+    nothing = 1 / _shrunk(np.zeros(1))
+    # A column without residuals keeps its scale.
+    diagonal = np.where(spread > 0, nothing, 1.0)
+    beyond = np.where(found, 1 / _shrunk(np.where(found, strengths, 0.0)) - nothing, 0.0)
+    return Factors(*(part.astype(np.float32) for part in (diagonal, axes * beyond, axes.T)))
+
+
+def _shrunk(strengths: Float[np.ndarray, "axes"]) -> Float[np.ndarray, "axes"]:
+    """Return the size that residuals along each axis count by, shrunk towards 1."""
+    sizes: Float[np.ndarray, "axes"] = np.sqrt((1 - SHRINKAGE) * strengths + SHRINKAGE)
+    return sizes
+
+
+def weighed(residual: Matrix, whitening: Whitening | None) -> Matrix:
+    """Return residuals times W of one member."""
+    if whitening is None:
+        return residual
+    if isinstance(whitening, Factors):
+        return residual * whitening.diagonal + (residual @ whitening.into) @ whitening.back
+    return residual @ whitening
+
+
+def in_units(whitening: Whitening, units: Float[np.ndarray, "columns"]) -> Whitening:
+    """Return the matrix that weighs residuals in these units of their columns."""
+    if isinstance(whitening, Factors):
+        diagonal, into, back = whitening
+        return Factors(units * diagonal, units[:, None] * into, back)
+    return units[:, None] * whitening
+
+
+def whitening_of(make: Callable[..., Any], members: int, columns: int, rows: int) -> Whitening:
+    """Return what ``make`` makes of the shapes of the whitening of all members.
+
+    For the residuals of so many rows of each.
+    """
+    if not in_factors(rows, columns):
+        square: np.ndarray = make(members, columns, columns)
+        return square
+    shapes = (members, columns), (members, columns, rows), (members, rows, columns)
+    return Factors(*(make(*shape) for shape in shapes))
 
 
 def padded(reference: Reference) -> Reference:

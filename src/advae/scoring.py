@@ -17,7 +17,7 @@ from advae.compilation import compiled
 from advae.gaussian import Gaussian
 from advae.networks import INPUT_RANGE, AdVAE, Generator
 from advae.processes import check_process
-from advae.residuals import Reference, geometric_mean, padded, recall
+from advae.residuals import Reference, Whitening, geometric_mean, padded, recall, weighed
 from advae.threads import available, workers
 
 BLOCK_ROWS = 256
@@ -78,13 +78,13 @@ def _score_block(
     recalled = None if reference.memory is None else recall(reference.memory, seen)
 
     def add_member(
-        sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Matrix | HostMatrix | None]
+        sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Whitening | None]
     ) -> tuple[tuple[Matrix, Matrix], None]:
         member, whitening = one
         expected = _expected(member.generator, member.encoder(seen.T), noise)
         if recalled is not None:
             expected += recalled.error
-        residual = x - expected if whitening is None else (x - expected) @ whitening
+        residual = weighed(x - expected, whitening)
         squares, expectations = sums
         return (squares + residual**2, expectations + expected), None
 

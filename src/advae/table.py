@@ -1,6 +1,6 @@
 """Tables of named columns of any type, as the float32 matrices the networks read, and back."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from advae.categories import CategoryColumn, HashedColumn
 from advae.column_fit import MAX_CATEGORIES, ColumnFit
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.errors import InputError
+from advae.frames import rows_at_once
 from advae.records import restore
 from advae.values import HASH_BUCKETS, check_columns, quoted_list
 
@@ -195,6 +196,15 @@ class TableEncoder:
                 values = frame[feature.name].slice(start, BLOCK_ROWS)
                 feature.encode(values, [block[:, place] for place in places], first_row + start)
         return encoded
+
+    def transform_parts(
+        self, frame: pl.DataFrame, *, first_row: int = 0
+    ) -> Iterator[tuple[pl.DataFrame, NDArray[np.float32]]]:
+        """Encode a table in parts, at least one, of bounded memory however wide they become."""
+        step = rows_at_once(self.width)
+        for start in range(0, max(1, frame.height), step):
+            part = frame.slice(start, step)
+            yield part, self.transform(part, first_row=first_row + start)
 
     def decode(self, encoded: NDArray[np.float32]) -> pl.DataFrame:
         """Turn encoded rows, usually expected ones, into the user's units.

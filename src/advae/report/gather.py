@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advae.detector import Detector
 from advae.explain import shown_values
-from advae.frames import names_given
+from advae.frames import names_given, rows_at_once
 from advae.labels import LabelColumn, LabelReader
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
@@ -22,7 +22,7 @@ SCORES = 500_000
 """Scores kept for histograms, slider and curves: all of them up to this many rows."""
 
 BLOCK_ROWS = 16_384
-"""Rows encoded and scored at a time."""
+"""Most rows encoded and scored at a time."""
 
 
 class Gathered:
@@ -87,7 +87,7 @@ class Gathered:
         used = {*named, *self._detector.ignored}
         extra = self._detector.table.extra_columns(frame)
         self.extra_columns = tuple(name for name in extra if name not in used)
-        for block in frame.iter_slices(BLOCK_ROWS):
+        for block in frame.iter_slices(rows_at_once(self._detector.table.width, BLOCK_ROWS)):
             self._update(block)
 
     def _update(self, frame: pl.DataFrame) -> None:
