@@ -143,7 +143,9 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
     assert pl.read_parquet("scores.parquet")["id"].to_list() == [*range(1, rows, 2), rows]
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/index.md", "docs/data.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "ARCHITECTURE.md", "docs/index.md", "docs/data.md", "docs/services.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
         assert target.startswith("https://") or ((ROOT / page).parent / target).exists(), target

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from advae import scoring, tensorfile
@@ -136,7 +135,7 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
         table=table,
         model=trees.model,
         latent_noise=noise,
-        reference=jax.tree.map(np.asarray, trees.reference),
+        reference=trees.reference,
         training_scores=arrays["training_scores"],
         calibration_scores=arrays["calibration_scores"],
         threshold=Threshold(**record["threshold"]),

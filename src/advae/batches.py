@@ -1,7 +1,5 @@
 """The rows of a block of iterations, and what the encoder sees of them."""
 
-from collections.abc import Callable
-from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -22,6 +20,7 @@ class Batches(NamedTuple):
     shown: Float[Array, "members iterations columns rows"] | None
 
 
+@compiled
 def draw_batches(
     data: Matrix,
     member_rows: Int[Array, "members member_rows"] | None,
@@ -32,6 +31,8 @@ def draw_batches(
     damage: Damage | None,
 ) -> Batches:
     """Return the batches of a block of iterations.
+
+    Apart from the training program, so that another number of rows recompiles only this.
 
     Parameters
     ----------
@@ -61,15 +62,3 @@ def draw_batches(
     columns = data.shape[1]
     strangers = data[draw(others, (length, columns, rows)), jnp.arange(columns)[:, None]]
     return Batches(x, corrupt(x, strangers, damage, damaging))
-
-
-@lru_cache(maxsize=16)
-def drawing_program(_training_rows: int) -> Callable[..., Batches]:
-    """Return `draw_batches` compiled, for data of so many rows.
-
-    Apart from the training program, so that another number of rows recompiles only this; and to be
-    forgotten when others come, because JAX keeps 8 MB for each: a process that fits ever other
-    tables would grow without end.
-    """
-    # A function of its own, with which JAX forgets the program.
-    return compiled(partial(draw_batches), static_argnames=("members", "length", "rows"))

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
@@ -176,13 +175,6 @@ class Detector:
         }
         facts = self.facts | {"threshold": threshold}
         return card("advae Detector", facts, groups, self.threshold.value, self.summary.notes)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # NumPy leaves, because a pickle of JAX arrays depends on the version of JAX.
-        return self.__dict__ | {"model": jax.tree.map(np.asarray, self.model)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state | {"model": jax.tree.map(jax.numpy.asarray, state["model"])})
 
     def anomaly_score(self, data: Any) -> Float[np.ndarray, "rows"]:
         """Return the score of each row, float64, shape (rows,), at least 0; equation (12).

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from advae._types import Code, HostMatrix, Scalar, Upright, Vector
-from advae.compilation import compiled
+from advae.compilation import compiled, shielded
 from advae.config import VARIANTS, Config
 from advae.losses import Noise, reconstruct, squared_error
 from advae.networks import INPUT_RANGE, AdVAE
@@ -69,6 +69,7 @@ class HeldOut:
         if not VARIANTS[config.variant].stochastic:
             self._noise = np.zeros_like(self._noise)
 
+    @shielded
     def error(self, models: Iterable[AdVAE]) -> float:
         """Return ||x - x_r||^2, mean over the rows and the members of all ``models``."""
         errors = [_errors(model, self._rows, self._weights, self._noise) for model in models]

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from advae.errors import ModelFileError
 
@@ -27,7 +26,7 @@ def replace_leaves(template: Tree, arrays: dict[str, np.ndarray], path: Path) ->
         If an array is missing, or has another shape or type.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    found: list[Array] = []
+    found: list[np.ndarray] = []
     for leaf_path, leaf in leaves:
         name = _name(leaf_path)
         array = arrays.get(name)
@@ -37,7 +36,7 @@ def replace_leaves(template: Tree, arrays: dict[str, np.ndarray], path: Path) ->
                 f"{path}: array {name!r} is {have}, expected {leaf.dtype}{list(leaf.shape)}; "
                 "the file is damaged or was edited"
             )
-        found.append(jax.numpy.asarray(array))
+        found.append(array)
     tree: Tree = jax.tree_util.tree_unflatten(structure, found)
     return tree
 

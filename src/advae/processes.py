@@ -16,9 +16,10 @@ def check_process() -> None:
     """
     if _first_process() != os.getpid():
         raise ForkError(
-            "this process was forked from one that had already scored or trained, and a fork lacks "
-            "the threads for it. Start processes by 'spawn' or 'forkserver' "
-            "(multiprocessing.get_context), or with joblib's default backend."
+            "this process was forked from one that had already loaded a model, scored or trained, "
+            "and a fork lacks the threads for it. Load models after the fork, in each worker of a "
+            "server; or start processes by 'spawn' or 'forkserver' (multiprocessing.get_context), "
+            "or with joblib's default backend."
         )
 
 

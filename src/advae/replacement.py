@@ -1,14 +1,19 @@
 """Where a new file goes, and how it takes its place: whole, or not at all."""
 
 import os
+import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from advae.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def target_of(path: Path) -> Path:
@@ -59,8 +64,9 @@ def replacing_path(path: Path) -> Iterator[Path]:
     """Lend an empty temporary file that takes the place of ``path`` when the block ends well.
 
     At every moment ``path`` is either the old file or the complete new one; after an exception
-    the temporary file is gone. The new file has the permissions of the old one, and a link stays a
-    link. Whoever writes the temporary file sees to it that its content is on the disk.
+    the temporary file is gone, and one that a killed process left goes at the next time. The new
+    file has the permissions of the old one, and a link stays a link. Whoever writes the temporary
+    file sees to it that its content is on the disk.
 
     Raises
     ------
@@ -68,17 +74,14 @@ def replacing_path(path: Path) -> Iterator[Path]:
         If ``path`` cannot be written; see `target_of`.
     """
     target = target_of(path)
-    # Cut, so that it may be as long as a name can be.
-    temporary = target.parent / f".{target.name[:40]}.{secrets.token_hex(8)}.unfinished"
+    with suppress(OSError):  # a folder that may not be listed
+        _remove_abandoned(target)
     try:
-        # Made as every new file is, to see its permissions: whoever asks for the umask sets it, and
-        # does so for all threads.
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        temporary, handle = _locked_temporary(target)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    usual = stat.S_IMODE(os.fstat(handle).st_mode)
-    os.close(handle)
     try:
+        usual = stat.S_IMODE(os.fstat(handle).st_mode)
         temporary.chmod(0o600)
         yield temporary
         old = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
@@ -89,6 +92,45 @@ def replacing_path(path: Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _prefix(target: Path) -> str:
+    # Cut, so that the name of the file may be as long as one can be.
+    return f".{target.name[:40]}."
+
+
+def _locked_temporary(target: Path) -> tuple[Path, int]:
+    """Make a file beside ``target``; return it, and its handle, which locks it until it is closed.
+
+    A lock ends with its process, even by ``kill -9``: what is not locked is abandoned.
+    """
+    while True:
+        temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.unfinished"
+        # Made as every new file is, to see its permissions: whoever asks for the umask sets it, and
+        # does so for all threads.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        if sys.platform != "win32":
+            with suppress(OSError):  # a file system without locks, where nothing is removed either
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return temporary, handle
+        os.close(handle)  # taken for abandoned in the moment before it was locked
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove temporary files of ``target`` whose processes were killed."""
+    if sys.platform == "win32":
+        return
+    ours = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{16}\.unfinished")
+    for left in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
+        with suppress(OSError):  # it is locked, or gone by now
+            handle = os.open(left, os.O_WRONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextmanager

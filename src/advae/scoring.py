@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from advae._types import HostMatrix, HostVector, Matrix, Points, Upright
-from advae.compilation import compiled
+from advae.compilation import compiled, shielded
 from advae.gaussian import Gaussian
 from advae.networks import INPUT_RANGE, AdVAE, Generator
 from advae.processes import check_process
@@ -25,6 +25,10 @@ BLOCK_ROWS = 256
 its score cannot depend, not even in the last bit, on the rows beside it. Small enough that a
 block's activations stay in a core's cache, so that blocks in different threads do not disturb
 each other: faster than larger blocks that share out every matrix product."""
+
+PROGRAMS = 32
+"""How many programs that score are kept. A fit takes three or four, a loaded model one: so many
+models can be asked in turn."""
 
 PAPER = Reference()
 """The paper's score: nothing is known of the training rows besides the networks."""
@@ -43,7 +47,7 @@ class Scored(NamedTuple):
     expected: HostMatrix
 
 
-@compiled
+@partial(compiled, keep=PROGRAMS)
 def _score_blocks(
     model: AdVAE,
     noise: Points,
@@ -120,6 +124,7 @@ def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
     return 0.5 + (0.5 / len(noise)) * total.T
 
 
+@shielded
 def score_rows(
     model: AdVAE,
     noise: Float[np.ndarray, "points latent"],
@@ -152,9 +157,11 @@ def score_rows(
         np.empty((rows, columns), np.float32),
         np.empty((rows, columns), np.float32),
     )
-    # Moved once, not by every call.
-    score = partial(_score_blocks, *jax.device_put((model, noise, padded(reference))))
-    _fill(scored, x, score, _blocks_at_once(columns))
+    at_once = _blocks_at_once(columns)
+    known = (model, noise, padded(reference))
+    if rows > at_once * BLOCK_ROWS:
+        known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
+    _fill(scored, x, partial(_score_blocks, *known), at_once)
     return scored
 
 
@@ -187,12 +194,12 @@ def _transform_block(model: AdVAE, code: Matrix) -> tuple[Matrix, Matrix]:
 
 def encode_rows(model: AdVAE, x: HostMatrix) -> Codes:
     """Return q = E(x) of the first member, for encoded rows of shape (rows, columns)."""
-    return _codes(model, x, partial(_encode_block, model))
+    return _codes(model, x, _encode_block)
 
 
 def transform_codes(model: AdVAE, codes: Codes) -> Codes:
     """Return q_T = T(q) of the first member: the anomalies that training made of these rows."""
-    return _codes(model, np.concatenate(codes, axis=1), partial(_transform_block, model))
+    return _codes(model, np.concatenate(codes, axis=1), _transform_block)
 
 
 def _first_member(model: AdVAE) -> AdVAE:
@@ -200,13 +207,15 @@ def _first_member(model: AdVAE) -> AdVAE:
     return first
 
 
+@shielded
 def _codes(
-    model: AdVAE, x: HostMatrix, function: Callable[[HostMatrix], tuple[Array, ...]]
+    model: AdVAE, x: HostMatrix, program: Callable[[AdVAE, HostMatrix], tuple[Array, ...]]
 ) -> Codes:
     check_process()
     shape = (len(x), model.sizes.latent)
     codes = Codes(np.empty(shape, np.float32), np.empty(shape, np.float32))
-    _fill(codes, x, lambda block, _: function(block), 1)
+    moved = jax.device_put(model)
+    _fill(codes, x, lambda block, _: program(moved, block), 1)
     return codes
 
 
@@ -236,6 +245,7 @@ def _fill(
         function(np.zeros((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
         left = iter(starts)
 
+        @shielded
         def work(_: int) -> None:
             for first in left:  # not a task for each, which costs as much as a call
                 do(first)

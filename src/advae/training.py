@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from advae._types import HostMatrix
-from advae.batches import Batches, drawing_program
-from advae.compilation import compiled
+from advae.batches import Batches, draw_batches
+from advae.compilation import compiled, shielded
 from advae.config import VARIANTS, Config, Variant
 from advae.corruption import damage_of
 from advae.errors import TrainingError
@@ -43,7 +43,7 @@ def initial_state(sizes: Sizes, config: Config) -> TrainState:
     return fresh_state(initialise(sizes, draws))
 
 
-@partial(compiled, static_argnames="variant", donate_argnames="state")
+@partial(compiled, donate=(0,))
 def _run_block(
     state: TrainState,
     batches: Batches,
@@ -211,6 +211,7 @@ def fit(
     return Snapshot(done, tuple(group.state for group in groups), history, best, finished)
 
 
+@shielded
 def _joined(parts: tuple[Tree, ...]) -> Tree:
     """Return a copy of the members of all groups, stacked; the next block reuses their buffers."""
     tree: Tree = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -232,6 +233,7 @@ def _member_groups(members: int) -> list[range]:
 class _Group:
     """Members that train together, and where they stand."""
 
+    @shielded
     def __init__(
         self,
         data: HostMatrix,
@@ -254,7 +256,7 @@ class _Group:
         self._seed, self._first = config.seed, members.start
         own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
         self._draw = partial(
-            drawing_program(len(data)),
+            draw_batches,
             *jax.device_put((np.asarray(data, np.float32), own_rows)),
             members=len(members),
             length=self._length,
@@ -263,6 +265,7 @@ class _Group:
         )
         self._batches = self._draw(self._key("batches"))
 
+    @shielded
     def advance(self, count: int) -> Float[np.ndarray, "terms members"]:
         """Do the next ``count`` iterations, at most a block; return the sums of the terms."""
         self.state, sums = _run_block(
@@ -272,7 +275,7 @@ class _Group:
             self._settings,
             Descent(*(part[self._done : self._done + self._length] for part in self._descents)),
             count,
-            self._variant,
+            variant=self._variant,
         )
         self._done += count
         # Queued before the wait for this block.
