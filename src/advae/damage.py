@@ -18,6 +18,7 @@ import polars as pl
 
 from advae.delimited import Dialect, long_fields, open_bytes, read_dialect, wrong_encoding
 from advae.errors import InputError
+from advae.frames import exactly
 from advae.values import quoted
 
 LARGEST = 2**127
@@ -126,10 +127,10 @@ def _find_misfit(
         dtype = dtypes.get(name, pl.String())
         if not dtype.is_numeric():
             continue
-        text = pl.col(name)
+        text = exactly(name)
         plain = text.str.replace(",", ".", literal=True) if dialect.decimal_comma else text
         bad = plain.cast(dtype, strict=False).is_null() & text.is_not_null()
-        found = texts.select(name).with_row_index("row " + name).filter(bad).head(1).collect()
+        found = texts.select(text).with_row_index("row " + name).filter(bad).head(1).collect()
         if found.height:
             row, value = found.row(0)
             return InputError(

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.errors import ColumnError, InputError
+from advae.frames import check_name
 from advae.values import bad_cell, quoted, quoted_list, to_texts, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
@@ -34,13 +35,14 @@ class LabelColumn:
     Raises
     ------
     InputError
-        If ``normal`` cannot be a label, such as a blank.
+        If ``normal`` cannot be a label, such as a blank, or the name is a pattern.
     """
 
     name: str
     normal: str | float | None = None
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.normal is not None:
             _normal_word(self.normal)
 

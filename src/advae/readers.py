@@ -17,6 +17,7 @@ from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
 from advae.delimited import GUESSED_ROWS, read_dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
+from advae.frames import exactly
 from advae.values import quoted, quoted_list
 
 READ_ERRORS = (
@@ -100,7 +101,7 @@ class Source:
             # A short row of a CSV file shows in the last column only: Polars fills it with null.
             last = read_dialect(path).names[-1:] if self.format == "csv" else ()
             lazy = _scan(path, self.format, self.schema).select(
-                pl.col(name).cast(dtype) for name, dtype in self.schema.items()
+                exactly(name).cast(dtype) for name, dtype in self.schema.items()
             )
             checked = not last
             for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True, lazy=True):
@@ -234,7 +235,7 @@ def _count_values(rows: pl.LazyFrame, columns: Sequence[str]) -> dict[str, int] 
     if not columns:
         return {}
     try:
-        counts = rows.select(pl.col(columns).count()).collect(engine="streaming")
+        counts = rows.select(exactly(*columns).count()).collect(engine="streaming")
     except pl.exceptions.PolarsError:
         return None
     return counts.row(0, named=True)
