@@ -7,9 +7,10 @@ import polars as pl
 from advae.categories import CategoryColumn, HashedColumn
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, Scale, TimeColumn
 from advae.errors import InputError
+from advae.instants import to_instants
 from advae.readings import TIMES, Reading
 from advae.summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.values import quoted, quoted_list, to_instants
+from advae.values import quoted, quoted_list
 
 MAX_CATEGORIES = 50
 RARE_SHARE = 0.001

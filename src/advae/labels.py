@@ -139,8 +139,6 @@ def parse_labels(
         others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
     wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows (--normal)"
-    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
-        values = values.cast(pl.String)
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
     missing = np.isnan(truths)
     if missing.any():
