@@ -137,7 +137,11 @@ HOSTILE_FILES = [
     HostileFile(
         "no-header", "fit", "no header line", _raw("a.csv", "1,2.5,-3\n4,5.5,6\n7,8.5,9\n")
     ),
-    HostileFile("blank-first-line", "fit", "first line is blank", _raw("a.csv", "\na,b\n1,2\n")),
+    HostileFile("blank-row-only", "fit", "header line but no rows", _raw("a.csv", "a,b\n \n\n")),
+    HostileFile("odd-sep", "fit", "separated by '#'", _raw("a.csv", "sep=#\na#b\n1#2\n2#3\n")),
+    HostileFile(
+        "padded-duplicate-names", "fit", "same name.*'a'", _raw("a.csv", "a, a,b\n1,2,3\n4,5,6\n")
+    ),
     HostileFile("duplicate-names", "fit", "same name.*'a'", _raw("a.csv", "a,b,a\n1,2,3\n4,5,6\n")),
     HostileFile(
         "empty-name", "fit", "no column in position 2 of 3", _raw("a.csv", "a,,b\n1,2,3\n4,5,6\n")
@@ -158,7 +162,10 @@ HOSTILE_FILES = [
     ),
     HostileFile("late-short-row", "fit", "line 3002 ", _raw("a.csv", _late(3000, "7\n"))),
     HostileFile(
-        "blank-line", "fit", r"line 3 \(row 1;.*has 0 fields", _raw("a.csv", "a,b\n1,2\n\n6,7\n")
+        "blank-line",
+        "fit",
+        r"line 3 \(row 1;.*is blank, and others",
+        _raw("a.csv", "a,b\n1,2\n\n6,7\n"),
     ),
     HostileFile(
         "old-mac", "fit", "lines end with carriage returns alone", _raw("a.csv", "a,b\r1,2\r3,4\r")
