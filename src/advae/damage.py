@@ -78,7 +78,11 @@ def _explain(
             f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
             "ipc.new_file), or as Parquet."
         )
-    reason = str(error).splitlines()[0]
+    return damaged(path, kind, str(error).splitlines()[0])
+
+
+def damaged(path: Path, kind: str, reason: str) -> InputError:
+    """Say that a file of a format with types cannot be read."""
     return InputError(f"{path}: damaged, or no {kind} file ({reason}). Make or fetch it again.")
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from advae.damage import failures_explained, rows_checked
+from advae.arrow_types import check_types
+from advae.damage import damaged, failures_explained, rows_checked
 from advae.delimited import GUESSED_ROWS, Dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
@@ -24,11 +25,15 @@ from advae.values import quoted, quoted_list
 
 @dataclass(frozen=True)
 class _File:
-    """One file, its format, and of a delimited one, how it is written."""
+    """One file.
+
+    Of delimited text there is its dialect, of formats with types the number of rows that it claims.
+    """
 
     path: Path
     format: str
-    dialect: Dialect | None
+    dialect: Dialect | None = None
+    rows: int = 0
 
     def scan(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         """Return the rows, lazily; text is read as the types in ``schema``."""
@@ -56,6 +61,8 @@ class _File:
                 blank = max(0, seen - count)  # lines at the end
                 if blank < batch.height:
                     yield batch.head(batch.height - blank)
+            if seen < self.rows:  # Polars panicked in a thread of its own
+                raise damaged(self.path, self.format, f"only {seen} of {self.rows} rows")
 
 
 @dataclass(frozen=True)
@@ -212,13 +219,14 @@ def _open_file(
         if kind == "csv":
             dialect = read_dialect(path).counted(path)
             return _File(path, kind, dialect), _infer_csv_schema(path, dialect, dtypes)
-        file = _File(path, kind, None)
         if kind == "ndjson":
             found = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
+            file = _File(path, kind)
             return file, {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
-        lazy = file.scan({})
+        check_types(path, kind)
+        lazy = _File(path, kind).scan({})
         rows = lazy.select(pl.len()).collect().item()
-        return file, dict(lazy.collect_schema()) if rows else None
+        return _File(path, kind, rows=rows), dict(lazy.collect_schema()) if rows else None
 
 
 def _infer_csv_schema(
