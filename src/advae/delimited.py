@@ -5,6 +5,7 @@ import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -105,9 +106,9 @@ class Dialect:
         return blanks.read_as(bare, dtype, decimal_comma=self.decimal_comma, strict=strict)
 
     def types_of_texts(self, rows: pl.LazyFrame, names: Sequence[str]) -> Mapping[str, pl.DataType]:
-        """Return the types of columns that were read as texts for their blanks."""
-        types = blanks.TYPES if self.padded else blanks.NUMBERS if self.padded_numbers else ()
-        return blanks.types_of_texts(rows, names, types, decimal_comma=self.decimal_comma)
+        """Return the types of columns that were read as texts, yet hold something else."""
+        types = blanks.TYPES if self.padded else blanks.NUMBERS
+        return blanks.types_of_texts(rows, names, types, partial(self.read_as, strict=False))
 
 
 def open_bytes(path: Path) -> BinaryIO:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -245,12 +246,30 @@ def _infer_csv_schema(
     schema = dict(guess.collect_schema())
     texts = [name for name in untyped if schema[name] == pl.String()]
     schema |= dialect.types_of_texts(guess, texts)
+    dated = {name: schema[name] for name in untyped if schema[name] in (pl.Date, pl.Datetime)}
+    schema |= _texts_of_short_years(dialect.scan(path, dated), list(dated))
     for name in untyped:
         if present is None and (schema[name].is_temporal() or schema[name] == pl.Int128):
             schema[name] = pl.String() if _count_values(guess, [name]) is None else schema[name]
         elif present is not None and not present[name]:
             schema[name] = pl.Null()
     return schema
+
+
+def _texts_of_short_years(rows: pl.LazyFrame, dated: Sequence[str]) -> dict[str, pl.DataType]:
+    """Return columns whose years have two digits: Polars takes 25 for the year 25."""
+    if not dated:
+        return {}
+    try:
+        first = rows.select(exactly(*dated)).head(GUESSED_ROWS).collect()
+    except pl.exceptions.PolarsError:
+        return {}
+    last = {values.name: values.drop_nulls().max() for values in first}
+    return {
+        name: pl.String()
+        for name, when in last.items()
+        if isinstance(when, date) and when.year < 100
+    }
 
 
 def _count_values(rows: pl.LazyFrame, columns: Sequence[str]) -> dict[str, int] | None:
