@@ -165,3 +165,12 @@ def test_names_lose_their_blanks(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'a, b,\t"c" ," d e "\n1, 2, 3, 4\n')
     assert open_source(path).columns == ("a", "b", "c", "d e")
     assert open_source(path).read().rows() == [(1, 2, 3, 4)]
+
+
+def test_many_padded_columns(tmp_path: Path) -> None:
+    names = [f"column {number}" for number in range(1500)]
+    rows = [", ".join(map(str, range(row, row + 1500))) for row in range(20)]
+    path = write(tmp_path / "a.csv", "\n".join([", ".join(names), *rows]))
+    table = open_source(path).read()
+    assert table.columns == names
+    assert table.row(19) == tuple(range(19, 1519))

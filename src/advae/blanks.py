@@ -19,6 +19,8 @@ MISSING_WORDS = (
 Each makes reading 2 % slower.
 """
 
+ReadAs = Callable[[pl.Expr, pl.DataType], pl.Expr]
+
 BLOCK_BYTES = 1 << 16
 FIRST_ROWS = 1000
 """Rows that tell which types are worth trying on all."""
@@ -93,7 +95,8 @@ def has_padded_numbers(text: str, separator: str) -> bool:
 def unpadded(text: pl.Expr) -> pl.Expr:
     """Return texts without blanks around, or quotes behind them; null where nothing is left."""
     stripped = text.str.strip_chars().str.replace('(?s)^"(.*)"$', "${1}")
-    return stripped.replace(["", *MISSING_WORDS], None)
+    # Not replace: with many columns Polars' streaming takes time that grows by their square.
+    return pl.when(~stripped.is_in(["", *MISSING_WORDS])).then(stripped).name.keep()
 
 
 def read_as(
@@ -104,8 +107,8 @@ def read_as(
         plain = text.str.replace(",", ".", literal=True) if decimal_comma else text
         return plain.cast(dtype, strict=strict)
     if dtype == pl.Boolean:
-        truths = {"true": True, "false": False}
-        return text.str.to_lowercase().replace_strict(truths, default=None, return_dtype=dtype)
+        word = text.str.to_lowercase()
+        return pl.when(word.is_in(["true", "false"])).then(word == "true").name.keep()
     if dtype == pl.Date:
         return text.str.to_date(strict=strict)
     if isinstance(dtype, pl.Datetime):
@@ -117,7 +120,7 @@ def types_of_texts(
     rows: pl.LazyFrame,
     names: Sequence[str],
     types: Sequence[pl.DataType],
-    read_as: Callable[[pl.Expr, pl.DataType], pl.Expr],
+    read_as: ReadAs,
 ) -> Mapping[str, pl.DataType]:
     """Return the first type that all values of a column can be read as, where there is one.
 
@@ -128,19 +131,26 @@ def types_of_texts(
         return found
     texts = rows.select(exactly(*names))
     first = texts.head(FIRST_ROWS).collect().lazy()
-    for name in names:
-        known = read_as(exactly(name), pl.String()).is_not_null()
-        for dtype in types:
-            misread = known & read_as(exactly(name), dtype).is_null()
-            if _none(first, misread) and _none(texts, misread):
-                found[name] = dtype
-                break
+    for dtype in types:
+        left = [name for name in names if name not in found]
+        likely = _readable(first, left, dtype, read_as)
+        found |= dict.fromkeys(_readable(texts, likely, dtype, read_as), dtype)
     return found
 
 
-def _none(rows: pl.LazyFrame, condition: pl.Expr) -> bool:
-    """Return whether a condition holds in no row; not if it cannot be told."""
+def _readable(
+    rows: pl.LazyFrame, names: Sequence[str], dtype: pl.DataType, read_as: ReadAs
+) -> list[str]:
+    """Return the columns all of whose texts can be read as a type."""
+    misread = (
+        read_as(exactly(name), pl.String()).is_not_null() & read_as(exactly(name), dtype).is_null()
+        for name in names
+    )
+    checks = [each.any().alias(str(number)) for number, each in enumerate(misread)]
     try:
-        return not rows.select(condition.any()).collect(engine="streaming").item()
-    except pl.exceptions.PolarsError:
-        return False
+        found = rows.select(checks).collect(engine="streaming").row(0) if checks else ()
+    except pl.exceptions.PolarsError:  # of a column that holds no times at all
+        if len(names) == 1:
+            return []
+        return [name for name in names if _readable(rows, [name], dtype, read_as)]
+    return [name for name, bad in zip(names, found, strict=True) if not bad]
