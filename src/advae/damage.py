@@ -20,6 +20,7 @@ import polars as pl
 from advae.blanks import blanks_beside
 from advae.delimited import Dialect, long_fields, open_bytes, wrong_encoding
 from advae.errors import InputError
+from advae.files import described
 from advae.frames import exactly
 from advae.header import read_dialect
 from advae.values import quoted
@@ -61,9 +62,9 @@ def failures_explained(path: Path, kind: str, dtypes: Mapping[str, pl.DataType])
         raise _explain(path, kind, dtypes, error) from None
 
 
-def _begins_with(path: Path, mark: bytes) -> bool:
+def _beginning(path: Path) -> bytes:
     with path.open("rb") as stream:
-        return stream.read(len(mark)) == mark
+        return stream.read(16)
 
 
 def _explain(
@@ -73,11 +74,14 @@ def _explain(
         return _explain_delimited(path, dtypes, error)
     if kind == "ndjson":
         return _explain_ndjson(path, dtypes, error)
-    if kind == "arrow" and _begins_with(path, b"\xff" * 4):
+    if kind == "arrow" and _beginning(path).startswith(b"\xff" * 4):
         return InputError(
             f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
             "ipc.new_file), or as Parquet."
         )
+    what = described(_beginning(path), kind)
+    if what is not None:
+        return InputError(f"{path}: this is no {kind} file, but {what}.")
     return damaged(path, kind, str(error).splitlines()[0])
 
 
@@ -172,7 +176,7 @@ def rows_checked(path: Path, dialect: Dialect) -> int:
                     raise InputError(
                         f"{path}: line {start} (row {row}; the first data row is row 0) has "
                         f"{fields} field{'' if fields == 1 else 's'}, the header has {width}. "
-                        "Complete or remove that line."
+                        + (_NO_HEADER if width == 1 else "Complete or remove that line.")
                     )
                 row += 1
         except UnicodeDecodeError:
@@ -182,6 +186,9 @@ def rows_checked(path: Path, dialect: Dialect) -> int:
                 f"{path}: line {start}: a quoted text does not end as it should ({error}). Close "
                 "the quote, or double a quote that is part of the text."
             ) from None
+
+
+_NO_HEADER = "Remove what comes before the header line, or quote texts that hold separators."
 
 
 class _Lines(Iterator[str]):

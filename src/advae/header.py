@@ -16,6 +16,7 @@ from advae import blanks
 from advae.blanks import MISSING_WORDS
 from advae.delimited import Dialect, long_fields, open_bytes, wrong_encoding
 from advae.errors import InputError
+from advae.files import described
 from advae.values import quoted, quoted_list
 
 SEPARATORS = ",;\t|"
@@ -109,8 +110,13 @@ def _without_blank_lines(text: str) -> tuple[int, str]:
 
 
 def _decode(head: bytes, path: Path) -> str:
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise InputError(f"{path}: the file is written in UTF-32. Save it as UTF-8.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"{path}: the file is written in UTF-16. Save it as UTF-8.")
+    what = described(head[:16], "csv")
+    if what is not None:
+        raise InputError(f"{path}: this is no delimited text, but {what}.")
     if b"\0" in head:
         raise InputError(f"{path}: this is a binary file, not text. Give a text file.")
     try:
