@@ -43,7 +43,7 @@ def table() -> pl.DataFrame:
     )
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.ndjson", "a.arrow"])
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.parquet"])
 def test_the_command_line_takes_the_names_as_they_are(run: Run, tmp_path: Path, name: str) -> None:
     path, model = tmp_path / name, tmp_path / "m.advae"
     if name.endswith(".gz"):
@@ -66,6 +66,14 @@ def test_the_command_line_takes_the_names_as_they_are(run: Run, tmp_path: Path, 
     done = run("evaluate", model, path, *labels, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["roc_auc"] is not None
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson", "a.arrow"])
+def test_every_format_is_read_under_the_names(tmp_path: Path, name: str) -> None:
+    write_frames([table()], tmp_path / name)
+    read = open_source(tmp_path / name).read()
+    assert read.columns == table().columns
+    assert read[EMPTY].to_list() == table()[EMPTY].to_list()
 
 
 def test_python_takes_the_names_as_they_are(tmp_path: Path) -> None:
