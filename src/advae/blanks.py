@@ -26,7 +26,7 @@ FIRST_ROWS = 1000
 """Rows that tell which types are worth trying on all."""
 
 NUMBERS = (pl.Int64(), pl.Float64())
-"""What texts may be: Polars does not take 1. and 2E5 for numbers where it guesses."""
+"""What texts may be: Polars takes +3 for a text where it guesses, and a column with it."""
 
 TYPES = (*NUMBERS, pl.Boolean(), pl.Date(), pl.Datetime("us"), pl.Time())
 """What texts with blanks around may be, each tried before the next."""
@@ -51,7 +51,8 @@ def blank_lines_after(stream: BinaryIO, separator: str) -> int:
         if kept:
             break
     # The first of these blanks, up to the first line end, stand behind the last row.
-    return len(end.partition(b"\n")[2].splitlines())
+    lines = end.partition(b"\n")[2]
+    return lines.count(b"\n") + (lines[-1:] not in (b"", b"\n"))
 
 
 def unpadded_name(name: str) -> str:
