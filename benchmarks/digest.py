@@ -15,8 +15,8 @@ CORE_MODULES = (
 DETECTOR_MODULES = (
     *CORE_MODULES,
     *("calibration", "categories", "column_fit", "columns", "detector", "fitting", "frames"),
-    *("matching", "out_of_fold", "plan", "readings", "reference", "sampling", "screening"),
-    *("summary", "table", "values"),
+    *("instants", "matching", "out_of_fold", "plan", "readings", "reference", "sampling"),
+    *("screening", "summary", "table", "values"),
 )
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 

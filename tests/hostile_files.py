@@ -129,6 +129,18 @@ HOSTILE_FILES = [
     HostileFile("missing", "fit", "no such file", lambda folder: folder / "nowhere.csv"),
     HostileFile("folder", "fit", "this is a folder", _folder),
     HostileFile("no-match", "fit", "no file matches", lambda folder: folder / "day-*.csv"),
+    HostileFile("zip", "fit", "'.zip'.*Unpack it", _raw("a.csv.zip", "PK")),
+    HostileFile("zip-as-csv", "fit", "but a ZIP archive", _raw("a.csv", b"PK\x03\x04\0\0")),
+    HostileFile("gzip-as-csv", "fit", r"Add \.gz", _raw("a.csv", gzip.compress(b"a,b\n1,2\n"))),
+    HostileFile("parquet-as-csv", "fit", r"end in \.parquet", _raw("a.csv", b"PAR1\0\0PAR1")),
+    HostileFile("parquet-as-arrow", "fit", "but a Parquet", _raw("a.arrow", b"PAR1\0\0PAR1")),
+    HostileFile("utf-32", "fit", "UTF-32", _raw("a.csv", "a,b\n1,2\n".encode("utf-32"))),
+    HostileFile(
+        "title",
+        "fit",
+        "line 3 .*Remove what comes before",
+        _raw("a.csv", "All sales\n\na,b\n1,2\n"),
+    ),
     HostileFile("unknown-extension", "fit", "unknown file extension.*xlsx", _raw("a.xlsx", "PK")),
     HostileFile("empty", "fit", "is empty", _raw("a.csv", "")),
     HostileFile("blank", "fit", "is empty", _raw("a.csv", "\n\n  \n")),
@@ -137,7 +149,11 @@ HOSTILE_FILES = [
     HostileFile(
         "no-header", "fit", "no header line", _raw("a.csv", "1,2.5,-3\n4,5.5,6\n7,8.5,9\n")
     ),
-    HostileFile("blank-first-line", "fit", "first line is blank", _raw("a.csv", "\na,b\n1,2\n")),
+    HostileFile("blank-row-only", "fit", "header line but no rows", _raw("a.csv", "a,b\n \n\n")),
+    HostileFile("odd-sep", "fit", "separated by '#'", _raw("a.csv", "sep=#\na#b\n1#2\n2#3\n")),
+    HostileFile(
+        "padded-duplicate-names", "fit", "same name.*'a'", _raw("a.csv", "a, a,b\n1,2,3\n4,5,6\n")
+    ),
     HostileFile("duplicate-names", "fit", "same name.*'a'", _raw("a.csv", "a,b,a\n1,2,3\n4,5,6\n")),
     HostileFile(
         "empty-name", "fit", "no column in position 2 of 3", _raw("a.csv", "a,,b\n1,2,3\n4,5,6\n")
@@ -158,7 +174,10 @@ HOSTILE_FILES = [
     ),
     HostileFile("late-short-row", "fit", "line 3002 ", _raw("a.csv", _late(3000, "7\n"))),
     HostileFile(
-        "blank-line", "fit", r"line 3 \(row 1;.*has 0 fields", _raw("a.csv", "a,b\n1,2\n\n6,7\n")
+        "blank-line",
+        "fit",
+        r"line 3 \(row 1;.*is blank, and others",
+        _raw("a.csv", "a,b\n1,2\n\n6,7\n"),
     ),
     HostileFile(
         "old-mac", "fit", "lines end with carriage returns alone", _raw("a.csv", "a,b\r1,2\r3,4\r")
@@ -188,9 +207,11 @@ HOSTILE_FILES = [
     ),
     HostileFile("wrong-separator", "fit", r"separated by '\^'", _raw("a.csv", "a^b\n1^2\n3^4\n")),
     HostileFile("spaces", "fit", "separated by ' '", _raw("a.txt", "a b c\n1 2 3\n3 4 5\n")),
-    HostileFile("fake-parquet", "fit", "no parquet file", _raw("a.parquet", "a,b\n1,2\n" * 9)),
+    HostileFile(
+        "fake-parquet", "fit", "no parquet file, but text", _raw("a.parquet", "a,b\n1,2\n" * 9)
+    ),
     HostileFile("cut-parquet", "fit", "damaged, or no parquet file", _cut("a.parquet")),
-    HostileFile("fake-arrow", "fit", "no arrow file", _raw("a.arrow", "a,b\n1,2\n" * 9)),
+    HostileFile("fake-arrow", "fit", "no arrow file, but text", _raw("a.arrow", "a,b\n1,2\n" * 9)),
     HostileFile("arrow-stream", "fit", "an Arrow stream, not an Arrow file", _arrow_stream),
     HostileFile("cut-arrow", "fit", "damaged, or no arrow file", _cut("a.arrow")),
     HostileFile("cut-gzip", "fit", "compressed file is damaged", _cut("a.csv.gz")),

@@ -86,3 +86,27 @@ def test_a_type_that_changes_between_files_is_named(tmp_path: Path) -> None:
         pl.DataFrame({"n": [1], "when": when}).write_parquet(tmp_path / f"{number}.parquet")
     with pytest.raises(InputError, match=r"2\.parquet: column 'when' .*'UTC'\), but .*=None\) in"):
         open_source(tmp_path / "*.parquet")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1E5", "1.", ".5", "+3", "-1e-3", "7"],
+        ["1.", "2.", "3."],
+        ["1E5", "2E5"],
+        ["+1", "+2"],
+        ["1", "2.5"] * 600 + ["1E5", "3."],
+    ],
+)
+def test_numbers_in_any_form_are_no_categories(tmp_path: Path, values: list[str]) -> None:
+    table = read(tmp_path, "a,x\n" + "".join(f"1,{value}\n" for value in values))
+    assert table["x"].to_list() == [float(value) for value in values]
+    given = open_source(tmp_path / "part-0.csv", dtypes={"x": pl.Float64()}).read()
+    assert given["x"].to_list() == table["x"].to_list()
+
+
+@pytest.mark.parametrize("word", ["n/a", "#N/A", "<NA>", "null"])
+def test_words_for_missing_values(tmp_path: Path, word: str) -> None:
+    table = read(tmp_path, f"a,x,d\n1,2.5,2025-01-31\n2,{word},{word}\n")
+    assert table.dtypes == [pl.Int64, pl.Float64, pl.Date]
+    assert table.row(1) == (2, None, None)

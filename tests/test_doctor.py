@@ -108,6 +108,13 @@ def test_ignored_columns_are_not_examined() -> None:
         examine([frame], ignored=frame.columns)
 
 
+def test_rows_without_any_value() -> None:
+    frame = sound()
+    empty = pl.DataFrame({name: [None] * 3 for name in frame.columns}, schema=frame.schema)
+    assert checks(pl.concat([frame, empty]))["empty-rows"].message.startswith("3 of the normal")
+    assert "empty-rows" not in checks(frame)
+
+
 def test_copies() -> None:
     twice = pl.concat([sound(), sound().head(50)])
     assert checks(twice)["copies"].message.startswith("4.8% of the normal rows repeat")

@@ -7,7 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from advae.columns import Column, Encoded, check, without_missing
-from advae.readings import Reading
+from advae.readings import Reading, respelled, truths_among
 from advae.values import HASH_BUCKETS, to_buckets
 
 RARE = "(rare or unseen)"
@@ -39,9 +39,13 @@ class CategoryColumn(Column):
     def _enum(self) -> pl.Enum:
         return pl.Enum(self.categories)
 
+    @cached_property
+    def _truths(self) -> dict[str, str]:
+        return truths_among(self.categories)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the category of each row, or that it is rare, unseen or missing."""
-        texts = Reading("text").texts(values, first_row)
+        texts = respelled(Reading("text").texts(values, first_row), self._truths)
         other, missing = len(self.categories), len(self.categories) + 1
         codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt8).fill_null(other)
         codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()

@@ -7,10 +7,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from advae.categories import CategoryColumn
 from advae.column_fit import ColumnFit
 from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.errors import ColumnError, InputError
 from advae.findings import Finding, Severity
+from advae.misread import misreading
 from advae.values import quoted
 
 MOSTLY = 0.5
@@ -96,6 +98,11 @@ class ColumnWatch:
                 f"{profile.missing / profile.rows:.0%} of the values are missing",
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
+            )
+        if isinstance(column, CategoryColumn) and (said := misreading(column.categories)):
+            count = f"{len(column.categories)} texts, each learned as a category"
+            yield self._finding(
+                "misread", "problem", count, f"The column {quoted(self.name)} {said}"
             )
         if isinstance(column, NumberColumn):
             yield from self._number(column, sample)

@@ -7,9 +7,10 @@ import polars as pl
 from advae.categories import CategoryColumn, HashedColumn
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, Scale, TimeColumn
 from advae.errors import InputError
+from advae.misread import marked, misreading
 from advae.readings import TIMES, Reading
 from advae.summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.values import quoted, quoted_list, to_instants
+from advae.values import quoted
 
 MAX_CATEGORIES = 50
 RARE_SHARE = 0.001
@@ -90,17 +91,12 @@ class ColumnFit:
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
         odd = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
         if not len(odd):
-            return f" But {quoted(self.name)} holds numbers as texts, or with blanks: convert it."
-        if 10 * len(odd) <= len(texts):
-            return (
-                f" But {quoted(self.name)} holds numbers, except for texts such as "
-                f"{quoted_list(odd, 3)}: leave those fields empty to have it read so."
-            )
-        try:
-            to_instants(texts, like="datetime")
-        except InputError:
-            return ""
-        return f" But {quoted(self.name)} holds dates as texts: convert it."
+            said = "holds numbers as texts, or with blanks: convert it."
+        elif 10 * len(odd) <= len(texts):
+            said = marked(odd)
+        else:
+            said = misreading(texts)
+        return f" But {quoted(self.name)} {said}" if said else ""
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:
         """Return the categories worth a column, the most frequent first."""

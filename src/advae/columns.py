@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.errors import InputError
-from advae.readings import TIMES, Reading
+from advae.readings import TIMES, Reading, respelled, truths_among
 from advae.summary import Profile
 from advae.values import DAY, YEAR, FloatArray, equals, is_missing, to_numbers, to_truths
 
@@ -264,7 +264,8 @@ class ConstantColumn(Column):
             into[0][:] = ~is_missing(values).to_numpy()
             return
         if self.reading.like == "text":
-            texts = self.reading.texts(values, first_row)
+            truths = truths_among([str(self.value)])
+            texts = respelled(self.reading.texts(values, first_row), truths)
             missing, equal = texts.is_null().to_numpy(), texts.eq_missing(self.value).to_numpy()
         else:
             numbers = self.reading.numbers(values, first_row)

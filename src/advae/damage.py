@@ -1,4 +1,4 @@
-"""Find out what is wrong with a text file that Polars could not read, and say it with the place.
+"""Find out what is wrong with a file that Polars could not read, and say it with the place.
 
 Polars reports a bad value without its row, and fills short rows with nulls without a word. Nothing
 here runs on the way of a sound file, so it may read one line after another.
@@ -11,20 +11,86 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
 
-from advae.delimited import Dialect, long_fields, open_bytes, read_dialect, wrong_encoding
+from advae.blanks import blanks_beside
+from advae.delimited import Dialect, long_fields, open_bytes, wrong_encoding
 from advae.errors import InputError
+from advae.files import described
+from advae.frames import exactly
+from advae.header import read_dialect
 from advae.values import quoted
 
 LARGEST = 2**127
 """Beyond Polars' largest type of whole numbers."""
 
 
-def explain_delimited(
+READ_ERRORS = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    EOFError,
+    zlib.error,
+    UnicodeDecodeError,
+)
+
+
+@contextmanager
+def failures_explained(path: Path, kind: str, dtypes: Mapping[str, pl.DataType]) -> Iterator[None]:
+    """Turn what reading a file can raise into one `InputError` that says what is wrong in it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        Its format, see `files.FORMATS`.
+    dtypes
+        The types that columns of a text file were to be read as.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+        raise _explain(path, kind, dtypes, error) from None
+    except READ_ERRORS as error:
+        raise _explain(path, kind, dtypes, error) from None
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(16)
+
+
+def _explain(
+    path: Path, kind: str, dtypes: Mapping[str, pl.DataType], error: BaseException
+) -> InputError:
+    if kind == "csv":
+        return _explain_delimited(path, dtypes, error)
+    if kind == "ndjson":
+        return _explain_ndjson(path, dtypes, error)
+    if kind == "arrow" and _beginning(path).startswith(b"\xff" * 4):
+        return InputError(
+            f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
+            "ipc.new_file), or as Parquet."
+        )
+    what = described(_beginning(path), kind)
+    if what is not None:
+        return InputError(f"{path}: this is no {kind} file, but {what}.")
+    return damaged(path, kind, str(error).splitlines()[0])
+
+
+def damaged(path: Path, kind: str, reason: str) -> InputError:
+    """Say that a file of a format with types cannot be read."""
+    return InputError(f"{path}: damaged, or no {kind} file ({reason}). Make or fetch it again.")
+
+
+def _explain_delimited(
     path: Path, dtypes: Mapping[str, pl.DataType], error: BaseException
 ) -> InputError:
     """Describe why a file of delimited columns cannot be read.
@@ -40,7 +106,10 @@ def explain_delimited(
     """
     try:
         dialect = read_dialect(path)
-        found = find_uneven_row(path, dialect) or _find_misfit(path, dialect, dtypes)
+        rows_checked(path, dialect)
+        found = _find_misfit(path, dialect, dtypes)
+    except InputError as explained:
+        return explained
     except _DAMAGED_GZIP:
         return _damaged_gzip(path)
     except (pl.exceptions.PolarsError, OSError):  # Polars itself, once more
@@ -48,10 +117,10 @@ def explain_delimited(
     return found or _unexplained(path, error)
 
 
-def explain_ndjson(
+def _explain_ndjson(
     path: Path, dtypes: Mapping[str, pl.DataType], error: BaseException
 ) -> InputError:
-    """Describe why a file of JSON lines cannot be read; see `explain_delimited`."""
+    """Describe why a file of JSON lines cannot be read; see `_explain_delimited`."""
     try:
         return _find_bad_line(path, dtypes) or _unexplained(path, error)
     except _DAMAGED_GZIP:
@@ -69,39 +138,57 @@ def _unexplained(path: Path, error: BaseException) -> InputError:
     return InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}")
 
 
-def find_uneven_row(path: Path, dialect: Dialect) -> InputError | None:
-    """Describe the first row with more or fewer fields than the header; None without one.
+def rows_checked(path: Path, dialect: Dialect) -> int:
+    """Return how many rows a file of delimited columns has; blank lines at its end are none.
 
-    Also text that is not UTF-8 and a quote that never ends, which come to light on the way.
+    Raises
+    ------
+    InputError
+        For the first row with more or fewer fields than the header. Also for text that is not UTF-8
+        and a quote that never ends, which come to light on the way.
     """
     width, separator = len(dialect.names), dialect.separator
+    blanks, blank, row = blanks_beside(separator), None, -1
     with open_bytes(path) as stream, long_fields():
         lines = _Lines(stream)
         try:
-            for record in itertools.count():
+            for _ in range(dialect.before):
+                next(lines, None)
+            while True:  # the header is row -1
                 start = lines.number + 1
                 line = next(lines, None)
                 if line is None:
-                    return None
+                    return row
+                if width > 1 and not line.strip(blanks):
+                    blank = blank or InputError(
+                        f"{path}: line {start} (row {row}; the first data row is row 0) is "
+                        "blank, and others follow. Remove that line."
+                    )
+                    continue
+                if blank:
+                    raise blank
                 if '"' in line:  # a quote may hide separators and line ends; else counting is fast
                     rest = itertools.chain([line], lines)
                     fields = len(next(csv.reader(rest, delimiter=separator, strict=True)))
                 else:
-                    fields = line.count(separator) + 1 if line.strip("\r\n") or width == 1 else 0
+                    fields = line.count(separator) + 1
                 if fields != width:
-                    return InputError(
-                        f"{path}: line {start} (row {record - 1}; the first data row is row 0) has "
+                    raise InputError(
+                        f"{path}: line {start} (row {row}; the first data row is row 0) has "
                         f"{fields} field{'' if fields == 1 else 's'}, the header has {width}. "
-                        "Complete or remove that line."
+                        + (_NO_HEADER if width == 1 else "Complete or remove that line.")
                     )
+                row += 1
         except UnicodeDecodeError:
-            return wrong_encoding(path, lines.number + 1)
+            raise wrong_encoding(path, lines.number + 1) from None
         except csv.Error as error:
-            return InputError(
+            raise InputError(
                 f"{path}: line {start}: a quoted text does not end as it should ({error}). Close "
                 "the quote, or double a quote that is part of the text."
-            )
-    return None
+            ) from None
+
+
+_NO_HEADER = "Remove what comes before the header line, or quote texts that hold separators."
 
 
 class _Lines(Iterator[str]):
@@ -126,10 +213,10 @@ def _find_misfit(
         dtype = dtypes.get(name, pl.String())
         if not dtype.is_numeric():
             continue
-        text = pl.col(name)
-        plain = text.str.replace(",", ".", literal=True) if dialect.decimal_comma else text
-        bad = plain.cast(dtype, strict=False).is_null() & text.is_not_null()
-        found = texts.select(name).with_row_index("row " + name).filter(bad).head(1).collect()
+        text = exactly(name)
+        bare = text.str.strip_chars_start()  # as Polars does where it reads numbers
+        bad = dialect.read_as(bare, dtype, strict=False).is_null() & (bare != "")
+        found = texts.select(text).with_row_index("row " + name).filter(bad).head(1).collect()
         if found.height:
             row, value = found.row(0)
             return InputError(

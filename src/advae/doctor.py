@@ -122,6 +122,7 @@ class _Patient:
     def __init__(self, label: LabelColumn | None, ignored: Collection[str]) -> None:
         self.rows = 0
         self.normal_rows = 0
+        self._empty_rows = 0
         self.labels = None if label is None else LabelReader(label)
         self._ignored = names_given(ignored)
         self._matching = Matching()
@@ -148,6 +149,8 @@ class _Patient:
         objects = [name for name, kind in kept.schema.items() if kind == pl.Object]
         comparable = kept.with_columns(pl.lit(None).alias(name) for name in objects)
         self._copies.update(comparable.filter(~anomalous))
+        empty = normal.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        self._empty_rows += int(empty.sum())
         place = pl.int_range(self.rows, self.rows + batch.height, eager=True)
         self._sample.add(
             pl.DataFrame({"place": place, "anomalous": anomalous, "row": comparable.to_struct()})
@@ -171,6 +174,14 @@ class _Patient:
         yield from self._calibration(config)
         for watch in self._watches:
             yield from watch.findings(values[watch.name].filter(~anomalous))
+        if self._empty_rows:
+            yield Finding(
+                "empty-rows",
+                "problem",
+                (),
+                f"{self._empty_rows:,} of the normal rows have no value in any column",
+                "Remove them: spreadsheets add such rows, and they are learned as normal ones.",
+            )
         copied = self._copies.share()
         if copied >= COPIES:
             yield Finding(

@@ -23,6 +23,27 @@ FORMATS = {
     ".ipc": "arrow",
     ".feather": "arrow",
 }
+ADVICE = {
+    **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"), "Unpack it."),
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "Save the sheet as CSV."),
+    ".json": "Write one object a line, and call it .ndjson.",
+}
+"""What to do about some files of other extensions."""
+
+BEGINNINGS = {
+    b"\x1f\x8b": "compressed with gzip. Add .gz to its name, if it is text",
+    b"PK\x03\x04": "a ZIP archive, or an Excel workbook. Unpack it, or save the sheet as CSV",
+    b"BZh": "compressed with bzip2. Unpack it",
+    b"\xfd7zXZ": "compressed with xz. Unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard. Unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook. Save the sheet as CSV",
+    b"PAR1": "a Parquet file. Let its name end in .parquet",
+    b"ARROW1": "an Arrow file. Let its name end in .arrow",
+    b"FEA1": "a Feather file of the first version. Write it as Parquet",
+    b"SQLite format 3": "an SQLite database. Read a table of it in Python, or export it as CSV",
+}
+"""What a file is by its first bytes, and what to do when its name says something else."""
+
 TEXT_FORMATS = ("csv", "ndjson")
 """Formats that do not say the types of their columns; they may be compressed with gzip."""
 
@@ -106,6 +127,18 @@ def file_format(path: Path) -> str:
     if kind is None or (compressed and kind not in TEXT_FORMATS):
         raise InputError(
             f"{path}: unknown file extension {quoted(path.suffix)}. Known are "
-            f"{', '.join(FORMATS)}; text files may end in .gz too."
+            f"{', '.join(FORMATS)}; text files may end in .gz too. "
+            + ADVICE.get(path.suffix.lower(), "Convert the file, or rename it.")
         )
     return kind
+
+
+def described(beginning: bytes, kind: str) -> str | None:
+    """Say what a file is that is not of the format its name stands for; None where unknown."""
+    for mark, what in BEGINNINGS.items():
+        if beginning.startswith(mark):
+            return None if what.endswith(f".{kind}") else what
+    written = beginning.isascii() and "".join(beginning.decode().split()).isprintable()
+    if kind not in TEXT_FORMATS and written:
+        return "text. Let its name end in .csv, .tsv or .ndjson"
+    return None

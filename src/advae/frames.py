@@ -11,7 +11,7 @@ import polars as pl
 
 from advae.errors import InputError
 from advae.processes import check_process
-from advae.values import check_columns
+from advae.values import check_columns, quoted
 
 CELLS_AT_ONCE = 2**24
 """Values of a table held at a time where it is read or scored in parts: 128 MB in float64."""
@@ -103,6 +103,20 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
 def names_given(names: Collection[str]) -> list[str]:
     """Return the names of columns, each once; a single one may have been given without a list."""
     return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+
+
+def exactly(*names: str) -> pl.Expr:
+    """Return an expression for columns of just these names; to ``pl.col``, "*" is a pattern."""
+    return pl.selectors.by_name(*names).as_expr()
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that Polars takes for a pattern in whatever it does with the column alone."""
+    if name.startswith("^") and name.endswith("$"):
+        raise InputError(
+            f"column {quoted(name)}: a name from ^ to $ is a pattern to Polars. Rename the column, "
+            "or leave it out."
+        )
 
 
 def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.errors import ColumnError, InputError
+from advae.frames import check_name
 from advae.values import bad_cell, quoted, quoted_list, to_texts, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
@@ -34,13 +35,14 @@ class LabelColumn:
     Raises
     ------
     InputError
-        If ``normal`` cannot be a label, such as a blank.
+        If ``normal`` cannot be a label, such as a blank, or the name is a pattern.
     """
 
     name: str
     normal: str | float | None = None
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.normal is not None:
             _normal_word(self.normal)
 
@@ -137,8 +139,6 @@ def parse_labels(
         others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
     wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows (--normal)"
-    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
-        values = values.cast(pl.String)
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
     missing = np.isnan(truths)
     if missing.any():

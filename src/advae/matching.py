@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from advae.errors import InputError
+from advae.frames import check_name
 from advae.readings import Reading
 from advae.values import is_missing, quoted, quoted_list
 
@@ -30,12 +31,15 @@ class Matching:
         Raises
         ------
         InputError
-            For a column that is missing, was not there before, or holds another kind of values.
+            For a column that is missing, was not there before, or holds another kind of values;
+            or whose name is a pattern.
         """
         self._batches += 1
         columns = dict.fromkeys(batch.columns)
         if self._columns is None:
             self._columns = columns
+            for name in columns:
+                check_name(name)
         if columns.keys() != self._columns.keys():
             lacking = [name for name in self._columns if name not in columns]
             added = [name for name in columns if name not in self._columns]

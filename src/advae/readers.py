@@ -5,29 +5,65 @@ wrong with a file ends in one `InputError` that names it.
 """
 
 import glob
-import zlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from advae.damage import explain_delimited, explain_ndjson, find_uneven_row
-from advae.delimited import GUESSED_ROWS, read_dialect
+from advae.arrow_types import check_types
+from advae.damage import damaged, failures_explained, rows_checked
+from advae.delimited import GUESSED_ROWS, Dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
-from advae.frames import merged, rows_at_once
+from advae.frames import exactly, merged, rows_at_once
+from advae.header import read_dialect
 from advae.values import quoted, quoted_list
 
-READ_ERRORS = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-    OSError,
-    EOFError,
-    zlib.error,
-    UnicodeDecodeError,
-)
+
+@dataclass(frozen=True)
+class _File:
+    """One file.
+
+    Of delimited text there is its dialect, of formats with types the number of rows that it claims.
+    """
+
+    path: Path
+    format: str
+    dialect: Dialect | None = None
+    rows: int = 0
+
+    def scan(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        """Return the rows, lazily; text is read as the types in ``schema``."""
+        if self.dialect is not None:
+            return self.dialect.scan(self.path, schema)
+        if self.format == "ndjson":
+            return pl.scan_ndjson(glob.escape(str(self.path)), schema=dict(schema))
+        if self.format == "parquet":
+            return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
+        return pl.scan_ipc(self.path, glob=False, hive_partitioning=False)
+
+    def batches(self, schema: Mapping[str, pl.DataType], rows: int) -> Iterator[pl.DataFrame]:
+        """Read the file in order; see `Source.batches`."""
+        with failures_explained(self.path, self.format, schema):
+            # A short row of a CSV file shows in the last column only: Polars fills it with null.
+            unchecked, seen, count = self.dialect, 0, sys.maxsize
+            lazy = self.scan(schema).select(
+                exactly(name).cast(dtype) for name, dtype in schema.items()
+            )
+            for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True, lazy=True):
+                if unchecked is not None and batch[unchecked.names[-1]].null_count():
+                    count = rows_checked(self.path, unchecked)
+                    unchecked = None
+                seen += batch.height
+                blank = max(0, seen - count)  # lines at the end
+                if blank < batch.height:
+                    yield batch.head(batch.height - blank)
+            if seen < self.rows:  # Polars panicked in a thread of its own
+                raise damaged(self.path, self.format, f"only {seen} of {self.rows} rows")
 
 
 @dataclass(frozen=True)
@@ -36,16 +72,13 @@ class Source:
 
     Attributes
     ----------
-    paths
-        The files, in the order of their rows.
-    format
-        "csv", "parquet", "ndjson" or "arrow".
+    files
+        In the order of their rows.
     schema
         The name and type of each column, the same for all files.
     """
 
-    paths: tuple[Path, ...]
-    format: str
+    files: tuple[_File, ...]
     schema: Mapping[str, pl.DataType]
 
     @property
@@ -69,7 +102,8 @@ class Source:
             For damage in a file, when it is reached.
         """
         rows = min(rows, rows_at_once(len(self.schema)))
-        yield from merged((b for path in self.paths for b in self._file_batches(path, rows)), rows)
+        each = (batch for file in self.files for batch in file.batches(self.schema, rows))
+        yield from merged(each, rows)
 
     def read(self) -> pl.DataFrame:
         """Read the whole table; see `batches`."""
@@ -85,34 +119,19 @@ class Source:
             yield
         except ColumnError as error:
             if error.row is None:
-                raise InputError(f"{_shown(self.paths)}: {error}") from None
+                paths = [file.path for file in self.files]
+                raise InputError(f"{_shown(paths)}: {error}") from None
             path, row = self._place(error.row)
             raise InputError(f"{path}: {error.at(row)}") from None
 
     def _place(self, row: int) -> tuple[Path, int]:
         """Return the file that holds a row of the table, and its number there."""
-        for path in self.paths[:-1]:
-            rows = _scan(path, self.format, self.schema).select(pl.len()).collect().item()
+        for file in self.files[:-1]:
+            rows = sum(batch.height for batch in file.batches(self.schema, 65_536))
             if row < rows:
-                return path, row
+                return file.path, row
             row -= rows
-        return self.paths[-1], row
-
-    def _file_batches(self, path: Path, rows: int) -> Iterator[pl.DataFrame]:
-        with _failures_explained(path, self.format, self.schema):
-            # A short row of a CSV file shows in the last column only: Polars fills it with null.
-            last = read_dialect(path).names[-1:] if self.format == "csv" else ()
-            lazy = _scan(path, self.format, self.schema).select(
-                pl.col(name).cast(dtype) for name, dtype in self.schema.items()
-            )
-            checked = not last
-            for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True, lazy=True):
-                if not checked and any(batch[name].null_count() for name in last):
-                    checked = True
-                    uneven = find_uneven_row(path, read_dialect(path))
-                    if uneven is not None:
-                        raise uneven
-                yield batch
+        return self.files[-1].path, row
 
 
 def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) -> Source:
@@ -141,29 +160,29 @@ def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) 
     if len(kinds) > 1:
         raise InputError(f"files of different formats: {quoted_list(paths)}. Convert some of them.")
     kind = kinds.pop()
-    inferred = [_infer_schema(path, kind, dtypes or {}) for path in paths]
+    opened = [_open_file(path, kind, dtypes or {}) for path in paths]
     # Engines that write a table in parts leave parts without rows, and say nothing by them.
-    schemas = [found for found in inferred if found is not None]
+    files = tuple(file for file, found in opened if found is not None)
+    schemas = [found for _, found in opened if found is not None]
     if not schemas:
         raise InputError(f"{_shown(paths)}: columns but no rows. Give rows.")
-    paths = tuple(path for path, found in zip(paths, inferred, strict=True) if found is not None)
-    for path, found in zip(paths, schemas, strict=True):
+    for file, found in zip(files, schemas, strict=True):
         lacking, added = set(schemas[0]) - set(found), set(found) - set(schemas[0])
         if lacking or added:
             raise InputError(
-                f"{path}: other columns than in {paths[0]}: "
+                f"{file.path}: other columns than in {files[0].path}: "
                 + (f"lacks {quoted_list(sorted(lacking))}. " if lacking else "")
                 + (f"adds {quoted_list(sorted(added))}. " if added else "")
                 + "Give files with the same columns."
             )
     schema = dict(schemas[0])
-    for path, found in zip(paths, schemas, strict=True):
+    for file, found in zip(files, schemas, strict=True):
         for name, dtype in found.items():
             if dtype != schema[name]:
-                schema[name] = _common_type(schema[name], dtype, name, path)
+                schema[name] = _common_type(schema[name], dtype, name, file.path)
     if kind == "csv":  # which has no type for a column without any value
         schema = {name: pl.String() if t == pl.Null else t for name, t in schema.items()}
-    return Source(paths, kind, schema)
+    return Source(files, schema)
 
 
 def _shown(paths: Sequence[Path]) -> str:
@@ -190,33 +209,37 @@ def _common_type(before: pl.DataType, dtype: pl.DataType, name: str, path: Path)
         ) from None
 
 
-def _infer_schema(
+def _open_file(
     path: Path, kind: str, dtypes: Mapping[str, pl.DataType]
-) -> dict[str, pl.DataType] | None:
-    """Return a file's columns, with the given types or ones that all its values suit.
+) -> tuple[_File, dict[str, pl.DataType] | None]:
+    """Return a file and its columns, with the given types or ones that all its values suit.
 
-    None for a file that has types of its own and no rows.
+    None for the columns of a file that has types of its own and no rows.
     """
-    with _failures_explained(path, kind, dtypes):
+    with failures_explained(path, kind, dtypes):
         with path.open("rb") as stream:
             if not stream.read(1):
                 raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
         if kind == "csv":
-            return _infer_csv_schema(path, dtypes)
+            dialect = read_dialect(path).counted(path)
+            return _File(path, kind, dialect), _infer_csv_schema(path, dialect, dtypes)
         if kind == "ndjson":
             found = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
-            return {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
-        lazy = _scan(path, kind, {})
+            file = _File(path, kind)
+            return file, {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
+        check_types(path, kind)
+        lazy = _File(path, kind).scan({})
         rows = lazy.select(pl.len()).collect().item()
-        return dict(lazy.collect_schema()) if rows else None
+        return _File(path, kind, rows=rows), dict(lazy.collect_schema()) if rows else None
 
 
-def _infer_csv_schema(path: Path, dtypes: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+def _infer_csv_schema(
+    path: Path, dialect: Dialect, dtypes: Mapping[str, pl.DataType]
+) -> dict[str, pl.DataType]:
     """Guess types from the first rows, and from all where these do not tell; Null without values.
 
     A column is text whose values are of no single type even so, such as dates in two forms.
     """
-    dialect = read_dialect(path)
     untyped = [name for name in dialect.names if name not in dtypes]
     guess = dialect.scan(path, dtypes)
     present = _count_values(guess, untyped)
@@ -224,6 +247,10 @@ def _infer_csv_schema(path: Path, dtypes: Mapping[str, pl.DataType]) -> dict[str
         guess = dialect.scan(path, dtypes, infer_rows=None)
         present = _count_values(guess, untyped)
     schema = dict(guess.collect_schema())
+    texts = [name for name in untyped if schema[name] == pl.String()]
+    schema |= dialect.types_of_texts(guess, texts)
+    dated = {name: schema[name] for name in untyped if schema[name] in (pl.Date, pl.Datetime)}
+    schema |= _texts_of_short_years(dialect.scan(path, dated), list(dated))
     for name in untyped:
         if present is None and (schema[name].is_temporal() or schema[name] == pl.Int128):
             schema[name] = pl.String() if _count_values(guess, [name]) is None else schema[name]
@@ -232,12 +259,28 @@ def _infer_csv_schema(path: Path, dtypes: Mapping[str, pl.DataType]) -> dict[str
     return schema
 
 
+def _texts_of_short_years(rows: pl.LazyFrame, dated: Sequence[str]) -> dict[str, pl.DataType]:
+    """Return columns whose years have two digits: Polars takes 25 for the year 25."""
+    if not dated:
+        return {}
+    try:
+        first = rows.select(exactly(*dated)).head(GUESSED_ROWS).collect()
+    except pl.exceptions.PolarsError:
+        return {}
+    last = {values.name: values.drop_nulls().max() for values in first}
+    return {
+        name: pl.String()
+        for name, when in last.items()
+        if isinstance(when, date) and when.year < 100
+    }
+
+
 def _count_values(rows: pl.LazyFrame, columns: Sequence[str]) -> dict[str, int] | None:
     """Count what each column holds besides missing values; None if one cannot be read."""
     if not columns:
         return {}
     try:
-        counts = rows.select(pl.col(columns).count()).collect(engine="streaming")
+        counts = rows.select(exactly(*columns).count()).collect(engine="streaming")
     except pl.exceptions.PolarsError:
         return None
     return counts.row(0, named=True)
@@ -247,48 +290,3 @@ def _begins_empty(rows: pl.LazyFrame, present: Mapping[str, int]) -> bool:
     """Return whether a column with values has none in the first rows, those of the first guess."""
     columns = [name for name, count in present.items() if count]
     return 0 in (_count_values(rows.head(GUESSED_ROWS), columns) or {}).values()
-
-
-def _scan(path: Path, kind: str, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """Return a file's rows, lazily; text is read as the types in ``schema``."""
-    if kind == "csv":
-        return read_dialect(path).scan(path, schema)
-    if kind == "ndjson":
-        return pl.scan_ndjson(glob.escape(str(path)), schema=dict(schema))
-    if kind == "parquet":
-        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    return pl.scan_ipc(path, glob=False, hive_partitioning=False)
-
-
-@contextmanager
-def _failures_explained(path: Path, kind: str, dtypes: Mapping[str, pl.DataType]) -> Iterator[None]:
-    """Turn what reading a file can raise into one `InputError` that says what is wrong in it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:
-            raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
-        raise _explain(path, kind, dtypes, error) from None
-    except READ_ERRORS as error:
-        raise _explain(path, kind, dtypes, error) from None
-
-
-def _begins_with(path: Path, mark: bytes) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(mark)) == mark
-
-
-def _explain(
-    path: Path, kind: str, dtypes: Mapping[str, pl.DataType], error: BaseException
-) -> InputError:
-    if kind == "csv":
-        return explain_delimited(path, dtypes, error)
-    if kind == "ndjson":
-        return explain_ndjson(path, dtypes, error)
-    if kind == "arrow" and _begins_with(path, b"\xff" * 4):
-        return InputError(
-            f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
-            "ipc.new_file), or as Parquet."
-        )
-    reason = str(error).splitlines()[0]
-    return InputError(f"{path}: damaged, or no {kind} file ({reason}). Make or fetch it again.")

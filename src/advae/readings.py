@@ -1,5 +1,6 @@
 """How a column's values are to be read: the part of its type that the model keeps."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,15 +8,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.errors import ColumnError, InputError
+from advae.instants import from_instants, to_instants
 from advae.values import (
     DAY,
     FINITE,
     YEAR,
     FloatArray,
     bad_cell,
-    from_instants,
     quoted,
-    to_instants,
     to_numbers,
     to_texts,
     to_truths,
@@ -102,6 +102,25 @@ class Reading:
     def csv_dtype(self) -> pl.DataType:
         """The type to read a text file's column as, so that a category "001" keeps its zeros."""
         return pl.Float64() if self.like == "number" else pl.String()
+
+
+def truths_among(known: Iterable[str]) -> dict[str, str]:
+    """Return how texts of training spell "true" and "false", each if they do in just one way."""
+    spelled: dict[str, list[str]] = {"true": [], "false": []}
+    for text in known:
+        spelled.get(text.strip().lower(), []).append(text)
+    return {word: texts[0] for word, texts in spelled.items() if len(texts) == 1}
+
+
+def respelled(texts: pl.Series, truths: Mapping[str, str]) -> pl.Series:
+    """Spell true and false as training did, see `truths_among`; other texts stay.
+
+    Python writes True where Polars and most files write true, and a boolean is no text at all.
+    """
+    for word, spelling in truths.items():
+        same = texts.str.strip_chars().str.to_lowercase() == word
+        texts = texts.set(same.fill_null(value=False), spelling)
+    return texts
 
 
 def check_finite(

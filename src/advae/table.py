@@ -14,8 +14,9 @@ from advae.column_fit import MAX_CATEGORIES, ColumnFit
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.errors import InputError
 from advae.frames import rows_at_once
+from advae.misread import misreading
 from advae.records import restore
-from advae.values import HASH_BUCKETS, check_columns, quoted_list
+from advae.values import HASH_BUCKETS, check_columns, quoted, quoted_list
 
 KINDS: dict[str, type[Column]] = {
     kind.kind: kind
@@ -244,7 +245,15 @@ class TableEncoder:
             f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value": hashed,
             "Dated; a row before or after the training period scores higher": dated,
         }
-        return tuple(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names)
+        misread = [
+            f"Learned as categories, but {quoted(f.name)} {said}"
+            for f in self.features
+            if isinstance(f, CategoryColumn) and (said := misreading(f.categories))
+        ]
+        return (
+            *(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names),
+            *misread,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state, to be stored as JSON."""

@@ -1,4 +1,4 @@
-"""The user's values as numbers, truth values, texts or instants, or one error that names the cell.
+"""The user's values as numbers, truth values or texts, or one error that names the cell.
 
 Every function takes one column and gives NaN (or null, for texts) where a value is missing.
 Row numbers in errors start at 0 with the first data row, plus the given ``first_row``.
@@ -6,7 +6,6 @@ Row numbers in errors start at 0 with the first data row, plus the given ``first
 
 import difflib
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from zlib import crc32
 
 import numpy as np
@@ -26,6 +25,7 @@ DAY = 86_400_000_000.0
 
 YEAR = 365.2425 * DAY
 HASH_BUCKETS = 32
+CATEGORIES = (pl.Categorical, pl.Enum)
 
 
 def quoted(value: object) -> str:
@@ -71,6 +71,11 @@ def is_missing(values: pl.Series) -> pl.Series:
     return (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
 
 
+def plain_texts(values: pl.Series) -> pl.Series:
+    """Return categories as the texts that they are, other values unchanged."""
+    return values.cast(pl.String) if isinstance(values.dtype, CATEGORIES) else values
+
+
 def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
     """Read a column as float64 numbers; null and NaN are both missing and give NaN.
 
@@ -90,6 +95,7 @@ def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
     InputError
         For an infinite value, a text that spells no number, or another type.
     """
+    values = plain_texts(values)
     dtype = values.dtype
     if dtype == pl.String:
         trimmed = values.str.strip_chars()
@@ -135,6 +141,7 @@ def to_truths(
     InputError
         For any other value.
     """
+    values = plain_texts(values)
     if values.dtype == pl.String:
         words = values.str.strip_chars().str.to_lowercase()
         known = words.is_in(list(true)).cast(pl.Float64)
@@ -190,68 +197,6 @@ def to_buckets(texts: pl.Series) -> NDArray[np.int64]:
     return found["bucket"].fill_null(-1).to_numpy()
 
 
-def to_instants(
-    values: pl.Series, first_row: int = 0, *, like: str, zone: str | None = None
-) -> FloatArray:
-    """Read a column of times as microseconds: since 1970, since midnight, or of duration.
-
-    Parameters
-    ----------
-    values
-        Times, or texts that spell them, except for durations.
-    first_row
-        The row number of ``values[0]``, for errors.
-    like
-        "date", "datetime", "time" or "duration"; the first two may stand for one another.
-    zone
-        Time zone of the clock that gives the microseconds; values without a zone are taken to be
-        in it. None reads the clock time as it is written.
-
-    Returns
-    -------
-        float64 [n], NaN where missing.
-
-    Raises
-    ------
-    InputError
-        For a text that spells no such time, or another type.
-    """
-    times = _parse_times(values, first_row, like) if values.dtype == pl.String else values
-    dtype = times.dtype
-    if like == "time" and dtype == pl.Time:
-        instants = times.cast(pl.Int64) / 1000
-    elif like == "duration" and isinstance(dtype, pl.Duration):
-        instants = times.dt.total_microseconds()
-    elif like in ("date", "datetime") and isinstance(dtype, (pl.Date, pl.Datetime)):
-        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-            local = times if zone is None else times.dt.convert_time_zone(zone)
-            times = local.dt.replace_time_zone(None)
-        instants = times.cast(pl.Datetime("us")).cast(pl.Int64)
-    elif dtype == pl.Null:
-        instants = times
-    else:
-        raise wrong_type(values, f"values of type {like}")
-    return instants.cast(pl.Float64).to_numpy()
-
-
-def _parse_times(texts: pl.Series, first_row: int, like: str) -> pl.Series:
-    trimmed = texts.str.strip_chars()
-    if like == "duration":
-        raise wrong_type(texts, "durations, which cannot be read from texts")
-    parse = trimmed.str.to_time if like == "time" else trimmed.str.to_datetime
-    try:
-        times = parse(strict=False)
-    except pl.exceptions.PolarsError:  # not one value spells a time
-        times = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
-    misread = (times.is_null() & texts.is_not_null() & (trimmed != "")).to_numpy()
-    if misread.any():
-        raise bad_cell(texts, misread, first_row, f"a {like}, such as {_EXAMPLES[like]}")
-    return times if times.is_not_null().any() else pl.Series(texts.name, times, dtype=pl.Null)
-
-
-_EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}
-
-
 def equals(numbers: FloatArray, value: float) -> NDArray[np.bool_]:
     """Tell which numbers are a value, also where one of the two was stored in single precision."""
     equal: NDArray[np.bool_] = numbers == value
@@ -261,30 +206,6 @@ def equals(numbers: FloatArray, value: float) -> NDArray[np.bool_]:
         with np.errstate(over="ignore"):
             equal |= numbers.astype(np.float32) == single
     return equal
-
-
-def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) -> pl.Series:
-    """Undo `to_instants`: a column of times from finite microseconds [n], rounded as they need."""
-    if like == "time":
-        clipped = np.clip(np.rint(instants), 0, DAY - 1)
-        return pl.Series(name, clipped.astype(np.int64) * 1000).cast(pl.Time)
-    if like == "date":
-        instants = np.rint(instants / DAY) * DAY
-    whole = pl.Series(name, np.clip(np.rint(instants), *_CALENDAR).astype(np.int64))
-    if like == "duration":
-        return whole.cast(pl.Duration("us"))
-    if like == "date":
-        return whole.cast(pl.Datetime("us")).cast(pl.Date)
-    clock, day = whole.cast(pl.Datetime("us")), timedelta(days=1)
-    # Clocks are put forward, too: the hour left out follows by a day that of the day before.
-    there, before = (
-        times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-        for times in (clock, clock - day)
-    )
-    return there.zip_with(there.is_not_null(), before + day)
-
-
-_CALENDAR = (-62_135_596_800_000_000, 253_402_214_400_000_000)  # the years 1 to 9999
 
 
 def wrong_type(values: pl.Series, wanted: str) -> ColumnError:

@@ -148,6 +148,7 @@ def _normal_rows(
     """Yield the normal rows, and list the numbers they have in the file while these are few."""
     import numpy as np
 
+    from advae.frames import without_columns
     from advae.labels import LabelReader
     from advae.readings import check_finite
     from advae.values import check_columns
@@ -159,7 +160,7 @@ def _normal_rows(
         first = labels.rows
         normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the file.
-        check_finite(batch.drop(left_out, strict=False), first, normal)
+        check_finite(without_columns(batch, left_out), first, normal)
         if labels.normal_rows <= most:  # of more a sample is taken, and none is called by number
             numbers.append(first + np.flatnonzero(normal))
         yield batch.filter(normal)
