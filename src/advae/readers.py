@@ -101,7 +101,7 @@ class Source:
         InputError
             For damage in a file, when it is reached.
         """
-        rows = min(rows, rows_at_once(len(self.schema)))
+        rows = rows_at_once(len(self.schema), rows)
         each = (batch for file in self.files for batch in file.batches(self.schema, rows))
         yield from merged(each, rows)
 
