@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.server import ThreadingHTTPServer
@@ -47,18 +48,28 @@ def test_rows_asked_at_the_same_time_score_as_in_their_table(
     monkeypatch.setattr(names["Handler"], "log_message", lambda *_: None)
     rows = pl.read_parquet("rows.parquet")
 
-    def ask(row: dict[str, float]) -> float:
+    def ask(row: object) -> float:
         host, port = server.server_address[:2]
         body = json.dumps([row]).encode()
         with urllib.request.urlopen(f"http://{host!s}:{port}", body, timeout=60) as answer:
             (score,) = json.load(answer)
         return float(score)
 
+    def refused(row: object) -> str:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(row)
+        assert caught.value.code == 400
+        return str(json.load(caught.value))
+
     server: ThreadingHTTPServer = names["server"]
     with server, ThreadPoolExecutor(8) as clients:
         threading.Thread(target=server.serve_forever).start()
         try:
             found = list(clients.map(ask, rows.iter_rows(named=True)))
+            assert "column 'c'" in refused({"a": 1.0, "b": 1.0})
+            assert "'much' is not a number" in refused({"a": 1.0, "b": 1.0, "c": "much"})
+            assert refused({"a": [1, 2], "b": {}, "c": 1.0})
+            assert refused(["a"])
         finally:
             server.shutdown()
     assert found == advae.load("model.advae").anomaly_score(rows).tolist()
