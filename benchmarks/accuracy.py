@@ -61,7 +61,7 @@ def main(
     tables: Annotated[bool, typer.Option("--tables", help="Only write the page.")] = False,
 ) -> None:
     """Measure our methods and others on the open sets and on the paper's."""
-    console = Console()
+    console = Console(width=max(140, Console().width))
     started = time.perf_counter()
     missing = missing_data(
         *(() if folder else ("adbench",)), *(f"advae-paper/{name}.mat" for name in PAPER_SETS)

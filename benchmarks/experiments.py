@@ -179,7 +179,7 @@ def main(
     iterations: Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")] = None,
 ) -> None:
     """Repeat the paper's experiments on latent space, noise and robustness."""
-    console = Console()
+    console = Console(width=max(140, Console().width))
     sets = QUICK_SETS if quick else SETS
     missing = missing_data(*(f"adbench/{name}.npz" for name in sets))
     if missing:

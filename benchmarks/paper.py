@@ -138,7 +138,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure the variants and the nearest neighbour on the paper's five sets."""
-    console = Console()
+    console = Console(width=max(140, Console().width))
     missing = missing_data(*(f"advae-paper/{name}.mat" for name in SETS))
     if missing:
         console.print(missing)

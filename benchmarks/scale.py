@@ -131,7 +131,7 @@ def main(
             f"{share:.0%}",
             f"{score.peak:.2f}",
         )
-    console = Console()
+    console = Console(width=max(140, Console().width))
     console.print(table)
     growth = exponent(list(sizes), [score.seconds for score in scores])
     console.print(f"score seconds grow as rows ** {growth:.2f}, start of the process included")

@@ -140,7 +140,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/speed.json"),
 ) -> None:
     """Measure, print one table of ratios, and keep the figures."""
-    console = Console()
+    console = Console(width=max(140, Console().width))
     effort = Effort(1 if quick else repeats, 0.05 if quick else 1.0, quick)
     facts = machine_facts()
     for name, fact in facts.items():

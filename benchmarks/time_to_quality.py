@@ -121,7 +121,7 @@ def main(
     picture: Annotated[Path, typer.Option(help="Curves.")] = Path("results/time_to_quality.svg"),
 ) -> None:
     """Train, print who reaches what when, and draw the curves."""
-    console = Console()
+    console = Console(width=max(140, Console().width))
     names = SETS[:1] if quick else SETS
     reason = missing_data(*(f"advae-paper/{name}.mat" for name in names))
     if reason is not None:
