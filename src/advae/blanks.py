@@ -22,8 +22,8 @@ Each makes reading 2 % slower.
 ReadAs = Callable[[pl.Expr, pl.DataType], pl.Expr]
 
 BLOCK_BYTES = 1 << 16
-FIRST_ROWS = 1000
-"""Rows that tell which types are worth trying on all."""
+GUESSED_ROWS = 1000
+"""First rows that types are guessed from."""
 
 NUMBERS = (pl.Int64(), pl.Float64())
 """What texts may be: Polars takes +3 for a text where it guesses, and a column with it."""
@@ -131,7 +131,7 @@ def types_of_texts(
     if not names or not types:
         return found
     texts = rows.select(exactly(*names))
-    first = texts.head(FIRST_ROWS).collect().lazy()
+    first = texts.head(GUESSED_ROWS).collect().lazy()
     for dtype in types:
         left = [name for name in names if name not in found]
         likely = _readable(first, left, dtype, read_as)

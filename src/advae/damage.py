@@ -28,7 +28,6 @@ from advae.values import quoted
 LARGEST = 2**127
 """Beyond Polars' largest type of whole numbers."""
 
-
 READ_ERRORS = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
@@ -37,6 +36,7 @@ READ_ERRORS = (
     zlib.error,
     UnicodeDecodeError,
 )
+"""What reading a file can raise."""
 
 
 @contextmanager

@@ -12,12 +12,9 @@ from typing import BinaryIO, cast
 import polars as pl
 
 from advae import blanks
-from advae.blanks import MISSING_WORDS
+from advae.blanks import GUESSED_ROWS, MISSING_WORDS
 from advae.errors import InputError
 from advae.frames import exactly
-
-GUESSED_ROWS = 1000
-"""First rows that types are guessed from."""
 
 LONGEST_FIELD = 1 << 26
 """Characters; a quote that never ends would else take the rest of the file."""

@@ -37,7 +37,6 @@ COPIES = 0.01
 STRANGE_SHARE = 0.01
 """Shares of the rows from which on copies, or strange rows, are reported."""
 
-
 ALIKE = 5
 """Findings of one check that people are shown one by one; a wide table can have thousands."""
 

@@ -104,5 +104,5 @@ def _rounded(values: pl.Series, digits: int) -> pl.Series:
     # Nor are powers of ten exact beyond the 22nd: of these few numbers texts are made.
     tiny = (last < 1e-22) & (number != 0)
     far = pl.select(tiny | (last > 1e22)).to_series().fill_null(value=False).arg_true()
-    texts = (f"{number:.{digits}g}" for number in values[far])
+    texts = (f"{value:.{digits}g}" for value in values[far])
     return rounded.scatter(far, list(map(float, texts))) if len(far) else rounded

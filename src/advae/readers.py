@@ -15,8 +15,9 @@ from pathlib import Path
 import polars as pl
 
 from advae.arrow_types import check_types
+from advae.blanks import GUESSED_ROWS
 from advae.damage import damaged, failures_explained, rows_checked
-from advae.delimited import GUESSED_ROWS, Dialect
+from advae.delimited import Dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
 from advae.frames import exactly, merged, rows_at_once
