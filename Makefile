@@ -31,7 +31,7 @@ bench: .venv/.extras-bench
 # Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
 # paper run in the tests.
 bench-quick: .venv/.extras-$(EXTRAS)
-	for name in speed time_to_quality accuracy experiments scale report explanations \
+	for name in speed time_to_quality accuracy ablation experiments scale report explanations \
 		contamination false_alarms; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 

@@ -182,14 +182,14 @@ def other_scalings(runs: Iterable[Run]) -> list[Run]:
         if run.method in BASELINES and run.data.name in SELECTION and run.seed < TRIAL_SEEDS:
             settings = json.loads(run.settings)
             settings["scaling"] = next(name for name in SCALINGS if name != settings["scaling"])
-            others.append(replace(run, settings=_text(settings)))
+            others.append(replace(run, settings=settings_text(settings)))
     return others
 
 
 def other_budgets(runs: Iterable[Run]) -> list[Run]:
     """Return what tries our default preset with fewer and more iterations: first seeds."""
     return [
-        replace(run, settings=_text(json.loads(run.settings) | {"iterations": iterations}))
+        replace(run, settings=settings_text(json.loads(run.settings) | {"iterations": iterations}))
         for run in runs
         if run.method == OURS and run.data.protocol == "shuffled" and run.seed < TRIAL_SEEDS
         for iterations in BUDGETS
@@ -237,15 +237,15 @@ def _fit(run: Run, settings: dict[str, Any], split: Split) -> Scorer:
 
 def _run(file: DataFile, method: str, seed: int, code: str, iterations: int | None) -> Run:
     if method not in PRESETS:
-        return Run(file, method, _text(BASELINES[method].settings), "", seed)
+        return Run(file, method, settings_text(BASELINES[method].settings), "", seed)
     config = Config.preset(
         **PRESETS[method],  # type: ignore[arg-type]
         threshold="kde",
         seed=seed,
         iterations=iterations,
     )
-    return Run(file, method, _text(config.to_json()), code, seed)
+    return Run(file, method, settings_text(config.to_json()), code, seed)
 
 
-def _text(settings: dict[str, Any]) -> str:
+def settings_text(settings: dict[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)

@@ -11,10 +11,11 @@ from typing import BinaryIO, cast
 
 import polars as pl
 
-from advae import blanks
-from advae.blanks import GUESSED_ROWS, MISSING_WORDS
+from advae import text_types
+from advae.blanks import MISSING_WORDS, unpadded
 from advae.errors import InputError
 from advae.frames import exactly
+from advae.text_types import GUESSED_ROWS
 
 LONGEST_FIELD = 1 << 26
 """Characters; a quote that never ends would else take the rest of the file."""
@@ -99,13 +100,13 @@ class Dialect:
 
     def read_as(self, text: pl.Expr, dtype: pl.DataType, *, strict: bool = True) -> pl.Expr:
         """Read texts of the file as a type; blanks around them do not count where they may not."""
-        bare = blanks.unpadded(text) if self.padded or self.padded_numbers else text
-        return blanks.read_as(bare, dtype, decimal_comma=self.decimal_comma, strict=strict)
+        bare = unpadded(text) if self.padded or self.padded_numbers else text
+        return text_types.read_as(bare, dtype, decimal_comma=self.decimal_comma, strict=strict)
 
     def types_of_texts(self, rows: pl.LazyFrame, names: Sequence[str]) -> Mapping[str, pl.DataType]:
         """Return the types of columns that were read as texts, yet hold something else."""
-        types = blanks.TYPES if self.padded else blanks.NUMBERS
-        return blanks.types_of_texts(rows, names, types, partial(self.read_as, strict=False))
+        types = text_types.TYPES if self.padded else text_types.NUMBERS
+        return text_types.types_of_texts(rows, names, types, partial(self.read_as, strict=False))
 
 
 def open_bytes(path: Path) -> BinaryIO:

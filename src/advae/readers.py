@@ -4,18 +4,16 @@ CSV and its relatives, Parquet, NDJSON and Arrow IPC, told apart by their extens
 wrong with a file ends in one `InputError` that names it.
 """
 
-import glob
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from advae.arrow_types import check_types
-from advae.blanks import GUESSED_ROWS
+from advae.column_types import scan_ndjson, types_in_delimited, types_in_ndjson
 from advae.damage import damaged, failures_explained, rows_checked
 from advae.delimited import Dialect
 from advae.errors import ColumnError, InputError
@@ -42,7 +40,7 @@ class _File:
         if self.dialect is not None:
             return self.dialect.scan(self.path, schema)
         if self.format == "ndjson":
-            return pl.scan_ndjson(glob.escape(str(self.path)), schema=dict(schema))
+            return scan_ndjson(self.path, schema)
         if self.format == "parquet":
             return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
         return pl.scan_ipc(self.path, glob=False, hive_partitioning=False)
@@ -223,71 +221,10 @@ def _open_file(
                 raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
         if kind == "csv":
             dialect = read_dialect(path).counted(path)
-            return _File(path, kind, dialect), _infer_csv_schema(path, dialect, dtypes)
+            return _File(path, kind, dialect), types_in_delimited(path, dialect, dtypes)
         if kind == "ndjson":
-            found = pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
-            file = _File(path, kind)
-            return file, {name: dtypes.get(name, t) for name, t in found.collect_schema().items()}
+            return _File(path, kind), types_in_ndjson(path, dtypes)
         check_types(path, kind)
         lazy = _File(path, kind).scan({})
         rows = lazy.select(pl.len()).collect().item()
         return _File(path, kind, rows=rows), dict(lazy.collect_schema()) if rows else None
-
-
-def _infer_csv_schema(
-    path: Path, dialect: Dialect, dtypes: Mapping[str, pl.DataType]
-) -> dict[str, pl.DataType]:
-    """Guess types from the first rows, and from all where these do not tell; Null without values.
-
-    A column is text whose values are of no single type even so, such as dates in two forms.
-    """
-    untyped = [name for name in dialect.names if name not in dtypes]
-    guess = dialect.scan(path, dtypes)
-    present = _count_values(guess, untyped)
-    if present is None or _begins_empty(guess, present):
-        guess = dialect.scan(path, dtypes, infer_rows=None)
-        present = _count_values(guess, untyped)
-    schema = dict(guess.collect_schema())
-    texts = [name for name in untyped if schema[name] == pl.String()]
-    schema |= dialect.types_of_texts(guess, texts)
-    dated = {name: schema[name] for name in untyped if schema[name] in (pl.Date, pl.Datetime)}
-    schema |= _texts_of_short_years(dialect.scan(path, dated), list(dated))
-    for name in untyped:
-        if present is None and (schema[name].is_temporal() or schema[name] == pl.Int128):
-            schema[name] = pl.String() if _count_values(guess, [name]) is None else schema[name]
-        elif present is not None and not present[name]:
-            schema[name] = pl.Null()
-    return schema
-
-
-def _texts_of_short_years(rows: pl.LazyFrame, dated: Sequence[str]) -> dict[str, pl.DataType]:
-    """Return columns whose years have two digits: Polars takes 25 for the year 25."""
-    if not dated:
-        return {}
-    try:
-        first = rows.select(exactly(*dated)).head(GUESSED_ROWS).collect()
-    except pl.exceptions.PolarsError:
-        return {}
-    last = {values.name: values.drop_nulls().max() for values in first}
-    return {
-        name: pl.String()
-        for name, when in last.items()
-        if isinstance(when, date) and when.year < 100
-    }
-
-
-def _count_values(rows: pl.LazyFrame, columns: Sequence[str]) -> dict[str, int] | None:
-    """Count what each column holds besides missing values; None if one cannot be read."""
-    if not columns:
-        return {}
-    try:
-        counts = rows.select(exactly(*columns).count()).collect(engine="streaming")
-    except pl.exceptions.PolarsError:
-        return None
-    return counts.row(0, named=True)
-
-
-def _begins_empty(rows: pl.LazyFrame, present: Mapping[str, int]) -> bool:
-    """Return whether a column with values has none in the first rows, those of the first guess."""
-    columns = [name for name, count in present.items() if count]
-    return 0 in (_count_values(rows.head(GUESSED_ROWS), columns) or {}).values()
