@@ -85,8 +85,13 @@ def means(rows: Iterable[Row], measured: str, seen: bool) -> NDArray[np.float64]
 
 
 def difference(of: NDArray[np.float64], against: NDArray[np.float64]) -> str:
-    """Return the mean paired difference over seeds, ± its standard error where there are two."""
+    """Return the mean paired difference over seeds, ± its standard error where there are two.
+
+    Empty where a run failed.
+    """
     gains = of - against
+    if not np.isfinite(gains).all():
+        return ""
     error = f" ± {gains.std(ddof=1) / np.sqrt(len(gains)):.1f}" if len(gains) > 1 else ""
     return f"{gains.mean():+.1f}{error}"
 
@@ -105,7 +110,8 @@ def comparison(rows: dict[str, list[Row]]) -> Table:
         for seen in (False, True):
             precision = means(own, "average_precision", seen)
             base = means(rows[UNCHANGED], "average_precision", seen)
-            cells.append(f"{precision.mean():.1f}")
+            known = np.isfinite(precision).all()
+            cells.append(f"{precision.mean():.1f}" if known else "a run failed")
             cells.append("" if change == UNCHANGED else difference(precision, base))
         table.add_row(change, *cells)
     return table

@@ -61,7 +61,7 @@ def test_differences_are_paired_by_seed() -> None:
     console.print(ablation.comparison({ablation.UNCHANGED: base, "other": other}))
     line = next(line for line in console.export_text().splitlines() if "other" in line)
     assert [cell.strip() for cell in line.strip("│").split("│")] == [
-        *("other", "50.0", "50.0", "+10.0 ± 5.0", "nan", "nan ± nan")
+        *("other", "50.0", "50.0", "+10.0 ± 5.0", "a run failed", "")
     ]
 
 
