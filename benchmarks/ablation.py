@@ -22,15 +22,13 @@ from benchmarks.accuracy_runs import (
     OURS,
     QUICK_ITERATIONS,
     SCHEMA,
-    SEEN,
-    SELECTION,
     Run,
     measure,
     plan,
     settings_text,
     shuffled_files,
 )
-from benchmarks.data import data_folder, missing_data
+from benchmarks.data import SEEN, SELECTION, data_folder, missing_data
 from benchmarks.runs import Row, rows_of, run_all
 
 SETS = (*(name for name in SELECTION if name != "musk"), SEEN)

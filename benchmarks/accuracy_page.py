@@ -5,20 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import accuracy_tables as show
-from benchmarks.accuracy_runs import (
-    CONFIRMATION,
-    METHODS,
-    METRICS,
-    OURS,
-    PRESETS,
-    SEEN,
-    SELECTION,
-    TRIAL_SEEDS,
-    Protocol,
-)
+from benchmarks.accuracy_runs import METHODS, METRICS, OURS, PRESETS, TRIAL_SEEDS, Protocol
 from benchmarks.baselines import BASELINES, SCALINGS
 from benchmarks.budgets import budget_section, budgets
 from benchmarks.comparison import Grid, compare, friedman, grid
+from benchmarks.data import CONFIRMATION, SEEN, SELECTION
 from benchmarks.machine import installed
 from benchmarks.paper_tables import PUBLISHED
 from benchmarks.rank_diagram import draw

@@ -17,6 +17,7 @@ from advae.fitting import fit_detector
 from benchmarks.baselines import BASELINES, SCALINGS, Scorer
 from benchmarks.data import (
     PAPER_SETS,
+    SELECTION,
     Split,
     data_folder,
     labelled_files,
@@ -28,19 +29,6 @@ from benchmarks.digest import DETECTOR_MODULES, code_version, file_version
 from benchmarks.runs import Row
 
 Protocol = Literal["shuffled", "paper"]
-
-SELECTION = (
-    *("annthyroid", "thyroid", "fault", "Ionosphere", "mammography"),
-    *("vowels", "Waveform", "Wilt", "musk"),
-)
-CONFIRMATION = (
-    *("breastw", "glass", "letter", "cardio", "Cardiotocography"),
-    *("satellite", "satimage-2", "optdigits", "pendigits"),
-)
-"""The open sets, cut once. Choices, the default preset's among them, are made on SELECTION alone;
-CONFIRMATION has all five sets of the paper, and sets cut from one source are on the same side."""
-SEEN = "optdigits"
-"""The set of CONFIRMATION with which parts of score and training were chosen nevertheless."""
 
 OURS = "advae default"
 PRESETS: dict[str, dict[str, Any]] = {

@@ -35,6 +35,20 @@ PAPER_SETS = {
 }
 
 
+SELECTION = (
+    *("annthyroid", "thyroid", "fault", "Ionosphere", "mammography"),
+    *("vowels", "Waveform", "Wilt", "musk"),
+)
+CONFIRMATION = (
+    *("breastw", "glass", "letter", "cardio", "Cardiotocography"),
+    *("satellite", "satimage-2", "optdigits", "pendigits"),
+)
+"""The open sets, cut once. Choices, the default preset's among them, are made on SELECTION alone;
+CONFIRMATION has all five sets of the paper, and sets cut from one source are on the same side."""
+SEEN = "optdigits"
+"""The set of CONFIRMATION with which parts of score and training were chosen nevertheless."""
+
+
 class Split(NamedTuple):
     """Rows to train and to test on.
 

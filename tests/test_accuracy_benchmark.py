@@ -14,9 +14,9 @@ from fresh_process import loaded_modules
 from paper_data import require_data
 
 from benchmarks import accuracy_runs
-from benchmarks.accuracy_runs import CONFIRMATION, OURS, SELECTION
+from benchmarks.accuracy_runs import OURS
 from benchmarks.baselines import BASELINES
-from benchmarks.data import Split, adbench_names, standardised
+from benchmarks.data import CONFIRMATION, SELECTION, Split, adbench_names, standardised
 from benchmarks.digest import DETECTOR_MODULES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
