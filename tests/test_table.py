@@ -378,6 +378,25 @@ def test_numbers_stand_for_categories() -> None:
         np.testing.assert_array_equal(encoder.transform(numbers), expected)
 
 
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *(pl.Float64, pl.Int8, pl.Boolean, pl.String, pl.Categorical, pl.Date, pl.Time),
+        *(pl.Datetime("ns", "UTC"), pl.Duration("ms"), pl.List(pl.Int8), pl.Object),
+    ],
+)
+def test_missing_values_are_missing_in_every_type(encoder: TableEncoder, dtype: Any) -> None:
+    table = mixed_table(3)
+    for name in table.columns:
+        missing = pl.Series(name, [None] * 3, dtype=pl.Null)
+        expected = encoder.transform(table.with_columns(missing))
+        found = encoder.transform(table.with_columns(pl.Series(name, [None] * 3, dtype=dtype)))
+        np.testing.assert_array_equal(found, expected)
+    holes = table.with_columns(pl.Series("moment", [float("nan")] * 3))  # a missing time in pandas
+    expected = encoder.transform(table.with_columns(pl.lit(None).alias("moment")))
+    np.testing.assert_array_equal(encoder.transform(holes), expected)
+
+
 def test_wide_types_of_numbers_are_numbers() -> None:
     values = [1, 2, 4]
     expected = TableEncoder.fit(pl.DataFrame({"x": values})).transform(pl.DataFrame({"x": values}))
