@@ -176,7 +176,7 @@ def to_texts(values: pl.Series) -> pl.Series:
     """Read a column of texts, categories, numbers, booleans or times as texts, null where missing.
 
     Whole numbers are spelled without a point: tools that hold missing integers as floats turn the
-    category 1 into 1.0. Durations are spelled like "3d 04:05:06.25".
+    category 1 into 1.0, and databases into 1.00. Durations are spelled like "3d 04:05:06.25".
 
     Raises
     ------
@@ -188,6 +188,8 @@ def to_texts(values: pl.Series) -> pl.Series:
         return no_values(values, "texts").cast(pl.String)
     if dtype.is_float():
         return values.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    if isinstance(dtype, pl.Decimal) and dtype.scale:
+        return values.cast(pl.String).str.strip_chars_end("0").str.strip_suffix(".")
     if isinstance(dtype, pl.Duration):  # the only type that Polars does not cast
         length = pl.lit(values).dt.total_microseconds()
         sign = pl.when(length < 0).then(pl.lit("-")).otherwise(pl.lit(""))
