@@ -8,8 +8,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
+from advae import frames
 from advae.errors import InputError
 from advae.frames import as_frame, without_columns
 
@@ -177,6 +178,37 @@ def test_pandas_times_with_a_zone_keep_the_instant():
     found = as_frame(pd.DataFrame({"at": times}))["at"]
     assert found[0] == dt.datetime(2020, 7, 1, 10, tzinfo=dt.UTC)
     assert found[1] is None
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "dateutil/Europe/Berlin", dt.timezone(dt.timedelta(0))])
+def test_pandas_zones_without_a_name_keep_the_instant(zone):
+    times = pd.to_datetime(["2020-07-01 12:00", None]).tz_localize("UTC").tz_convert(zone)
+    found = as_frame(pd.DataFrame({"at": times}))["at"]
+    assert found.to_list() == [dt.datetime(2020, 7, 1, 12, tzinfo=dt.UTC), None]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *(pd.Series([1, None, 0], dtype=dtype) for dtype in ("Int64", "UInt8", "int64[pyarrow]")),
+        *(pd.Series([0.1, None], dtype=dtype) for dtype in ("Float64", "double[pyarrow]")),
+        *(pd.Series([True, None, False], dtype=dtype) for dtype in ("boolean", "bool[pyarrow]")),
+        # Around the hours that clocks repeat and leave out.
+        *(
+            pd.Series(pd.date_range(day, periods=9, freq="h", tz=zone, unit=unit)).shift(1)
+            for day in ("2023-10-28 23:00", "2024-03-30 23:00")
+            for zone in ("Europe/Berlin", "UTC")
+            for unit in ("s", "us", "ns")
+        ),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_pandas_own_types_are_not_read_value_by_value(monkeypatch, column):
+    expected = frames._from_objects("c", column.tolist())
+    monkeypatch.setattr(frames, "_from_objects", None)  # slow
+    found = as_frame(pd.DataFrame({"c": column}))["c"]
+    assert found.null_count() == 1
+    assert_series_equal(found, expected, check_dtypes=False)
 
 
 def test_pandas_column_names_become_texts():

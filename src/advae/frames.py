@@ -1,6 +1,7 @@
 """What users hold as a table, as a Polars frame."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -149,7 +150,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     if getattr(data, "ndim", 0) != 2:
         raise InputError("expected a pandas DataFrame; to_frame() makes one of a Series")
     names = [str(name) for name in data.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise InputError(f"column {twice[0]!r} occurs more than once; rename one of them")
     # Not a list of columns: Polars would rename one whose name is empty.
@@ -159,8 +160,18 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 
 
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
+    # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.
+    plain = getattr(dtype, "numpy_dtype", None)
+    if plain is not None and plain.kind in "biuf":
+        values = column.to_numpy(plain, na_value=plain.type())
+        return _column(name, np.ma.array(values, mask=column.isna()))
+    if hasattr(dtype, "tz"):
+        instants = _column(name, column.to_numpy(f"M8[{dtype.unit}]")).dt.replace_time_zone("UTC")
+        with suppress(pl.exceptions.PolarsError):  # a zone without a name, such as an offset
+            return instants.dt.convert_time_zone(str(dtype.tz))
     return _from_objects(name, column.tolist())
 
 
