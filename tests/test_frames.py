@@ -314,6 +314,26 @@ def test_mixed_types_are_named_in_one_sentence():
     assert "strict=False" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "values", [pd.period_range("2024", periods=2, freq="M"), pd.interval_range(0, 2), [{1}, None]]
+)
+def test_a_type_that_cannot_be_read_is_not_called_a_mixture(values):
+    with pytest.raises(InputError, match=r"column 'c' holds values of type (Per|Int|s).* convert"):
+        as_frame(pd.DataFrame({"c": values}))
+
+
+def test_single_times_of_numpy():
+    days = np.array(["2024-01-01", "2024-01-03", "NaT"], "M8[ns]")
+    for times in (days, days - days[0]):
+        wanted = as_frame({"t": times})
+        assert wanted["t"].null_count() == 1
+        assert_frame_equal(as_frame({"t": list(times)}), wanted)
+        assert_frame_equal(as_frame({"t": [*times[:2], None]}), wanted)
+        assert_frame_equal(
+            as_frame(pd.DataFrame({"t": pd.Series(list(times), dtype=object)})), wanted
+        )
+
+
 def test_complex_numbers_are_refused():
     with pytest.raises(InputError):
         as_frame(np.ones((2, 2), complex))
@@ -358,7 +378,7 @@ def test_objects_that_polars_cannot_hold_together_are_floats(values):
 
 
 def test_numbers_beyond_the_largest_float():
-    with pytest.raises(InputError, match="'column_0' mixes int"):
+    with pytest.raises(InputError, match="'column_0' holds a whole number beyond"):
         as_frame(np.array([[10**400], [1]], object))
     assert as_frame(np.array([[Decimal("1e400")]], object)).item() == np.inf  # refused when read
 

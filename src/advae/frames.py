@@ -215,6 +215,8 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
     if any(_can_be_missing(kind) for kind in set(map(type, values))):
         values = [None if _is_missing(value) else value for value in values]
     kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) == 1 and (times := _NUMPY_TIMES.get(*kinds)):
+        return _column(name, np.array(values, times))
     column = pl.Series(name, dtype=pl.Object)
     # Polars panics, or lets NumPy and Python raise, for numbers of types or sizes that it lacks.
     with suppress(
@@ -223,14 +225,26 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
     ):
         column = pl.Series(name, values)
     if column.dtype == pl.Object and all(_is_number(kind) for kind in kinds):
-        with suppress(OverflowError):  # a whole number beyond the largest float
+        try:
             column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
+        except OverflowError:
+            raise InputError(
+                f"column {name!r} holds a whole number beyond 1.8e308, the largest float; correct "
+                "it, or convert the column to text"
+            ) from None
     if column.dtype == pl.Object:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
             f"column {name!r} mixes {found}; convert it to one type, for instance with astype(str)"
+            if len(kinds) > 1
+            else f"column {name!r} holds values of type {found}; convert it to numbers, "
+            "true/false, text or times"
         )
     return column
+
+
+_NUMPY_TIMES = {np.datetime64: "M8", np.timedelta64: "m8"}
+"""NumPy's types of single times, and of arrays of them; Polars knows only those of arrays."""
 
 
 def _is_number(kind: type) -> bool:
