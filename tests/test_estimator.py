@@ -361,6 +361,26 @@ def test_what_was_hashed_is_loaded_as_such(tmp_path: Path) -> None:
     np.testing.assert_array_equal(clone(other).fit(frame).anomaly_score(frame), scores)
 
 
+def test_columns_are_named_as_pandas_names_them() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({0: rng.normal(size=200), ("who", 1): [f"name {n}" for n in range(200)]})
+    table.columns = pd.Index([0, ("who", 1)], tupleize_cols=False, dtype=object)
+    settings = {name: value for name, value in SMALL.items() if name != "random_state"}
+    config = Config(seed=0, **settings)
+    with pytest.raises(InputError, match="missing column '1'; the table has '0'"):
+        advae.fit_detector(table, config, hashed=[1])
+    wanted = advae.fit_detector(table, config, hashed=["('who', 1)"]).anomaly_score(table)
+    detector = advae.fit_detector(table, config, hashed=[("who", 1)])
+    np.testing.assert_array_equal(detector.anomaly_score(table), wanted)
+    (scored,) = detector.score_batches(table, keep=[0])
+    assert scored.columns[:2] == ["row", "0"]
+    assert advae.fit_detector(table, config, ignored=table.columns[1:]).ignored == ("('who', 1)",)
+    table.columns = ["amount", "who"]
+    for hashed in (table.columns[1:], np.array(["who", "who"])):
+        found = small(hashed=hashed).fit(table).anomaly_score(table)
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_parameters_can_be_numbers_of_numpy(rows: np.ndarray) -> None:
     plain = small(iterations=20, alpha=0.25).fit(rows)
     numpys = small(iterations=np.int64(20), alpha=np.float32(0.25), whiten=np.bool_(True)).fit(rows)

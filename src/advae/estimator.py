@@ -223,7 +223,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
                 f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
             )
         frame = self.to_frame(X, reset=True)
-        detector = fit_detector(frame, self._config(), hashed=self.hashed or ())
+        hashed = () if self.hashed is None else self.hashed  # pandas' names have no truth value
+        detector = fit_detector(frame, self._config(), hashed=hashed)
         if share is not None:
             value = np.percentile(detector.anomaly_score(frame), 100 * (1 - share))
             why = f"flags {share:.4g} of the {frame.height} rows of fit"

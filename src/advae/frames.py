@@ -102,8 +102,11 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
 
 
 def names_given(names: Collection[str]) -> list[str]:
-    """Return the names of columns, each once; a single one may have been given without a list."""
-    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    """Return the names of columns, each once; a single one may have been given without a list.
+
+    As texts, which those of a frame become: pandas has others, such as 0 and ("x", "a").
+    """
+    return [names] if isinstance(names, str) else list(dict.fromkeys(map(str, names)))
 
 
 def exactly(*names: str) -> pl.Expr:
