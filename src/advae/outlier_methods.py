@@ -1,6 +1,6 @@
 """What a fitted outlier estimator answers about rows, with scikit-learn's checks and signs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from advae.detector import Detector
 from advae.errors import InputError
 from advae.explain import Explanation
 from advae.frames import as_frame
+from advae.values import quoted_list
 
 Scores = Float[np.ndarray, "rows"]
 
@@ -163,11 +164,17 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         """
         streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
         # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
-        if streams or type(X) in (dict, pl.LazyFrame):
+        columns = isinstance(X, dict) and not hasattr(X, "shape")
+        if streams or columns or isinstance(X, pl.LazyFrame):
             X = as_frame(X)
         if hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
             frame = as_frame(X)
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if not reset and not frame.height:
+                raise InputError("the table has no rows; give at least one")
+            # pandas' names can be numbers and tuples, too: to scikit-learn there are none then.
+            if not reset and hasattr(X, "iloc") and not any(isinstance(n, str) for n in X.columns):
+                self._check_names(frame.columns)
         else:
             array = validate_data(
                 self,
@@ -188,10 +195,20 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
                 raise
         if reset:
             return frame
-        # Names are scikit-learn's business, and checked: from here on, position decides.
+        # Names are checked: from here on, position decides.
         return frame.rename(
             dict(zip(frame.columns, self.detector_.table.feature_names, strict=True))
         )
+
+    def _check_names(self, found: Sequence[str]) -> None:
+        """Refuse names, as texts, that scikit-learn does not look at, where training had others."""
+        learned = self.detector_.table.feature_names
+        named = not hasattr(self, "feature_names_in_") and learned != positional_names(len(learned))
+        if named and tuple(found) != learned:
+            raise InputError(
+                f"the columns are {quoted_list(found)}; training had {quoted_list(learned)}. "
+                "Give the same ones, in the same order."
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         # scikit-learn would take the parameter lambda_ for a fitted attribute.
