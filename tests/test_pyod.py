@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -103,7 +105,7 @@ def test_copies(fitted: AdVAE, rows: np.ndarray) -> None:
 def test_wrong_input(fitted: AdVAE, rows: np.ndarray) -> None:
     with pytest.raises(ValueError, match="contamination must be in"):
         AdVAE(contamination=0.7)
-    with pytest.raises(ValueError, match="columns, training had 2"):
+    with pytest.raises(ValueError, match="X has 1 features, but AdVAE is expecting 2"):
         fitted.decision_function(rows[:, :1])
     with pytest.raises(ValueError, match="infinity"):
         small().fit(np.where(rows > 3, np.inf, rows))
@@ -115,6 +117,28 @@ def test_missing_values_are_allowed(rows: np.ndarray) -> None:
     holed = rows.copy()
     holed[::9, 0] = np.nan
     assert np.isfinite(small().fit(holed).decision_function(holed)).all()
+
+
+def test_masked_values_are_missing(rows: np.ndarray) -> None:
+    hidden = np.ma.array(rows, mask=np.arange(rows.size).reshape(rows.shape) % 7 == 0)
+    wanted = small().fit(hidden.filled(np.nan))
+    found = small().fit(hidden)
+    np.testing.assert_array_equal(found.decision_scores_, wanted.decision_scores_)
+    np.testing.assert_array_equal(found.decision_function(hidden), wanted.decision_scores_)
+
+
+def test_columns_of_frames_are_told_by_name(fitted: AdVAE, rows: np.ndarray) -> None:
+    for frame in (pd.DataFrame(rows, columns=["a", "b"]), pl.DataFrame(rows, schema=["a", "b"])):
+        named = small().fit(frame)
+        np.testing.assert_array_equal(named.decision_scores_, fitted.decision_scores_)
+        assert named.feature_names_in_.tolist() == ["a", "b"]
+        assert named.detector_.explain(frame).expected.columns == ["a", "b"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            named.predict(frame[["b", "a"]])
+        with pytest.warns(UserWarning, match="valid feature names"):
+            np.testing.assert_array_equal(named.decision_function(rows), named.decision_scores_)
+    named.fit(rows)
+    assert not hasattr(named, "feature_names_in_")
 
 
 # --- PyOD's tools ---

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from advae.config import Config, Preset
-from advae.errors import InputError, MissingExtraError
+from advae.errors import MissingExtraError
 from advae.fitting import fit_detector
+from advae.frames import as_frame
 from advae.outlier_methods import seed_of
 
 try:
@@ -56,6 +58,10 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         1 for the training rows above ``threshold_``, 0 for the others.
     detector_ : Detector
         The fitted detector, which also explains its scores.
+    n_features_in_ : int
+        Columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all of them are strings.
 
     Examples
     --------
@@ -92,7 +98,8 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers; NaN is a missing value. At least two different rows.
+            Numbers; NaN is a missing value, and so is what a mask hides. At least two different
+            rows. The names of a frame's columns are kept, as scikit-learn keeps them.
         y : Ignored
             Present for PyOD's sake, which warns about it.
 
@@ -108,7 +115,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         TrainingError
             Training diverged.
         """
-        rows = _numbers(X)
+        rows = self._to_frame(X, reset=True)
         self._set_n_classes(y)
         named = {
             "threshold": "kde",
@@ -129,7 +136,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows with the columns of ``fit``.
+            Rows with the columns of ``fit``, in its order.
 
         Returns
         -------
@@ -138,18 +145,17 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
 
         Raises
         ------
-        InputError
-            The rows have another number of columns.
+        ValueError
+            The rows have other columns.
         """
         check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
-        rows, columns = _numbers(X), len(self.detector_.table.features)
-        if rows.shape[1] != columns:
-            raise InputError(
-                f"the rows have {rows.shape[1]} columns, training had {columns}; give the same ones"
-            )
-        return self.detector_.anomaly_score(rows)
+        return self.detector_.anomaly_score(self._to_frame(X))
 
-
-def _numbers(X: Any) -> Float[np.ndarray, "rows columns"]:
-    rows: np.ndarray = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
-    return rows
+    def _to_frame(self, X: Any, *, reset: bool = False) -> pl.DataFrame:
+        """Return rows of numbers as a frame, checked and named as scikit-learn does it."""
+        rows = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
+            rows = np.ma.array(rows, mask=np.ma.getmaskarray(X))
+        frame = as_frame(rows)
+        frame.columns = list(getattr(self, "feature_names_in_", frame.columns))
+        return frame
