@@ -127,6 +127,26 @@ def test_masked_values_are_missing(rows: np.ndarray) -> None:
     np.testing.assert_array_equal(found.decision_function(hidden), wanted.decision_scores_)
 
 
+@pytest.mark.parametrize("unit", ["ns", "s"])
+def test_what_is_no_number_is_named(rows: np.ndarray, unit: str) -> None:
+    days = pd.date_range("2024-01-01", periods=300, unit=unit)
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    for column in (days, days - days[0], days.astype(str), pd.Categorical(["x", "y"] * 150)):
+        for table in (frame.assign(when=column), pd.DataFrame({"when": column})):
+            with pytest.raises(ValueError, match=r"column 'when' holds .*; expected numbers"):
+                small().fit(table)
+    with pytest.raises(ValueError, match=r"'column_0' holds values of type Datetime.*numbers"):
+        small().fit(np.stack([days, days], axis=1))
+
+
+def test_every_kind_of_table_gives_the_same(fitted: AdVAE, rows: np.ndarray) -> None:
+    names = ["a", "b"]
+    frame = pl.DataFrame(rows, schema=names)
+    for table in (frame.lazy(), frame.to_arrow(), dict(zip(names, rows.T, strict=True))):
+        scores = small().fit(table).decision_function(table)
+        np.testing.assert_array_equal(scores, fitted.decision_scores_)
+
+
 def test_columns_of_frames_are_told_by_name(fitted: AdVAE, rows: np.ndarray) -> None:
     for frame in (pd.DataFrame(rows, columns=["a", "b"]), pl.DataFrame(rows, schema=["a", "b"])):
         named = small().fit(frame)

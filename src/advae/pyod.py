@@ -6,13 +6,13 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from advae.config import Config, Preset
 from advae.errors import MissingExtraError
 from advae.fitting import fit_detector
-from advae.frames import as_frame
-from advae.outlier_methods import seed_of
+from advae.outlier_methods import checked_frame, seed_of
+from advae.values import no_values, to_numbers
 
 try:
     from pyod.models.base import BaseDetector
@@ -115,7 +115,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         TrainingError
             Training diverged.
         """
-        rows = self._to_frame(X, reset=True)
+        rows = _numbers(checked_frame(self, X))
         self._set_n_classes(y)
         named = {
             "threshold": "kde",
@@ -149,13 +149,14 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
             The rows have other columns.
         """
         check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
-        return self.detector_.anomaly_score(self._to_frame(X))
+        frame = checked_frame(self, X, self.detector_.table.feature_names)
+        return self.detector_.anomaly_score(_numbers(frame))
 
-    def _to_frame(self, X: Any, *, reset: bool = False) -> pl.DataFrame:
-        """Return rows of numbers as a frame, checked and named as scikit-learn does it."""
-        rows = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
-        if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
-            rows = np.ma.array(rows, mask=np.ma.getmaskarray(X))
-        frame = as_frame(rows)
-        frame.columns = list(getattr(self, "feature_names_in_", frame.columns))
-        return frame
+
+def _numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with every column as float64, NaN where missing; texts are refused."""
+    columns = (
+        each if each.dtype.is_numeric() or each.dtype == pl.Boolean else no_values(each, "numbers")
+        for each in frame
+    )
+    return frame.select(pl.Series(each.name, to_numbers(each)) for each in columns)
