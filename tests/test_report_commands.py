@@ -234,3 +234,18 @@ def test_figures_are_matplotlibs(report, detector, table) -> None:
         plotting.plot_row(report, 99)
     with pytest.raises(InputError, match="labels"):
         plotting.plot_curves(summarise(detector, table))
+
+
+def test_columns_alike_but_for_their_ends_have_bars_of_their_own() -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
+    from advae.report import plotting
+
+    names = [f"temperature_measured_in_the_hall_{number}" for number in range(4)]
+    table = pl.DataFrame(np.random.default_rng(0).normal(size=(60, 4)), schema=names)
+    report = summarise(advae.fit_detector(table, advae.Config(iterations=20)), table)
+    for figure in (plotting.plot_columns(report), plotting.plot_row(report)):
+        bars = figure.axes[0]
+        assert len({bar.get_y() for bar in bars.patches}) == 4
+        figure.canvas.draw()
+        shown = {label.get_text() for label in bars.get_yticklabels()}
+        assert shown == {f"temperature_me…d_in_the_hall_{number}" for number in range(4)}

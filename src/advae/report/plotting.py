@@ -80,13 +80,15 @@ def plot_columns(report: Report, most: int = 20) -> Figure:
     """Draw what the columns add to the alarms, beside their drift."""
     columns = report.columns[:most][::-1]
     figure, axes = _grid(1, 2, 0.28 * len(columns) + 1.0)
-    names = [_plain(column.name) for column in columns]
-    axes[0].barh(names, [column.alarm_share for column in columns], color=ALARM)
+    names = [column.name for column in columns]
+    _bars(axes[0], names, [column.alarm_share for column in columns], ALARM)
     axes[0].set_xlabel("mean share of a flagged row's score")
     colours = [ALARM if column.level == "strong" else SHADE for column in columns]
-    axes[1].barh(names, [column.drift for column in columns], color=colours)
+    _bars(axes[1], names, [column.drift for column in columns], colours)
     axes[1].set_xlabel("drift (population stability index)")
     axes[1].set_yticks([])
+    for ax in axes:
+        ax.locator_params(axis="x", nbins=4)
     return figure
 
 
@@ -103,11 +105,17 @@ def plot_row(report: Report, rank: int = 0, most: int = 12) -> Figure:
     row = report.top[rank]
     cells = row.cells[:most][::-1]
     figure, (ax,) = _grid(1, 1, 0.3 * len(cells) + 1.0)
-    names = [_plain(report.feature_names[cell.column]) for cell in cells]
-    ax.barh(names, [cell.contribution for cell in cells], color=ALARM)
+    names = [report.feature_names[cell.column] for cell in cells]
+    _bars(ax, names, [cell.contribution for cell in cells], ALARM)
     for position, cell in enumerate(cells):
-        words = f" {cell.observed or 'missing'}, expected {cell.expected or 'missing'}"
-        ax.text(cell.contribution, position, _plain(words, 90), va="center", fontsize=8)
+        observed, expected = (
+            "missing" if value is None else _plain(value)
+            for value in (cell.observed, cell.expected)
+        )
+        ax.annotate(
+            f"{observed}, expected {expected}", (cell.contribution, position),
+            xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
+        )  # fmt: skip
     ax.set_xlim(0, 1.6 * max(cell.contribution for cell in cells) or 1.0)
     ax.set_xlabel("contribution to the score")
     ax.set_title(f"row {row.row}, score {number(row.score)}", loc="left", fontsize=9)
@@ -146,6 +154,17 @@ def plot_training(report: Report) -> Figure:
     for ax in axes[len(terms) :]:
         ax.set_axis_off()
     return figure
+
+
+def _bars(
+    ax: "Axes", names: Sequence[str], lengths: Sequence[float], colour: str | Sequence[str]
+) -> None:
+    """Draw a bar for each name, upwards; by name Matplotlib would lay equal ones together."""
+    places = range(len(names))
+    ax.barh(places, lengths, color=colour)
+    # Long names are often alike but for their ends.
+    ends = [name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}" for name in names]
+    ax.set_yticks(places, [_plain(name) for name in ends])
 
 
 def _plain(text: str, limit: int = 30) -> str:
