@@ -35,12 +35,14 @@ def plot_scores(report: Report) -> Figure:
     for group, ax in zip(scores.groups, axes, strict=True):
         model = group.key in ("training", "calibration")
         ax.stairs(group.shares, edges, fill=True, color=SHADE if model else ACCENT, alpha=0.8)
-        above = np.where(edges[:-1] >= scores.threshold.value, group.shares, 0.0)
+        share_above = group.flagged / group.total
+        cut = BINS * scores.axis.cut(scores.threshold.value, share_above, BINS)
+        above = np.where(np.arange(BINS) >= cut, group.shares, 0.0)
         ax.stairs(above, edges, fill=True, color=ALARM)
         if group.key == "training" and scores.density:
             ax.plot(np.sqrt(edges[1:] * edges[:-1]), scores.density, color=INK, linewidth=1.2)
         ax.axvline(scores.threshold.value, color=INK, linewidth=1)
-        part = f"{share(group.flagged / group.total)} above"
+        part = f"{share(share_above)} above"
         ax.set_title(f"{GROUP_NAMES[group.key]}: {group.total:,}, {part}", loc="left", fontsize=9)
         ax.set_xscale("log")
         ax.set_xlim(scores.axis.low, scores.axis.high)
