@@ -239,6 +239,36 @@ def test_pandas_things_that_are_no_frame(data):
         as_frame(data)
 
 
+class Survey(pd.DataFrame):
+    """A frame such as GeoPandas' one."""
+
+
+def test_subclasses_of_pandas_frames_are_pandas_frames():
+    frame = pd.DataFrame({0: [1, None], "c": pd.Categorical([3, 1])})
+    assert_frame_equal(as_frame(Survey(frame)), as_frame(frame))
+    with pytest.raises(InputError, match="column 'mixed' mixes int, str; convert"):
+        as_frame(Survey({"mixed": [1, "x"]}))
+
+
+def test_a_mapping_of_pandas_columns_is_read_as_their_frame():
+    at = pd.date_range("2024-01-01", periods=2, tz="Europe/Berlin")
+    columns = {
+        "number": pd.Series([1, None], dtype="Int64"),
+        "text": pd.Series(["x", np.nan], dtype=object),
+        "kind": pd.Categorical(["x", "y"]),
+        "at": at,
+        "whole": pd.array([1, None], dtype="Int8"),
+        "price": pd.Series([Decimal("1.5"), None]),
+    }
+    assert_frame_equal(as_frame(columns), as_frame(pd.DataFrame(columns)))
+    for values, said in (
+        ([1, "x"], "mixes int, str"),
+        (at.to_period("D"), "values of type Period"),
+    ):
+        with pytest.raises(InputError, match=f"column 'odd' .*{said}"):
+            as_frame({"odd": pd.Series(values)})
+
+
 def test_a_pandas_frame_does_not_change():
     frame = pd.DataFrame({"a": [1, 2], "c": ["x", None]})
     before = frame.copy(deep=True)

@@ -68,7 +68,7 @@ def as_frame(data: Any) -> pl.DataFrame:
                 "reshape(-1, 1) makes a column, reshape(1, -1) a row"
             )
         return pl.DataFrame([_column(f"column_{i}", data[:, i]) for i in range(data.shape[1])])
-    if type(data).__module__.split(".")[0] == "pandas":
+    if _is_pandas(data):
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
@@ -148,6 +148,11 @@ def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFra
     return frame.select(frame[name] for name in frame.columns if name not in ignored)
 
 
+def _is_pandas(data: object) -> bool:
+    # pandas need not be installed; others, such as GeoPandas, have subclasses of its frame.
+    return any(each.__module__.split(".")[0] == "pandas" for each in type(data).__mro__)
+
+
 def _from_pandas(data: Any) -> pl.DataFrame:
     # Column by column through NumPy: Polars' own conversion needs pyarrow for text.
     if getattr(data, "ndim", 0) != 2:
@@ -180,6 +185,8 @@ def _from_pandas_column(name: str, column: Any) -> pl.Series:
 
 def _mapped(name: str, values: Any) -> Any:
     """Return one column of a mapping, or leave it to Polars."""
+    if _is_pandas(values) and getattr(values, "ndim", 0) == 1:
+        return _from_pandas_column(name, values)
     if isinstance(values, np.ndarray) and values.ndim == 1:
         return _column(name, values)
     return _from_objects(name, values) if isinstance(values, list | tuple) else values
