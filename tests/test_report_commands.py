@@ -257,6 +257,18 @@ def test_figures_show_no_score_of_zero_in_red() -> None:
         assert ax.patches[1].get_data().values.max() == 0
 
 
+def test_a_training_of_one_block_is_drawn_as_points() -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
+    from advae.report import plotting
+
+    table = pl.DataFrame(np.random.default_rng(0).normal(size=(60, 2)))
+    report = summarise(advae.fit_detector(table, advae.Config(iterations=20)), table)
+    assert {len(term.values) for term in report.training} == {1}
+    lines = [line for ax in plotting.plot_training(report).axes for line in ax.lines]
+    assert lines
+    assert {line.get_marker() for line in lines} == {"."}
+
+
 def test_columns_alike_but_for_their_ends_have_bars_of_their_own() -> None:
     pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
     from advae.report import plotting

@@ -147,9 +147,13 @@ def plot_training(report: Report) -> Figure:
     rows = -(-len(terms) // 3)
     figure, axes = _grid(rows, 3, 1.9 * rows)
     for ax, term in zip(axes, terms, strict=False):
-        ax.plot(term.iterations, term.values, color=ACCENT)
+        dot = "." if len(term.values) == 1 else ""  # a line through one point is invisible
+        ax.plot(term.iterations, term.values, color=ACCENT, marker=dot)
         if term.held_out:
-            ax.plot(term.iterations, term.held_out, color=INK, linestyle="--", label="held out")
+            ax.plot(
+                term.iterations, term.held_out, color=INK, linestyle="--", marker=dot,
+                label="held out",
+            )  # fmt: skip
             ax.legend(frameon=False, fontsize=8)
         ax.set_title(term.name, loc="left", fontsize=9)
         ax.set_ylim(bottom=0)
