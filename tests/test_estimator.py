@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import pickle
 import re
+from collections import defaultdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -254,12 +255,13 @@ def test_every_kind_of_table_gives_the_same(fitted: AdVAEDetector, rows: np.ndar
         "lazy": pl.DataFrame(rows, schema=names, orient="row").lazy(),
         "arrow": pl.DataFrame(rows, schema=names, orient="row").to_arrow(),
         "mapping": dict(zip(names, rows.T, strict=True)),
+        "gathered": defaultdict(list, zip(names, rows.T.tolist(), strict=True)),
         "stream": Stream(pl.DataFrame(rows, schema=names, orient="row")),
     }
     for kind, table in tables.items():
         other = small().fit(table)
         np.testing.assert_array_equal(other.score_samples(table), wanted, err_msg=kind)
-        named = kind in ("pandas", "polars", "lazy", "arrow", "mapping", "stream")
+        named = kind in ("pandas", "polars", "lazy", "arrow", "mapping", "gathered", "stream")
         assert hasattr(other, "feature_names_in_") == named, kind
         if named:
             assert other.feature_names_in_.tolist() == names
@@ -267,6 +269,32 @@ def test_every_kind_of_table_gives_the_same(fitted: AdVAEDetector, rows: np.ndar
                 np.testing.assert_array_equal(other.score_samples(rows), wanted)
             with pytest.raises(ValueError, match="should match those that were passed"):
                 other.predict(tables["pandas"][["c", "a", "b"]])
+
+
+@pytest.mark.parametrize(
+    "names", [[0, 1, 2], pd.MultiIndex.from_tuples([("x", "a"), ("x", "b"), ("y", "a")])]
+)
+def test_names_that_are_no_texts_count_too(rows: np.ndarray, names: Any) -> None:
+    frame = pd.DataFrame(rows, columns=names)
+    estimator = small().fit(frame)
+    assert not hasattr(estimator, "feature_names_in_")  # as scikit-learn has it
+    np.testing.assert_array_equal(estimator.score_samples(frame), estimator.score_samples(rows))
+    for other in (frame.iloc[:, [2, 0, 1]], frame.set_axis([7, 8, 9], axis=1)):
+        with pytest.raises(InputError, match=r"the columns are .*; training had .*same order"):
+            estimator.score_samples(other)
+    # Where one of both has no names, position decides.
+    with pytest.warns(UserWarning, match="has feature names"):
+        estimator.score_samples(pd.DataFrame(rows, columns=["a", "b", "c"]))
+    wanted = small().fit(rows).score_samples(rows)
+    np.testing.assert_array_equal(small().fit(rows).score_samples(frame), wanted)
+
+
+def test_frames_that_are_refused_in_one_sentence(fitted: AdVAEDetector, rows: np.ndarray) -> None:
+    with pytest.raises(InputError, match="column 'a' occurs more than once; rename one of them"):
+        small().fit(pd.DataFrame(rows, columns=["a", "b", "a"]))
+    for empty in (pd.DataFrame(rows[:0]), rows[:0]):
+        with pytest.raises(ValueError, match=r"no rows; give at least one|0 sample"):
+            fitted.predict(empty)
 
 
 def test_mixed_types_and_missing_values() -> None:
@@ -359,6 +387,26 @@ def test_what_was_hashed_is_loaded_as_such(tmp_path: Path) -> None:
     assert other.hashed == ["name"]
     scores = other.anomaly_score(frame)
     np.testing.assert_array_equal(clone(other).fit(frame).anomaly_score(frame), scores)
+
+
+def test_columns_are_named_as_pandas_names_them() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({0: rng.normal(size=200), ("who", 1): [f"name {n}" for n in range(200)]})
+    table.columns = pd.Index([0, ("who", 1)], tupleize_cols=False, dtype=object)
+    settings = {name: value for name, value in SMALL.items() if name != "random_state"}
+    config = Config(seed=0, **settings)
+    with pytest.raises(InputError, match="missing column '1'; the table has '0'"):
+        advae.fit_detector(table, config, hashed=[1])
+    wanted = advae.fit_detector(table, config, hashed=["('who', 1)"]).anomaly_score(table)
+    detector = advae.fit_detector(table, config, hashed=[("who", 1)])
+    np.testing.assert_array_equal(detector.anomaly_score(table), wanted)
+    (scored,) = detector.score_batches(table, keep=[0])
+    assert scored.columns[:2] == ["row", "0"]
+    assert advae.fit_detector(table, config, ignored=table.columns[1:]).ignored == ("('who', 1)",)
+    table.columns = ["amount", "who"]
+    for hashed in (table.columns[1:], np.array(["who", "who"])):
+        found = small(hashed=hashed).fit(table).anomaly_score(table)
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_parameters_can_be_numbers_of_numpy(rows: np.ndarray) -> None:

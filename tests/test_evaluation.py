@@ -1,6 +1,8 @@
 """Scores measured against labels."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from scipy.stats import binom
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
@@ -29,6 +31,27 @@ def test_other_labels_are_refused() -> None:
         evaluate(SCORES, 1 - 2 * LABELS, 0.4)
     with pytest.raises(InputError, match="nan"):
         evaluate(SCORES, np.where(LABELS == 1, np.nan, 0.0), 0.4)
+
+
+def test_what_is_no_score_is_refused() -> None:
+    with pytest.raises(InputError, match="NaN"):
+        evaluate(np.where(LABELS == 1, np.nan, SCORES), LABELS, 0.4)
+    with pytest.raises(InputError, match="NaN"):
+        evaluate(SCORES, LABELS, float("nan"))
+
+
+@pytest.mark.parametrize("labels", [LABELS[:5], LABELS[:, None]])
+def test_each_score_has_one_label(labels: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"scores have shape \(6,\) and labels \((5|6, 1)"):
+        evaluate(SCORES, labels, 0.4)
+
+
+def test_columns_of_frames_are_measured() -> None:
+    wanted = evaluate(SCORES, LABELS, 0.4)
+    pandas = pd.DataFrame({"score": SCORES, "label": LABELS}, index=range(9, 3, -1))
+    assert evaluate(pandas["score"], pandas["label"].astype("boolean"), 0.4) == wanted
+    assert evaluate(pl.Series(SCORES), pl.Series(LABELS), 0.4) == wanted
+    assert evaluate(SCORES.tolist(), LABELS.tolist(), 0.4) == wanted
 
 
 @pytest.mark.parametrize(

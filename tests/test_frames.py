@@ -8,8 +8,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
+from advae import frames
 from advae.errors import InputError
 from advae.frames import as_frame, without_columns
 
@@ -179,6 +180,37 @@ def test_pandas_times_with_a_zone_keep_the_instant():
     assert found[1] is None
 
 
+@pytest.mark.parametrize("zone", ["+02:00", "dateutil/Europe/Berlin", dt.timezone(dt.timedelta(0))])
+def test_pandas_zones_without_a_name_keep_the_instant(zone):
+    times = pd.to_datetime(["2020-07-01 12:00", None]).tz_localize("UTC").tz_convert(zone)
+    found = as_frame(pd.DataFrame({"at": times}))["at"]
+    assert found.to_list() == [dt.datetime(2020, 7, 1, 12, tzinfo=dt.UTC), None]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *(pd.Series([1, None, 0], dtype=dtype) for dtype in ("Int64", "UInt8", "int64[pyarrow]")),
+        *(pd.Series([0.1, None], dtype=dtype) for dtype in ("Float64", "double[pyarrow]")),
+        *(pd.Series([True, None, False], dtype=dtype) for dtype in ("boolean", "bool[pyarrow]")),
+        # Around the hours that clocks repeat and leave out.
+        *(
+            pd.Series(pd.date_range(day, periods=9, freq="h", tz=zone, unit=unit)).shift(1)
+            for day in ("2023-10-28 23:00", "2024-03-30 23:00")
+            for zone in ("Europe/Berlin", "UTC")
+            for unit in ("s", "us", "ns")
+        ),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_pandas_own_types_are_not_read_value_by_value(monkeypatch, column):
+    expected = frames._from_objects("c", column.tolist())
+    monkeypatch.setattr(frames, "_from_objects", None)  # slow
+    found = as_frame(pd.DataFrame({"c": column}))["c"]
+    assert found.null_count() == 1
+    assert_series_equal(found, expected, check_dtypes=False)
+
+
 def test_pandas_column_names_become_texts():
     assert as_frame(pd.DataFrame([[1, 2]], columns=[0, "b"])).columns == ["0", "b"]
 
@@ -205,6 +237,36 @@ def test_pandas_columns_of_mixed_types():
 def test_pandas_things_that_are_no_frame(data):
     with pytest.raises(InputError, match="expected a pandas DataFrame; to_frame"):
         as_frame(data)
+
+
+class Survey(pd.DataFrame):
+    """A frame such as GeoPandas' one."""
+
+
+def test_subclasses_of_pandas_frames_are_pandas_frames():
+    frame = pd.DataFrame({0: [1, None], "c": pd.Categorical([3, 1])})
+    assert_frame_equal(as_frame(Survey(frame)), as_frame(frame))
+    with pytest.raises(InputError, match="column 'mixed' mixes int, str; convert"):
+        as_frame(Survey({"mixed": [1, "x"]}))
+
+
+def test_a_mapping_of_pandas_columns_is_read_as_their_frame():
+    at = pd.date_range("2024-01-01", periods=2, tz="Europe/Berlin")
+    columns = {
+        "number": pd.Series([1, None], dtype="Int64"),
+        "text": pd.Series(["x", np.nan], dtype=object),
+        "kind": pd.Categorical(["x", "y"]),
+        "at": at,
+        "whole": pd.array([1, None], dtype="Int8"),
+        "price": pd.Series([Decimal("1.5"), None]),
+    }
+    assert_frame_equal(as_frame(columns), as_frame(pd.DataFrame(columns)))
+    for values, said in (
+        ([1, "x"], "mixes int, str"),
+        (at.to_period("D"), "values of type Period"),
+    ):
+        with pytest.raises(InputError, match=f"column 'odd' .*{said}"):
+            as_frame({"odd": pd.Series(values)})
 
 
 def test_a_pandas_frame_does_not_change():
@@ -282,6 +344,26 @@ def test_mixed_types_are_named_in_one_sentence():
     assert "strict=False" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "values", [pd.period_range("2024", periods=2, freq="M"), pd.interval_range(0, 2), [{1}, None]]
+)
+def test_a_type_that_cannot_be_read_is_not_called_a_mixture(values):
+    with pytest.raises(InputError, match=r"column 'c' holds values of type (Per|Int|s).* convert"):
+        as_frame(pd.DataFrame({"c": values}))
+
+
+def test_single_times_of_numpy():
+    days = np.array(["2024-01-01", "2024-01-03", "NaT"], "M8[ns]")
+    for times in (days, days - days[0]):
+        wanted = as_frame({"t": times})
+        assert wanted["t"].null_count() == 1
+        assert_frame_equal(as_frame({"t": list(times)}), wanted)
+        assert_frame_equal(as_frame({"t": [*times[:2], None]}), wanted)
+        assert_frame_equal(
+            as_frame(pd.DataFrame({"t": pd.Series(list(times), dtype=object)})), wanted
+        )
+
+
 def test_complex_numbers_are_refused():
     with pytest.raises(InputError):
         as_frame(np.ones((2, 2), complex))
@@ -326,7 +408,7 @@ def test_objects_that_polars_cannot_hold_together_are_floats(values):
 
 
 def test_numbers_beyond_the_largest_float():
-    with pytest.raises(InputError, match="'column_0' mixes int"):
+    with pytest.raises(InputError, match="'column_0' holds a whole number beyond"):
         as_frame(np.array([[10**400], [1]], object))
     assert as_frame(np.array([[Decimal("1e400")]], object)).item() == np.inf  # refused when read
 

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 from advae.errors import InputError
-from advae.labels import parse_labels
+from advae.frames import as_frame
+from advae.labels import LabelColumn, parse_labels
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,9 @@ def test_anything_else_is_refused_with_its_place(values: list[Any], shown: str) 
 def test_dates_are_no_labels() -> None:
     with pytest.raises(InputError, match=r"^column 'label' holds values of type Date"):
         parse_labels(pl.Series("label", ["2024-01-01"]).str.to_date())
+
+
+def test_the_name_of_a_label_column_can_be_a_number_of_pandas() -> None:
+    assert LabelColumn.of(3) == LabelColumn("3")  # type: ignore[arg-type]
+    labels = LabelColumn.of(np.int64(3)).anomalous(as_frame(pd.DataFrame({3: [0, 1]})))
+    assert labels.tolist() == [False, True]

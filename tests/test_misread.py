@@ -35,6 +35,7 @@ DATES = "holds dates in a form"
         (["2025-01-31", "31.12.2025"], DATES),
         (["1/31/2025 3:04 PM", "2/1/2025 4:00 AM"], DATES),
         (["2025-01-31", "2025-02-01"], "holds dates as texts: convert it"),
+        (["2025-01-31T12:00:00", "2025-02-01T00:00:00"], "holds dates as texts: convert it"),
     ],
 )
 def test_what_texts_seem_to_hold(texts: list[str], said: str) -> None:

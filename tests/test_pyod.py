@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -103,7 +105,7 @@ def test_copies(fitted: AdVAE, rows: np.ndarray) -> None:
 def test_wrong_input(fitted: AdVAE, rows: np.ndarray) -> None:
     with pytest.raises(ValueError, match="contamination must be in"):
         AdVAE(contamination=0.7)
-    with pytest.raises(ValueError, match="columns, training had 2"):
+    with pytest.raises(ValueError, match="X has 1 features, but AdVAE is expecting 2"):
         fitted.decision_function(rows[:, :1])
     with pytest.raises(ValueError, match="infinity"):
         small().fit(np.where(rows > 3, np.inf, rows))
@@ -115,6 +117,48 @@ def test_missing_values_are_allowed(rows: np.ndarray) -> None:
     holed = rows.copy()
     holed[::9, 0] = np.nan
     assert np.isfinite(small().fit(holed).decision_function(holed)).all()
+
+
+def test_masked_values_are_missing(rows: np.ndarray) -> None:
+    hidden = np.ma.array(rows, mask=np.arange(rows.size).reshape(rows.shape) % 7 == 0)
+    wanted = small().fit(hidden.filled(np.nan))
+    found = small().fit(hidden)
+    np.testing.assert_array_equal(found.decision_scores_, wanted.decision_scores_)
+    np.testing.assert_array_equal(found.decision_function(hidden), wanted.decision_scores_)
+
+
+@pytest.mark.parametrize("unit", ["ns", "s"])
+def test_what_is_no_number_is_named(rows: np.ndarray, unit: str) -> None:
+    days = pd.date_range("2024-01-01", periods=300, unit=unit)
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    for column in (days, days - days[0], days.astype(str), pd.Categorical(["x", "y"] * 150)):
+        for table in (frame.assign(when=column), pd.DataFrame({"when": column})):
+            with pytest.raises(ValueError, match=r"column 'when' holds .*; expected numbers"):
+                small().fit(table)
+    with pytest.raises(ValueError, match=r"'column_0' holds values of type Datetime.*numbers"):
+        small().fit(np.stack([days, days], axis=1))
+
+
+def test_every_kind_of_table_gives_the_same(fitted: AdVAE, rows: np.ndarray) -> None:
+    names = ["a", "b"]
+    frame = pl.DataFrame(rows, schema=names)
+    for table in (frame.lazy(), frame.to_arrow(), dict(zip(names, rows.T, strict=True))):
+        scores = small().fit(table).decision_function(table)
+        np.testing.assert_array_equal(scores, fitted.decision_scores_)
+
+
+def test_columns_of_frames_are_told_by_name(fitted: AdVAE, rows: np.ndarray) -> None:
+    for frame in (pd.DataFrame(rows, columns=["a", "b"]), pl.DataFrame(rows, schema=["a", "b"])):
+        named = small().fit(frame)
+        np.testing.assert_array_equal(named.decision_scores_, fitted.decision_scores_)
+        assert named.feature_names_in_.tolist() == ["a", "b"]
+        assert named.detector_.explain(frame).expected.columns == ["a", "b"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            named.predict(frame[["b", "a"]])
+        with pytest.warns(UserWarning, match="valid feature names"):
+            np.testing.assert_array_equal(named.decision_function(rows), named.decision_scores_)
+    named.fit(rows)
+    assert not hasattr(named, "feature_names_in_")
 
 
 # --- PyOD's tools ---

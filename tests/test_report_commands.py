@@ -204,6 +204,14 @@ def test_a_card_rounds_no_few_rows_to_none() -> None:
     assert "others, 9: 0.0\u00a0% above the threshold" in shown
 
 
+@pytest.mark.parametrize(("lowest", "is_red"), [(0.0, False), (0.1, True)])
+def test_scores_of_zero_are_not_red_at_a_threshold_of_zero(lowest: float, is_red: bool) -> None:
+    scores = np.full(9, lowest)
+    shown = card("a model", {}, {"all": scores, "some": np.r_[scores, 1.0]}, 0.0)
+    paths = re.findall(r'<path d="([^"]*)" fill="#d2492f"', shown)
+    assert [bool(re.search(r"V(?!100[HZ])", path)) for path in paths] == [is_red, True]
+
+
 def test_an_estimator_shows_its_detector_once_fitted() -> None:
     estimator = advae.AdVAEDetector(iterations=20, threshold="kde")
     assert "training rows" not in estimator._repr_html_()
@@ -234,3 +242,43 @@ def test_figures_are_matplotlibs(report, detector, table) -> None:
         plotting.plot_row(report, 99)
     with pytest.raises(InputError, match="labels"):
         plotting.plot_curves(summarise(detector, table))
+
+
+def test_figures_show_no_score_of_zero_in_red() -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
+    from advae.report import plotting
+
+    table = pl.DataFrame({"kind": ["a", "b"] * 50})  # all rows equal kept ones
+    detector = advae.fit_detector(table, advae.Config(iterations=20))
+    report = summarise(detector, table)
+    assert (report.scores.threshold.value, report.flagged) == (0.0, 0)
+    for ax in plotting.plot_scores(report).axes:
+        assert ax.patches[0].get_data().values.max() == 1
+        assert ax.patches[1].get_data().values.max() == 0
+
+
+def test_a_training_of_one_block_is_drawn_as_points() -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
+    from advae.report import plotting
+
+    table = pl.DataFrame(np.random.default_rng(0).normal(size=(60, 2)))
+    report = summarise(advae.fit_detector(table, advae.Config(iterations=20)), table)
+    assert {len(term.values) for term in report.training} == {1}
+    lines = [line for ax in plotting.plot_training(report).axes for line in ax.lines]
+    assert lines
+    assert {line.get_marker() for line in lines} == {"."}
+
+
+def test_columns_alike_but_for_their_ends_have_bars_of_their_own() -> None:
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed: advae[plot]")
+    from advae.report import plotting
+
+    names = [f"temperature_measured_in_the_hall_{number}" for number in range(4)]
+    table = pl.DataFrame(np.random.default_rng(0).normal(size=(60, 4)), schema=names)
+    report = summarise(advae.fit_detector(table, advae.Config(iterations=20)), table)
+    for figure in (plotting.plot_columns(report), plotting.plot_row(report)):
+        bars = figure.axes[0]
+        assert len({bar.get_y() for bar in bars.patches}) == 4
+        figure.canvas.draw()
+        shown = {label.get_text() for label in bars.get_yticklabels()}
+        assert shown == {f"temperature_me…d_in_the_hall_{number}" for number in range(4)}

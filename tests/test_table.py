@@ -17,7 +17,7 @@ from advae import summary
 from advae.categories import RARE
 from advae.errors import InputError
 from advae.table import TableEncoder
-from advae.values import HASH_BUCKETS
+from advae.values import HASH_BUCKETS, to_texts
 
 BERLIN = "Europe/Berlin"
 WORDS = ["a", "b", "c", "<script>", "ü\n"]
@@ -373,9 +373,35 @@ def test_texts_stand_for_numbers_truths_and_times(encoder: TableEncoder) -> None
 def test_numbers_stand_for_categories() -> None:
     encoder = TableEncoder.fit(pl.DataFrame({"x": ["1", "2"] * 4}))
     expected = encoder.transform(pl.DataFrame({"x": ["1", "2", None]}))
-    for dtype in (pl.Int8, pl.Float64):
+    for dtype in (pl.Int8, pl.Float64, pl.Decimal(10, 2), pl.Decimal(10, 0)):
         numbers = pl.DataFrame({"x": pl.Series([1, 2, None], dtype=dtype)})
         np.testing.assert_array_equal(encoder.transform(numbers), expected)
+
+
+def test_decimals_are_spelled_as_floats_are() -> None:
+    prices = [1.5, 20.0, -0.25, 0.0, None]
+    decimals = pl.Series("price", prices).cast(pl.Decimal(10, 3))
+    assert to_texts(decimals).to_list() == ["1.5", "20", "-0.25", "0", None]
+    assert to_texts(decimals).to_list() == to_texts(pl.Series(prices)).to_list()
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        *(pl.Float64, pl.Int8, pl.Boolean, pl.String, pl.Categorical, pl.Date, pl.Time),
+        *(pl.Datetime("ns", "UTC"), pl.Duration("ms"), pl.List(pl.Int8), pl.Object),
+    ],
+)
+def test_missing_values_are_missing_in_every_type(encoder: TableEncoder, dtype: Any) -> None:
+    table = mixed_table(3)
+    for name in table.columns:
+        missing = pl.Series(name, [None] * 3, dtype=pl.Null)
+        expected = encoder.transform(table.with_columns(missing))
+        found = encoder.transform(table.with_columns(pl.Series(name, [None] * 3, dtype=dtype)))
+        np.testing.assert_array_equal(found, expected)
+    holes = table.with_columns(pl.Series("moment", [float("nan")] * 3))  # a missing time in pandas
+    expected = encoder.transform(table.with_columns(pl.lit(None).alias("moment")))
+    np.testing.assert_array_equal(encoder.transform(holes), expected)
 
 
 def test_wide_types_of_numbers_are_numbers() -> None:

@@ -218,6 +218,8 @@ def test_too_few_rows_for_alpha_get_the_density_of_scores_by_strangers() -> None
     assert learned_threshold(detector, 0.1).method == "conformal"
     with pytest.raises(ConfigError, match="needs at least 99 calibration rows, there are 40"):
         learned_threshold(detector, 0.01, "conformal")
+    with pytest.raises(ConfigError, match="method is 'KDE'; expected 'conformal', 'kde' or None"):
+        learned_threshold(detector, 0.1, "KDE")  # type: ignore[arg-type]
 
 
 def test_a_smaller_alpha_never_has_a_lower_threshold() -> None:

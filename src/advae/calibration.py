@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from advae._types import HostVector
 from advae.config import ThresholdMethod
 from advae.detector import Detector, Threshold
+from advae.errors import ConfigError
 from advae.evaluation import Estimate
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold, kde_threshold
 
@@ -33,8 +34,11 @@ def learned_threshold(
     Raises
     ------
     ConfigError
-        If there are too few calibration scores for ``alpha``, or it is no share.
+        If there are too few calibration scores for ``alpha``, or it is no share; for another
+        method.
     """
+    if method not in (None, *get_args(ThresholdMethod)):
+        raise ConfigError(f"method is {method!r}; expected 'conformal', 'kde' or None")
     alpha = replace(detector.config, alpha=alpha).alpha  # checked, and one of Python's numbers
     calibration, training = detector.calibration_scores, detector.training_scores
     if method is None:

@@ -16,7 +16,7 @@ from advae.config import Config, Preset, Sampling, Schedule, ThresholdMethod, Va
 from advae.detector import Threshold
 from advae.errors import ConfigError
 from advae.fitting import fit_detector
-from advae.outlier_methods import OutlierMethods, positional_names, seed_of
+from advae.outlier_methods import OutlierMethods, checked_frame, positional_names, seed_of
 
 
 class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
@@ -222,8 +222,9 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
             raise ConfigError(
                 f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
             )
-        frame = self.to_frame(X, reset=True)
-        detector = fit_detector(frame, self._config(), hashed=self.hashed or ())
+        frame = checked_frame(self, X)
+        hashed = () if self.hashed is None else self.hashed  # pandas' names have no truth value
+        detector = fit_detector(frame, self._config(), hashed=hashed)
         if share is not None:
             value = np.percentile(detector.anomaly_score(frame), 100 * (1 - share))
             why = f"flags {share:.4g} of the {frame.height} rows of fit"

@@ -50,11 +50,19 @@ def evaluate(
     Raises
     ------
     InputError
-        If normal rows or anomalies are missing, or a label is another.
+        If normal rows or anomalies are missing, a label is another, a score is NaN, or there are
+        not as many labels as scores.
     """
-    given = np.asarray(anomalous)
+    scores, given = np.asarray(scores, np.float64), np.asarray(anomalous)
+    if scores.ndim != 1 or given.shape != scores.shape:
+        raise InputError(
+            f"scores have shape {scores.shape} and labels {given.shape}; expected one of each for "
+            "every row, (rows,)"
+        )
+    if np.isnan(np.append(scores, threshold)).any():
+        raise InputError("a score or the threshold is NaN; expected numbers")
     if not np.isin(given, (0, 1)).all():
-        raise InputError(f"a label is {given[~np.isin(given, (0, 1))][0]!r}; expected 0 or 1")
+        raise InputError(f"a label is {given[~np.isin(given, (0, 1))][0]!s}; expected 0 or 1")
     # As positions among the rows, the numbers 0 and 1 would mean something else.
     anomalous = given.astype(bool)
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())

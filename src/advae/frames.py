@@ -1,6 +1,7 @@
 """What users hold as a table, as a Polars frame."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -67,7 +68,7 @@ def as_frame(data: Any) -> pl.DataFrame:
                 "reshape(-1, 1) makes a column, reshape(1, -1) a row"
             )
         return pl.DataFrame([_column(f"column_{i}", data[:, i]) for i in range(data.shape[1])])
-    if type(data).__module__.split(".")[0] == "pandas":
+    if _is_pandas(data):
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
@@ -101,8 +102,11 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
 
 
 def names_given(names: Collection[str]) -> list[str]:
-    """Return the names of columns, each once; a single one may have been given without a list."""
-    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    """Return the names of columns, each once; a single one may have been given without a list.
+
+    As texts, which those of a frame become: pandas has others, such as 0 and ("x", "a").
+    """
+    return [names] if isinstance(names, str) else list(dict.fromkeys(map(str, names)))
 
 
 def exactly(*names: str) -> pl.Expr:
@@ -144,12 +148,17 @@ def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFra
     return frame.select(frame[name] for name in frame.columns if name not in ignored)
 
 
+def _is_pandas(data: object) -> bool:
+    # pandas need not be installed; others, such as GeoPandas, have subclasses of its frame.
+    return any(each.__module__.split(".")[0] == "pandas" for each in type(data).__mro__)
+
+
 def _from_pandas(data: Any) -> pl.DataFrame:
     # Column by column through NumPy: Polars' own conversion needs pyarrow for text.
     if getattr(data, "ndim", 0) != 2:
         raise InputError("expected a pandas DataFrame; to_frame() makes one of a Series")
     names = [str(name) for name in data.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise InputError(f"column {twice[0]!r} occurs more than once; rename one of them")
     # Not a list of columns: Polars would rename one whose name is empty.
@@ -159,13 +168,25 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 
 
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
+    # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.
+    plain = getattr(dtype, "numpy_dtype", None)
+    if plain is not None and plain.kind in "biuf":
+        values = column.to_numpy(plain, na_value=plain.type())
+        return _column(name, np.ma.array(values, mask=column.isna()))
+    if hasattr(dtype, "tz"):
+        instants = _column(name, column.to_numpy(f"M8[{dtype.unit}]")).dt.replace_time_zone("UTC")
+        with suppress(pl.exceptions.PolarsError):  # a zone without a name, such as an offset
+            return instants.dt.convert_time_zone(str(dtype.tz))
     return _from_objects(name, column.tolist())
 
 
 def _mapped(name: str, values: Any) -> Any:
     """Return one column of a mapping, or leave it to Polars."""
+    if _is_pandas(values) and getattr(values, "ndim", 0) == 1:
+        return _from_pandas_column(name, values)
     if isinstance(values, np.ndarray) and values.ndim == 1:
         return _column(name, values)
     return _from_objects(name, values) if isinstance(values, list | tuple) else values
@@ -204,6 +225,8 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
     if any(_can_be_missing(kind) for kind in set(map(type, values))):
         values = [None if _is_missing(value) else value for value in values]
     kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) == 1 and (times := _NUMPY_TIMES.get(*kinds)):
+        return _column(name, np.array(values, times))
     column = pl.Series(name, dtype=pl.Object)
     # Polars panics, or lets NumPy and Python raise, for numbers of types or sizes that it lacks.
     with suppress(
@@ -212,14 +235,26 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
     ):
         column = pl.Series(name, values)
     if column.dtype == pl.Object and all(_is_number(kind) for kind in kinds):
-        with suppress(OverflowError):  # a whole number beyond the largest float
+        try:
             column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
+        except OverflowError:
+            raise InputError(
+                f"column {name!r} holds a whole number beyond 1.8e308, the largest float; correct "
+                "it, or convert the column to text"
+            ) from None
     if column.dtype == pl.Object:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
             f"column {name!r} mixes {found}; convert it to one type, for instance with astype(str)"
+            if len(kinds) > 1
+            else f"column {name!r} holds values of type {found}; convert it to numbers, "
+            "true/false, text or times"
         )
     return column
+
+
+_NUMPY_TIMES = {np.datetime64: "M8", np.timedelta64: "m8"}
+"""NumPy's types of single times, and of arrays of them; Polars knows only those of arrays."""
 
 
 def _is_number(kind: type) -> bool:

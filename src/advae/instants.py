@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from advae.values import DAY, FloatArray, bad_cell, plain_texts, wrong_type
+from advae.values import DAY, FloatArray, bad_cell, no_values, plain_texts
 
 
 def to_instants(
@@ -46,17 +46,15 @@ def to_instants(
             local = times if zone is None else times.dt.convert_time_zone(zone)
             times = local.dt.replace_time_zone(None)
         instants = times.cast(pl.Datetime("us")).cast(pl.Int64)
-    elif dtype == pl.Null:
-        instants = times
     else:
-        raise wrong_type(values, f"values of type {like}")
+        instants = no_values(times, f"values of type {like}")
     return instants.cast(pl.Float64).to_numpy()
 
 
 def _parse_times(texts: pl.Series, first_row: int, like: str) -> pl.Series:
     trimmed = texts.str.strip_chars()
     if like == "duration":
-        raise wrong_type(texts, "durations, which cannot be read from texts")
+        return no_values(texts, "durations, which cannot be read from texts")
     parse = trimmed.str.to_time if like == "time" else trimmed.str.to_datetime
     try:
         times = parse(strict=False)

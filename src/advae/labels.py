@@ -49,7 +49,8 @@ class LabelColumn:
     @classmethod
     def of(cls, label: "str | LabelColumn | None") -> "LabelColumn | None":
         """Return a label column given by its name alone, or as it is."""
-        return cls(label) if isinstance(label, str) else label
+        # As text, which the names of a frame become: pandas has others, such as 0.
+        return label if label is None or isinstance(label, cls) else cls(str(label))
 
     def anomalous(self, frame: pl.DataFrame, first_row: int = 0) -> NDArray[np.bool_]:
         """Return which rows are anomalies; see `parse_labels`."""

@@ -21,7 +21,8 @@ _SIGN = r"[$€£¥%]?"
 WRITTEN = re.compile(rf"[-+−(]?\s*{_SIGN}\s*[-+−]?{_NUMBER}\s*{_SIGN}\s*[-)]?$")
 """A number with a sign of its unit, groups of digits, a decimal comma, or brackets for minus."""
 
-DATED = re.compile(r"(?:\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d\d(?:\d\d)?)\b")
+_DAY = r"(?:\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d\d(?:\d\d)?)"
+DATED = re.compile(rf"{_DAY}(?:\b|T)")
 
 
 def misreading(texts: Collection[str]) -> str:

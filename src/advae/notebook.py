@@ -67,11 +67,11 @@ def _chart(name: str, scores: Float[np.ndarray, "rows"], axis: ScoreAxis, thresh
     """Return one histogram, cut at the threshold into a calm and a red part."""
     shares = axis.shares(scores, _BINS).tolist()
     place = float(axis.place(np.array([threshold]))[0])
-    cut = _BINS * place
+    share_above = float(np.mean(scores > threshold))
+    cut = _BINS * axis.cut(threshold, share_above, _BINS)
     calm = [share if part < cut else 0.0 for part, share in enumerate(shares)]
     high = [share if part >= cut else 0.0 for part, share in enumerate(shares)]
-    above = share(float(np.mean(scores > threshold)))
-    words = escape(f"{name}, {len(scores):,}: {above} above the threshold")
+    words = escape(f"{name}, {len(scores):,}: {share(share_above)} above the threshold")
     return (
         f'<div style="font-size:12px;margin-top:.35rem">{words}</div>'
         f'<svg viewBox="0 0 {WIDTH} {BAR_HEIGHT}" preserveAspectRatio="none" role="img" '

@@ -1,13 +1,13 @@
 """What a fitted outlier estimator answers about rows, with scikit-learn's checks and signs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
-from sklearn.base import OutlierMixin
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -15,6 +15,7 @@ from advae.detector import Detector
 from advae.errors import InputError
 from advae.explain import Explanation
 from advae.frames import as_frame
+from advae.values import quoted_list
 
 Scores = Float[np.ndarray, "rows"]
 
@@ -140,58 +141,9 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         """The course of the training, block by block."""
         return self.detector_.summary.history
 
-    def to_frame(self, X: Any, *, reset: bool = False) -> pl.DataFrame:
-        """Return a table as a frame, checked as scikit-learn wants it.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Array of two dimensions, or a frame.
-        reset : bool
-            Whether these are the training rows, whose columns are remembered, instead of rows
-            whose columns have to be the remembered ones.
-
-        Returns
-        -------
-        frame : polars.DataFrame of shape (n_samples, n_features)
-            With the columns named as in training.
-
-        Raises
-        ------
-        ValueError
-            The table has other columns, no rows, or infinite values.
-        """
-        streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
-        # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
-        if streams or type(X) in (dict, pl.LazyFrame):
-            X = as_frame(X)
-        if hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            frame = as_frame(X)
-        else:
-            array = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=None,
-                ensure_all_finite="allow-nan",
-                ensure_min_samples=2 if reset else 1,
-            )
-            if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
-                array = np.ma.array(array, mask=np.ma.getmaskarray(X))
-            try:
-                frame = as_frame(array)
-            except InputError:
-                with suppress(ValueError):
-                    # scikit-learn expects NumPy's TypeError of what is neither number nor text.
-                    array.astype(np.float64)
-                raise
-        if reset:
-            return frame
-        # Names are scikit-learn's business, and checked: from here on, position decides.
-        return frame.rename(
-            dict(zip(frame.columns, self.detector_.table.feature_names, strict=True))
-        )
+    def to_frame(self, X: Any) -> pl.DataFrame:
+        """Return rows, shape (n_samples, n_features), with the columns named as in training."""
+        return checked_frame(self, X, self.detector_.table.feature_names)
 
     def __sklearn_is_fitted__(self) -> bool:
         # scikit-learn would take the parameter lambda_ for a fitted attribute.
@@ -201,6 +153,77 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def checked_frame(
+    estimator: BaseEstimator, X: Any, learned: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """Return a table as a frame, checked as scikit-learn wants it.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Gets the attributes ``n_features_in_`` and ``feature_names_in_`` in training, and is
+        compared with them later.
+    X : table of shape (n_samples, n_features)
+        Array of two dimensions, or a frame.
+    learned : sequence of str, default=None
+        The names of the columns in training; None for the training rows themselves.
+
+    Returns
+    -------
+    frame : polars.DataFrame of shape (n_samples, n_features)
+        With the columns named as in training.
+
+    Raises
+    ------
+    ValueError
+        The table has other columns, no rows, or infinite values.
+    """
+    reset = learned is None
+    streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
+    # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
+    columns = isinstance(X, dict) and not hasattr(X, "shape")
+    if streams or columns or isinstance(X, pl.LazyFrame):
+        X = as_frame(X)
+    if hasattr(X, "columns"):
+        frame = as_frame(X)
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if not reset and not frame.height:
+            raise InputError("the table has no rows; give at least one")
+        # pandas' names can be numbers and tuples, too: to scikit-learn there are none then.
+        unnamed = hasattr(X, "iloc") and not any(isinstance(name, str) for name in X.columns)
+        if learned is not None and unnamed and not hasattr(estimator, "feature_names_in_"):
+            _check_names(frame.columns, learned)
+    else:
+        array = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=None,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2 if reset else 1,
+        )
+        if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
+            array = np.ma.array(array, mask=np.ma.getmaskarray(X))
+        try:
+            frame = as_frame(array)
+        except InputError:
+            with suppress(ValueError):
+                # scikit-learn expects NumPy's TypeError of what is neither number nor text.
+                array.astype(np.float64)
+            raise
+    # Names are checked: from here on, position decides.
+    return frame.rename(dict(zip(frame.columns, learned or frame.columns, strict=True)))
+
+
+def _check_names(found: Sequence[str], learned: Sequence[str]) -> None:
+    """Refuse other names than training had, if it had any; both are given as texts."""
+    if list(found) != list(learned) and list(learned) != list(positional_names(len(learned))):
+        raise InputError(
+            f"the columns are {quoted_list(found)}; training had {quoted_list(learned)}. "
+            "Give the same ones, in the same order."
+        )
 
 
 def positional_names(count: int) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from advae.config import Config, Preset
-from advae.errors import InputError, MissingExtraError
+from advae.errors import MissingExtraError
 from advae.fitting import fit_detector
-from advae.outlier_methods import seed_of
+from advae.outlier_methods import checked_frame, seed_of
+from advae.values import no_values, to_numbers
 
 try:
     from pyod.models.base import BaseDetector
@@ -56,6 +58,10 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         1 for the training rows above ``threshold_``, 0 for the others.
     detector_ : Detector
         The fitted detector, which also explains its scores.
+    n_features_in_ : int
+        Columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all of them are strings.
 
     Examples
     --------
@@ -92,7 +98,8 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers; NaN is a missing value. At least two different rows.
+            Numbers; NaN is a missing value, and so is what a mask hides. At least two different
+            rows. The names of a frame's columns are kept, as scikit-learn keeps them.
         y : Ignored
             Present for PyOD's sake, which warns about it.
 
@@ -108,7 +115,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         TrainingError
             Training diverged.
         """
-        rows = _numbers(X)
+        rows = _numbers(checked_frame(self, X))
         self._set_n_classes(y)
         named = {
             "threshold": "kde",
@@ -129,7 +136,7 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows with the columns of ``fit``.
+            Rows with the columns of ``fit``, in its order.
 
         Returns
         -------
@@ -138,18 +145,18 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
 
         Raises
         ------
-        InputError
-            The rows have another number of columns.
+        ValueError
+            The rows have other columns.
         """
         check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
-        rows, columns = _numbers(X), len(self.detector_.table.features)
-        if rows.shape[1] != columns:
-            raise InputError(
-                f"the rows have {rows.shape[1]} columns, training had {columns}; give the same ones"
-            )
-        return self.detector_.anomaly_score(rows)
+        frame = checked_frame(self, X, self.detector_.table.feature_names)
+        return self.detector_.anomaly_score(_numbers(frame))
 
 
-def _numbers(X: Any) -> Float[np.ndarray, "rows columns"]:
-    rows: np.ndarray = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
-    return rows
+def _numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with every column as float64, NaN where missing; texts are refused."""
+    columns = (
+        each if each.dtype.is_numeric() or each.dtype == pl.Boolean else no_values(each, "numbers")
+        for each in frame
+    )
+    return frame.select(pl.Series(each.name, to_numbers(each)) for each in columns)

@@ -51,6 +51,15 @@ class ScoreAxis:
         clipped = np.clip(scores, self.low, self.high)
         return np.asarray(np.log(clipped / self.low) / math.log(self.high / self.low))
 
+    def cut(self, threshold: float, share_above: float, bins: int) -> float:
+        """Return where among ``bins`` equal parts, 0 to 1, those above a threshold begin.
+
+        Whatever lies below the axis, a score of 0 for one, stands in its first part: that one is
+        above a threshold down there only if all scores are, a share of 1.
+        """
+        place = float(self.place(np.array([threshold]))[0])
+        return 1 / bins if place == 0 and share_above < 1 else place
+
     def at(self, places: Float[np.ndarray, "points"]) -> Float[np.ndarray, "points"]:
         """Return the scores that stand at ``places`` in [0, 1]; undoes ``place``."""
         return np.asarray(self.low * np.power(self.high / self.low, places))

@@ -71,6 +71,21 @@ def is_missing(values: pl.Series) -> pl.Series:
     return (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
 
 
+def no_values(values: pl.Series, wanted: str) -> pl.Series:
+    """Return a column without any value, of whatever type, as one of type Null.
+
+    Where all values of a batch are missing their type is chance: pandas takes them for floats.
+
+    Raises
+    ------
+    ColumnError
+        For a column with a value: it cannot be read as ``wanted``.
+    """
+    if not is_missing(values).all():
+        raise wrong_type(values, wanted)
+    return pl.Series(values.name, [None] * len(values), dtype=pl.Null)
+
+
 def plain_texts(values: pl.Series) -> pl.Series:
     """Return categories as the texts that they are, other values unchanged."""
     return values.cast(pl.String) if isinstance(values.dtype, CATEGORIES) else values
@@ -103,10 +118,10 @@ def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
         misread = (numbers.is_null() & values.is_not_null() & (trimmed != "")).to_numpy()
         if misread.any():
             raise bad_cell(values, misread, first_row, "a number, but training had numbers here")
-    elif dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
+    elif dtype.is_numeric() or dtype == pl.Boolean:
         numbers = values.cast(pl.Float64)
     else:
-        raise wrong_type(values, "numbers")
+        numbers = no_values(values, "numbers").cast(pl.Float64)
     array: FloatArray = numbers.to_numpy()
     if not np.isfinite(array).all():
         infinite = np.isinf(array)
@@ -147,10 +162,10 @@ def to_truths(
         known = words.is_in(list(true)).cast(pl.Float64)
         truths = known.set(~words.is_in([*true, *false]) & (words != ""), 2.0)
         array: FloatArray = truths.set(words == "", None).to_numpy()
-    elif values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
+    elif values.dtype.is_numeric() or values.dtype == pl.Boolean:
         array = values.cast(pl.Float64).to_numpy()
     else:
-        raise wrong_type(values, wanted)
+        array = no_values(values, wanted).cast(pl.Float64).to_numpy()
     bad = ~(np.isnan(array) | (array == 0) | (array == 1))
     if bad.any():
         raise bad_cell(values, bad, first_row, wanted)
@@ -161,7 +176,7 @@ def to_texts(values: pl.Series) -> pl.Series:
     """Read a column of texts, categories, numbers, booleans or times as texts, null where missing.
 
     Whole numbers are spelled without a point: tools that hold missing integers as floats turn the
-    category 1 into 1.0. Durations are spelled like "3d 04:05:06.25".
+    category 1 into 1.0, and databases into 1.00. Durations are spelled like "3d 04:05:06.25".
 
     Raises
     ------
@@ -170,9 +185,11 @@ def to_texts(values: pl.Series) -> pl.Series:
     """
     dtype = values.dtype
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        raise wrong_type(values, "texts")
+        return no_values(values, "texts").cast(pl.String)
     if dtype.is_float():
         return values.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    if isinstance(dtype, pl.Decimal) and dtype.scale:
+        return values.cast(pl.String).str.strip_chars_end("0").str.strip_suffix(".")
     if isinstance(dtype, pl.Duration):  # the only type that Polars does not cast
         length = pl.lit(values).dt.total_microseconds()
         sign = pl.when(length < 0).then(pl.lit("-")).otherwise(pl.lit(""))

@@ -35,12 +35,14 @@ def plot_scores(report: Report) -> Figure:
     for group, ax in zip(scores.groups, axes, strict=True):
         model = group.key in ("training", "calibration")
         ax.stairs(group.shares, edges, fill=True, color=SHADE if model else ACCENT, alpha=0.8)
-        above = np.where(edges[:-1] >= scores.threshold.value, group.shares, 0.0)
+        share_above = group.flagged / group.total
+        cut = BINS * scores.axis.cut(scores.threshold.value, share_above, BINS)
+        above = np.where(np.arange(BINS) >= cut, group.shares, 0.0)
         ax.stairs(above, edges, fill=True, color=ALARM)
         if group.key == "training" and scores.density:
             ax.plot(np.sqrt(edges[1:] * edges[:-1]), scores.density, color=INK, linewidth=1.2)
         ax.axvline(scores.threshold.value, color=INK, linewidth=1)
-        part = f"{share(group.flagged / group.total)} above"
+        part = f"{share(share_above)} above"
         ax.set_title(f"{GROUP_NAMES[group.key]}: {group.total:,}, {part}", loc="left", fontsize=9)
         ax.set_xscale("log")
         ax.set_xlim(scores.axis.low, scores.axis.high)
@@ -80,13 +82,15 @@ def plot_columns(report: Report, most: int = 20) -> Figure:
     """Draw what the columns add to the alarms, beside their drift."""
     columns = report.columns[:most][::-1]
     figure, axes = _grid(1, 2, 0.28 * len(columns) + 1.0)
-    names = [_plain(column.name) for column in columns]
-    axes[0].barh(names, [column.alarm_share for column in columns], color=ALARM)
+    names = [column.name for column in columns]
+    _bars(axes[0], names, [column.alarm_share for column in columns], ALARM)
     axes[0].set_xlabel("mean share of a flagged row's score")
     colours = [ALARM if column.level == "strong" else SHADE for column in columns]
-    axes[1].barh(names, [column.drift for column in columns], color=colours)
+    _bars(axes[1], names, [column.drift for column in columns], colours)
     axes[1].set_xlabel("drift (population stability index)")
     axes[1].set_yticks([])
+    for ax in axes:
+        ax.locator_params(axis="x", nbins=4)
     return figure
 
 
@@ -103,11 +107,17 @@ def plot_row(report: Report, rank: int = 0, most: int = 12) -> Figure:
     row = report.top[rank]
     cells = row.cells[:most][::-1]
     figure, (ax,) = _grid(1, 1, 0.3 * len(cells) + 1.0)
-    names = [_plain(report.feature_names[cell.column]) for cell in cells]
-    ax.barh(names, [cell.contribution for cell in cells], color=ALARM)
+    names = [report.feature_names[cell.column] for cell in cells]
+    _bars(ax, names, [cell.contribution for cell in cells], ALARM)
     for position, cell in enumerate(cells):
-        words = f" {cell.observed or 'missing'}, expected {cell.expected or 'missing'}"
-        ax.text(cell.contribution, position, _plain(words, 90), va="center", fontsize=8)
+        observed, expected = (
+            "missing" if value is None else _plain(value)
+            for value in (cell.observed, cell.expected)
+        )
+        ax.annotate(
+            f"{observed}, expected {expected}", (cell.contribution, position),
+            xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
+        )  # fmt: skip
     ax.set_xlim(0, 1.6 * max(cell.contribution for cell in cells) or 1.0)
     ax.set_xlabel("contribution to the score")
     ax.set_title(f"row {row.row}, score {number(row.score)}", loc="left", fontsize=9)
@@ -137,15 +147,30 @@ def plot_training(report: Report) -> Figure:
     rows = -(-len(terms) // 3)
     figure, axes = _grid(rows, 3, 1.9 * rows)
     for ax, term in zip(axes, terms, strict=False):
-        ax.plot(term.iterations, term.values, color=ACCENT)
+        dot = "." if len(term.values) == 1 else ""  # a line through one point is invisible
+        ax.plot(term.iterations, term.values, color=ACCENT, marker=dot)
         if term.held_out:
-            ax.plot(term.iterations, term.held_out, color=INK, linestyle="--", label="held out")
+            ax.plot(
+                term.iterations, term.held_out, color=INK, linestyle="--", marker=dot,
+                label="held out",
+            )  # fmt: skip
             ax.legend(frameon=False, fontsize=8)
         ax.set_title(term.name, loc="left", fontsize=9)
         ax.set_ylim(bottom=0)
     for ax in axes[len(terms) :]:
         ax.set_axis_off()
     return figure
+
+
+def _bars(
+    ax: "Axes", names: Sequence[str], lengths: Sequence[float], colour: str | Sequence[str]
+) -> None:
+    """Draw a bar for each name, upwards; by name Matplotlib would lay equal ones together."""
+    places = range(len(names))
+    ax.barh(places, lengths, color=colour)
+    # Long names are often alike but for their ends.
+    ends = [name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}" for name in names]
+    ax.set_yticks(places, [_plain(name) for name in ends])
 
 
 def _plain(text: str, limit: int = 30) -> str:
