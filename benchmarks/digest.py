@@ -8,7 +8,8 @@ from pathlib import Path
 
 CORE_MODULES = (
     *("batches", "compilation", "config", "corruption", "gaussian", "held_out", "latent_noise"),
-    *("losses", "networks", "residuals", "scoring", "steps", "streams", "threshold", "training"),
+    *("losses", "networks", "residuals", "row_blocks", "scoring", "steps", "streams"),
+    *("threshold", "training"),
 )
 """What decides on a training, and on the scores of encoded rows."""
 

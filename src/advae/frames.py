@@ -13,18 +13,6 @@ from advae.errors import InputError
 from advae.processes import check_process
 from advae.values import check_columns, quoted
 
-CELLS_AT_ONCE = 2**24
-"""Values of a table held at a time where it is read or scored in parts: 128 MB in float64."""
-
-BLOCK_ROWS = 256
-"""Rows at a time come in multiples of so many, the rows that are scored together."""
-
-
-def rows_at_once(columns: int, most: int = 65_536) -> int:
-    """Return how many rows of so many columns to hold at a time, at most ``most``."""
-    blocks = CELLS_AT_ONCE // (BLOCK_ROWS * max(1, columns))
-    return min(most, BLOCK_ROWS * max(1, blocks))
-
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     """Join small frames that follow each other, as long as they have at most so many rows."""

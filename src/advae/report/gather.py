@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from advae.detector import Detector
 from advae.explain import shown_values
-from advae.frames import names_given, rows_at_once
+from advae.frames import names_given
 from advae.labels import LabelColumn, LabelReader
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
 from advae.report.sampling import Highest, Reservoir
+from advae.row_blocks import rows_at_once
 from advae.text import LONGEST, shorten
 from advae.values import check_columns
 
