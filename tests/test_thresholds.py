@@ -32,6 +32,7 @@ from advae.errors import ConfigError, InputError
 from advae.out_of_fold import out_of_fold_scores
 from advae.plan import Plan, plan_rows
 from advae.residuals import Memory, Reference
+from advae.streams import choice
 from advae.threshold import (
     alarm_rate,
     calibration_size,
@@ -389,7 +390,7 @@ def test_a_memory_of_one_fold_is_refused() -> None:
     # Of ten rows up to six alone are the highest or the lowest of a column.
     alike = []
     for seed in range(20):
-        kept = np.sort(np.random.default_rng([seed, 4]).permutation(10)[:2])
+        kept = np.sort(choice(seed, "kept rows").permutation(10)[:2])
         alike.append(bool(np.ptp(plan_rows(10, small(seed=seed)).fold[kept]) == 0))
         refused = pytest.raises(ConfigError, match="memory = 2 keeps too few rows")
         with refused if alike[-1] else contextlib.nullcontext():

@@ -127,7 +127,7 @@ class _Patient:
         self._matching = Matching()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
-        self._sample = RowSample(SAMPLE_ROWS, seed=0)
+        self._sample = RowSample(SAMPLE_ROWS, np.random.default_rng(0))
 
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""

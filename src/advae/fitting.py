@@ -32,6 +32,7 @@ from advae.plan import Plan, plan_rows
 from advae.readings import check_finite
 from advae.reference import compile_for, learn_reference
 from advae.sampling import RowSample
+from advae.streams import choice
 from advae.table import TableEncoder
 from advae.threads import Beside
 from advae.training import Snapshot
@@ -197,7 +198,7 @@ def _gather(
         if not held:
             raise InputError("there is no table to learn from: no frame came; give at least one")
         return joined(held), None, ""
-    rows = RowSample(most, seed)
+    rows = RowSample(most, choice(seed, "sampled rows"))
 
     def watched() -> Iterator[pl.DataFrame]:
         nonlocal read

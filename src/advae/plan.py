@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from advae.config import Config
+from advae.streams import choice
 from advae.threshold import calibration_size, conformal_rows_needed
 
 ENOUGH_ALARMS = 5
@@ -90,7 +91,7 @@ def _with_watched(plan: Plan, seed: int) -> Plan:
         needed = math.ceil((FEWEST_WATCHED - 0.5) / WATCHED)
         note = f"Too few rows to end training early, which takes {needed} beside those held out."
         return replace(plan, note=f"{plan.note} {note}".lstrip())
-    shuffled = np.random.default_rng([seed, rows, count]).permutation(rows)
+    shuffled = choice(seed, "watched rows", rows, count).permutation(rows)
     watched, rest = np.sort(shuffled[:count]), np.sort(shuffled[count:])
     fold = plan.fold[rest] if plan.folds else plan.fold
     return replace(plan, training=plan.training[rest], watched=plan.training[watched], fold=fold)
@@ -113,7 +114,7 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     most = max(0, min(round(rows * config.calibration), rows - 2))
     held_out = calibration_size(most, config.alpha)
     alarms = (held_out + 1) * Fraction(str(config.alpha))
-    shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
+    shuffled = choice(config.seed, "calibration rows", held_out).permutation(rows)
     fewest = conformal_rows_needed(config.alpha)
     enough = rows >= fewest
     in_folds = members >= FEWEST_MEMBERS and enough

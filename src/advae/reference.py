@@ -9,6 +9,7 @@ from advae._types import HostMatrix
 from advae.config import Config
 from advae.networks import AdVAE, Sizes
 from advae.residuals import Factors, Memory, Reference, remember, whitening, whitening_of
+from advae.streams import choice
 from advae.training import diverged, initial_state
 
 RESIDUAL_ROWS = 20_000
@@ -53,8 +54,8 @@ def learn_reference(
         return Reference(matrices), np.empty(0, int)
     kept = np.arange(len(rows))
     if len(rows) > config.memory:
-        # The 4 sets this draw apart from others by the same seed.
-        kept = np.sort(np.random.default_rng([config.seed, 4]).permutation(kept)[: config.memory])
+        drawn = choice(config.seed, "kept rows").permutation(len(rows))
+        kept = np.sort(drawn[: config.memory])
     rows = rows[kept]
     errors = rows - scoring.score_rows(model, noise, rows).expected
     return Reference(matrices, remember(rows, errors)), kept

@@ -49,10 +49,10 @@ class Slots:
     One random number is drawn per row, so the sample does not depend on the batches.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, draws: np.random.Generator) -> None:
         self._size = size
         self._seen = 0
-        self._generator = np.random.default_rng(seed)
+        self._draws = draws
 
     def place(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the slots that the next ``rows`` rows fill, in order, and those rows' numbers.
@@ -61,7 +61,7 @@ class Slots:
         """
         ordinal = np.arange(self._seen, self._seen + rows)
         self._seen += rows
-        drawn = (self._generator.random(rows) * (ordinal + 1)).astype(np.int64)
+        drawn = (self._draws.random(rows) * (ordinal + 1)).astype(np.int64)
         slots = np.where(ordinal < self._size, ordinal, drawn)
         entering = np.flatnonzero(slots < self._size)
         return slots[entering], entering
@@ -93,7 +93,7 @@ class NumberSummary:
         self.missing = 0
         self.range = NumberRange()
         self._sample: FloatArray = np.empty(0)
-        self._slots = Slots(RESERVOIR_SIZE, seed=0)
+        self._slots = Slots(RESERVOIR_SIZE, np.random.default_rng(0))
 
     def update(self, numbers: FloatArray) -> None:
         """Take in the next rows [n]."""

@@ -35,7 +35,7 @@ class Reservoir(Sample):
     def __init__(self, size: int, seed: int) -> None:
         super().__init__()
         self.seen = 0
-        self._slots = Slots(size, seed)
+        self._slots = Slots(size, np.random.default_rng(seed))
 
     def update(self, rows: Rows) -> None:
         """Take in the next rows."""
