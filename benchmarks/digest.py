@@ -15,9 +15,9 @@ CORE_MODULES = (
 
 DETECTOR_MODULES = (
     *CORE_MODULES,
-    *("calibration", "categories", "column_fit", "columns", "detector", "fitting", "frames"),
-    *("instants", "matching", "out_of_fold", "plan", "readings", "reference", "sampling"),
-    *("screening", "summary", "table", "values"),
+    *("calibration", "categories", "column_fit", "column_summary", "columns", "detector"),
+    *("fitting", "frames", "instants", "matching", "out_of_fold", "plan", "readings", "reference"),
+    *("sampling", "screening", "slots", "table", "values"),
 )
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int
 
 from advae._types import HostMatrix
 from advae.categories import CategoryColumn, HashedColumn
+from advae.column_summary import QUANTILE_LEVELS, RESERVOIR_SIZE
 from advae.columns import BooleanColumn, Column, NumberColumn, TimeColumn
 from advae.detector import Detector
-from advae.summary import QUANTILE_LEVELS, RESERVOIR_SIZE
 
 MOST_CHANGES = 3
 """Columns changed at most."""

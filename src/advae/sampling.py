@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from advae.errors import InputError
 from advae.matching import joined
-from advae.summary import Slots
+from advae.slots import Slots
 
 
 class RowSample:
