@@ -605,7 +605,7 @@ def test_threshold_reviewed(run: Run, model: Path, held_out: Detector, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--value", 1, "--alpha", 0.1], "leave out --alpha"),
+        (["--value", 1, "--alpha", 0.1], "Leave out --alpha"),
         (["--reviewed", "r.csv"], "--reviewed and --label go together"),
         (["--label", "y"], "--reviewed and --label go together"),
         (["--alpha", 2], "alpha is 2.0; expected a share"),
@@ -613,7 +613,7 @@ def test_threshold_reviewed(run: Run, model: Path, held_out: Detector, tmp_path:
         (["--alpha", 0.0001], "needs at least 9999 calibration rows, there are 399"),
         (["--value", -1], "--value"),
         (["--alpha", 0.1, "-o", "/nowhere/m.advae"], "/nowhere"),
-        (["-o", "other.advae"], "nothing would change in other.advae; add --alpha"),
+        (["-o", "other.advae"], "nothing would change in other.advae. Add --alpha"),
     ],
 )
 def test_threshold_misuse(run: Run, model: Path, arguments: list[object], message: str) -> None:

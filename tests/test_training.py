@@ -311,7 +311,7 @@ def test_divergence_names_the_terms(data):
     message = str(caught.value)
     assert "encoder_kld" in message
     assert "generator_reconstruction" in message
-    assert "by iteration 200; lower learning_rate" in message
+    assert "by iteration 200. Lower learning_rate" in message
 
 
 def test_divergence_names_no_other_terms(data):

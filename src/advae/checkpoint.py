@@ -89,12 +89,12 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
     if record.get("fingerprint") != fingerprint:
         raise ModelFileError(
             f"checkpoint {path} comes from other data, settings or versions, so its training "
-            "cannot go on with these; fit without --resume to start again"
+            "cannot go on with these. Fit without --resume to start again."
         )
     history = record["history"]
     expected = {"iteration", *term_names(VARIANTS[config.variant])}
     if history.keys() - {HELD_OUT} != expected:
-        raise ModelFileError(f"checkpoint {path} has a foreign history; fit without --resume")
+        raise ModelFileError(f"checkpoint {path} has a foreign history. Fit without --resume.")
     state = state_shapes(sizes, config)
     best = state.model if config.patience and HELD_OUT in history else None
     found: dict[str, Any] = replace_leaves({"state": state, "best": best}, arrays, path)

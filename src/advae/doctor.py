@@ -137,7 +137,7 @@ class _Patient:
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
         kept = self._matching.match(unlabelled)
         if not kept.width:
-            raise InputError("no column is left to learn from; ignore fewer of them")
+            raise InputError("no column is left to learn from. Ignore fewer of them.")
         if not self._watches:
             self._watches = [ColumnWatch(name) for name in kept.columns]
         normal = kept.filter(~anomalous)

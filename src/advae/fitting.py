@@ -188,7 +188,7 @@ def _gather(
             break
     else:
         if not held:
-            raise InputError("there is no table to learn from: no frame came; give at least one")
+            raise InputError("there is no table to learn from: no frame came. Give at least one.")
         return joined(held), None, ""
     rows = RowSample(most, choice(seed, "sampled rows"))
 
@@ -225,7 +225,7 @@ def _screen(
     if not np.ptp(encoded[kept], axis=0).any():
         raise InputError(
             f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
-            "identical, so there is nothing to learn; lower trim, or give other rows"
+            "identical, so there is nothing to learn. Lower trim, or give other rows."
         )
     note = (
         f"Suspected anomalies set aside (trim = {config.trim:g}): {len(found):,} of "

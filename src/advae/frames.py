@@ -59,9 +59,9 @@ def as_frame(data: Any) -> pl.DataFrame:
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
-            f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, an "
+            f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "
             "Arrow table, a dict of columns, a two-dimensional NumPy array, or a list or iterator "
-            "of such batches"
+            "of such batches."
         )
     try:
         if isinstance(data, dict):
@@ -120,7 +120,7 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     for name in keep:
         if name in taken:
             raise InputError(
-                f"column {name!r} cannot be kept: the output has a column of that name; rename it"
+                f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
             )
     return [frame[name] for name in keep]
 
@@ -139,7 +139,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"column {twice[0]!r} occurs more than once; rename one of them")
+        raise InputError(f"column {twice[0]!r} occurs more than once. Rename one of them.")
     # Not a list of columns: Polars would rename one whose name is empty.
     return pl.DataFrame(
         {name: _from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)}
@@ -205,7 +205,7 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
     if column.dtype == pl.Object:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
-            f"column {name!r} mixes {found}; convert it to one type, for instance with astype(str)"
+            f"column {name!r} mixes {found}. Convert it to one type, for instance with astype(str)."
         )
     return column
 

@@ -145,7 +145,8 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         rows, columns = _numbers(X), len(self.detector_.table.features)
         if rows.shape[1] != columns:
             raise InputError(
-                f"the rows have {rows.shape[1]} columns, training had {columns}; give the same ones"
+                f"the rows have {rows.shape[1]} columns, training had {columns}. "
+                "Give the same ones."
             )
         return self.detector_.anomaly_score(rows)
 

@@ -289,7 +289,7 @@ class _Group:
 
 def diverged(what: str) -> TrainingError:
     """Return the error that says so, and what to do."""
-    return TrainingError(f"training diverged: {what}; lower learning_rate, gamma or lambda_")
+    return TrainingError(f"training diverged: {what}. Lower learning_rate, gamma or lambda_.")
 
 
 def _check_finite(means: dict[str, np.floating], iteration: int) -> None:

@@ -97,7 +97,7 @@ def fit(
         if name in left_out:
             raise InputError(
                 f"column {name!r} is to be hashed (--hash), and not to be learned (--ignore, "
-                "--label); leave out one of these"
+                "--label). Leave out one of these."
             )
     check_output(output, data)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
@@ -167,6 +167,6 @@ def _normal_rows(
     labels.check()
     if not labels.normal_rows:
         raise InputError(
-            f"{data}: label column {label.name!r} marks no row as normal; give normal rows, or "
-            "name their label with --normal"
+            f"{data}: label column {label.name!r} marks no row as normal. Give normal rows, or "
+            "name their label with --normal."
         )
