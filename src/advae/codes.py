@@ -18,6 +18,8 @@ from advae.networks import INPUT_RANGE, AdVAE
 from advae.processes import check_process
 from advae.row_blocks import fill
 
+_Part = Float[Array, "rows latent"]
+
 
 class Codes(NamedTuple):
     """Gaussians in latent space, one for each row; both of shape (rows, latent)."""
@@ -27,13 +29,13 @@ class Codes(NamedTuple):
 
 
 @compiled
-def _encode_block(model: AdVAE, x: Matrix) -> tuple[Matrix, Matrix]:
+def _encode_block(model: AdVAE, x: Matrix) -> tuple[_Part, _Part]:
     q = _first_member(model).encoder(jnp.clip(x, *INPUT_RANGE).T)
     return q.mean.T, q.log_variance.T
 
 
 @compiled
-def _transform_block(model: AdVAE, code: Matrix) -> tuple[Matrix, Matrix]:
+def _transform_block(model: AdVAE, code: Float[Array, "rows both"]) -> tuple[_Part, _Part]:
     q_T = _first_member(model).transformer(Gaussian(*jnp.split(code.T, 2)))
     return q_T.mean.T, q_T.log_variance.T
 
@@ -55,7 +57,7 @@ def _first_member(model: AdVAE) -> AdVAE:
 
 @shielded
 def _codes(
-    model: AdVAE, x: HostMatrix, program: Callable[[AdVAE, HostMatrix], tuple[Array, Array]]
+    model: AdVAE, x: HostMatrix, program: Callable[[AdVAE, HostMatrix], tuple[_Part, _Part]]
 ) -> Codes:
     check_process()
     shape = (len(x), model.sizes.latent)

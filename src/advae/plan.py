@@ -55,7 +55,7 @@ class Plan:
 
     training: Int[np.ndarray, "training"]
     calibration: Int[np.ndarray, "calibration"]
-    fold: Int[np.ndarray, "training"]
+    fold: Int[np.ndarray, "folded"]
     note: str = ""
     watched: Int[np.ndarray, "watched"] = field(default_factory=lambda: np.empty(0, int))
     members: int = 1

@@ -8,7 +8,7 @@ from advae import scoring
 from advae._types import HostMatrix
 from advae.config import Config
 from advae.networks import AdVAE, Sizes
-from advae.residuals import Factors, Memory, Reference, remember, whitening, whitening_of
+from advae.residuals import Memory, Reference, Whitening, remember, whitening, whitening_of
 from advae.streams import choice
 from advae.training import diverged, initial_state
 
@@ -68,7 +68,7 @@ def _member(model: AdVAE, number: int) -> AdVAE:
 
 def _member_whitening(
     member: AdVAE, noise: Float[np.ndarray, "points latent"], rows: HostMatrix
-) -> HostMatrix | Factors:
+) -> Whitening:
     residuals = rows - scoring.score_rows(member, noise, rows).expected
     if not np.isfinite(residuals).all():
         # The terms of the last block do not know of the last step.
@@ -102,7 +102,7 @@ def compile_for(
     scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
 
 
-def _zeros(*shape: int) -> HostMatrix:
+def _zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 

@@ -137,7 +137,9 @@ def alarm_rate(calibration: HostVector, threshold: float) -> Estimate:
     return Estimate((above + 1) / (rows + 1), float(low), float(high))
 
 
-def p_values(reference: HostVector, scores: HostVector) -> Float[np.ndarray, "rows"]:
+def p_values(
+    reference: Float[np.ndarray, "reference"], scores: HostVector
+) -> Float[np.ndarray, "rows"]:
     """Return for each score the share of normal rows expected to score at least as much.
 
     (1 + number of reference scores at or above it) / (n + 1), in [1 / (n + 1), 1], float64.
