@@ -33,7 +33,7 @@ from advae.table import TableEncoder
 from advae.threads import Beside
 from advae.training import Snapshot
 
-LARGEST_REFERENCE = 20_000
+MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
 
 
@@ -154,7 +154,7 @@ def fit_detector(
         summary=_summary(table, end, plan, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
     )
-    stride = -(-len(plan.training) // LARGEST_REFERENCE)
+    stride = -(-len(plan.training) // MOST_SCORES)
     training_scores = detector.score_encoded(encoded[::stride]).score
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
@@ -180,7 +180,7 @@ def _gather(
     read = 0
     batches = map(Matching().match, batches)
     for batch in batches:
-        # Later the rows stand in another order.
+        # Now, while the rows have the numbers that they have in the table.
         check_finite(batch, read)
         held.append(batch)
         read += batch.height

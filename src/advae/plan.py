@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Int
 
 from advae.config import Config
 from advae.streams import choice
-from advae.threshold import calibration_size, conformal_rows_needed
+from advae.threshold import as_written, calibration_size, conformal_rows_needed
 
 ENOUGH_ALARMS = 5
 """Wanted calibration rows above the threshold: with fewer, folds are better where they can be."""
@@ -113,7 +112,7 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
         return Plan(everything, nothing, nothing, members=members)
     most = max(0, min(round(rows * config.calibration), rows - 2))
     held_out = calibration_size(most, config.alpha)
-    alarms = (held_out + 1) * Fraction(str(config.alpha))
+    alarms = (held_out + 1) * as_written(config.alpha)
     shuffled = choice(config.seed, "calibration rows", held_out).permutation(rows)
     fewest = conformal_rows_needed(config.alpha)
     enough = rows >= fewest

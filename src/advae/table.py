@@ -30,8 +30,8 @@ KINDS: dict[str, type[Column]] = {
     )
 }
 
-BLOCK_ROWS = 8192
-"""Rows encoded at a time: the block being filled, column by column, stays in the cache."""
+CACHED_ROWS = 8192
+"""Rows encoded at a time: what is being filled, column by column, stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,10 @@ class TableEncoder:
         """
         check_columns(self.feature_names, frame.columns, "the table")
         encoded = np.empty((frame.height, self.width), np.float32)
-        for start in range(0, frame.height, BLOCK_ROWS):
-            block = encoded[start : start + BLOCK_ROWS]
+        for start in range(0, frame.height, CACHED_ROWS):
+            block = encoded[start : start + CACHED_ROWS]
             for feature, places in zip(self.features, self.places, strict=True):
-                values = frame[feature.name].slice(start, BLOCK_ROWS)
+                values = frame[feature.name].slice(start, CACHED_ROWS)
                 feature.encode(values, [block[:, place] for place in places], first_row + start)
         return encoded
 
