@@ -8,15 +8,16 @@ from pathlib import Path
 
 CORE_MODULES = (
     *("batches", "compilation", "config", "corruption", "gaussian", "held_out", "latent_noise"),
-    *("losses", "networks", "residuals", "scoring", "steps", "streams", "threshold", "training"),
+    *("losses", "networks", "residuals", "row_blocks", "scoring", "steps", "streams"),
+    *("threshold", "training"),
 )
 """What decides on a training, and on the scores of encoded rows."""
 
 DETECTOR_MODULES = (
     *CORE_MODULES,
-    *("calibration", "categories", "column_fit", "columns", "detector", "fitting", "frames"),
-    *("instants", "matching", "out_of_fold", "plan", "readings", "reference", "sampling"),
-    *("screening", "summary", "table", "values"),
+    *("calibration", "categories", "column_fit", "column_summary", "columns", "detector"),
+    *("fitting", "frames", "instants", "matching", "out_of_fold", "plan", "readings", "reference"),
+    *("sampling", "screening", "slots", "table", "values"),
 )
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 

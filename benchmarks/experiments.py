@@ -20,11 +20,11 @@ from rich.console import Console
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import average_precision_score
 
+from advae.codes import encode_rows, transform_codes
 from advae.config import Config, VariantName
 from advae.detector import Detector
 from advae.fitting import fit_detector
 from advae.frames import as_frame
-from advae.scoring import encode_rows, transform_codes
 from benchmarks.campaign import Row, Task, run_campaign
 from benchmarks.contamination import SHARES, mixed
 from benchmarks.data import Split, load_adbench, missing_data, shuffled_half

@@ -1,10 +1,14 @@
 """Fixtures that several test modules share."""
 
+import polars as pl
 import pytest
 from command_line import Result, Run
 from hypothesis import settings
+from report_data import labelled_table, mixed_detector
 
 from advae.cli import main
+from advae.detector import Detector
+from advae.report.summary import Report, summarise
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("advae", deadline=None)
@@ -25,3 +29,21 @@ def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
         return Result(int(code or 0), captured.out.decode(), captured.err.decode())
 
     return call
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """Return a model of a table with every kind of column."""
+    return mixed_detector()
+
+
+@pytest.fixture(scope="module")
+def table() -> pl.DataFrame:
+    """Return new rows for it, with keys and labels."""
+    return labelled_table()
+
+
+@pytest.fixture(scope="module")
+def report(detector: Detector, table: pl.DataFrame) -> Report:
+    """Return its report on them."""
+    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")

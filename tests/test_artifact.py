@@ -176,11 +176,11 @@ def assert_refused(path, message):
 
 
 def test_missing_file(tmp_path):
-    assert_refused(tmp_path / "none", r"model file .*none does not exist; check the path")
+    assert_refused(tmp_path / "none", r"model file .*none does not exist. Check the path")
 
 
 def test_folder(tmp_path):
-    assert_refused(tmp_path, "is not a file; give the path of an advae model file")
+    assert_refused(tmp_path, "is not a file. Give the path of an advae model file")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_folder(tmp_path):
 def test_foreign_bytes(tmp_path, bad):
     path = tmp_path / "bad"
     path.write_bytes(bad)
-    assert_refused(path, "is not an advae model file.*; give a file that advae wrote")
+    assert_refused(path, "is not an advae model file.*. Give a file that advae wrote")
 
 
 def test_random_bytes(tmp_path):
@@ -229,7 +229,7 @@ def test_bytes_behind_the_end(path, content):
 def test_foreign_safetensors(tmp_path, metadata):
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": np.ones((2, 2), np.float32)}, path, metadata)
-    assert_refused(path, "is not an advae model file; give a file that advae wrote")
+    assert_refused(path, "is not an advae model file. Give a file that advae wrote")
 
 
 def test_checkpoint_given_as_model(detector, tmp_path):
@@ -272,13 +272,13 @@ def test_a_name_that_cannot_be_one(tmp_path):
 def test_a_later_version_is_refused(path):
     record, arrays = tensorfile.read(path, "model")
     tensorfile.write(path, record | {"format_version": 99}, arrays)
-    assert_refused(path, "has format version 99, this advae reads up to 3; upgrade advae")
+    assert_refused(path, "has format version 99, this advae reads up to 3. Upgrade advae")
 
 
 def test_an_earlier_version_is_refused(path):
     record, arrays = tensorfile.read(path, "model")
     tensorfile.write(path, record | {"format_version": 1}, arrays)
-    assert_refused(path, "has format version 1, written before the first release; fit again")
+    assert_refused(path, "has format version 1, written before the first release. Fit again")
 
 
 @pytest.mark.parametrize("version", [None, "1", 0, -1, 1.5])
@@ -493,8 +493,8 @@ def test_a_new_file_has_the_usual_permissions(detector, tmp_path):
 
 def test_places_that_cannot_be_written(detector, tmp_path):
     places = {
-        tmp_path / "none" / "model": "folder .*/none does not exist; create it first",
-        tmp_path / ("x" * 300): "File name too long; choose another place",
+        tmp_path / "none" / "model": "folder .*/none does not exist. Create it first",
+        tmp_path / ("x" * 300): "File name too long. Choose another place",
         tmp_path: "it is a folder",
     }
     for place, message in places.items():
@@ -504,5 +504,5 @@ def test_places_that_cannot_be_written(detector, tmp_path):
 
 
 def test_a_name_with_a_zero_byte_is_refused(detector):
-    with pytest.raises(InputError, match="choose another name"):
+    with pytest.raises(InputError, match="Choose another name"):
         artifact.save(detector, "a\0b")

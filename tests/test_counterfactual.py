@@ -6,8 +6,6 @@ import pytest
 from report_data import (
     IMAGE,
     SCRIPT,
-    labelled_table,
-    mixed_detector,
     mixed_table,
 )
 
@@ -22,20 +20,9 @@ from advae.counterfactual import (
     counterfactuals,
     only_whole,
 )
-from advae.detector import Detector, Threshold
+from advae.detector import Threshold
 from advae.frames import as_frame
 from advae.table import TableEncoder
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return mixed_detector()
-
-
-@pytest.fixture(scope="module")
-def table() -> pl.DataFrame:
-    return labelled_table()
-
 
 # --- counterfactuals ---
 

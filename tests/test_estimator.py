@@ -293,7 +293,7 @@ def test_frames_that_are_refused_in_one_sentence(fitted: AdVAEDetector, rows: np
     with pytest.raises(InputError, match="column 'a' occurs more than once; rename one of them"):
         small().fit(pd.DataFrame(rows, columns=["a", "b", "a"]))
     for empty in (pd.DataFrame(rows[:0]), rows[:0]):
-        with pytest.raises(ValueError, match=r"no rows; give at least one|0 sample"):
+        with pytest.raises(ValueError, match=r"no rows. Give at least one|0 sample"):
             fitted.predict(empty)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from advae import artifact, explain, frames, scoring, table, threshold
+from advae import artifact, explain, row_blocks, scoring, table, threshold
 from advae.config import Config
 from advae.detector import Threshold
 from advae.explain import shown_values, top_reasons
@@ -49,7 +49,7 @@ def detector():
 @pytest.fixture(scope="module")
 def rows():
     """Return more rows than two compiled blocks hold."""
-    return normal_rows(2 * scoring.BLOCK_ROWS + 44, seed=1)
+    return normal_rows(2 * row_blocks.BLOCK_ROWS + 44, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -237,9 +237,9 @@ def test_texts_are_made_of_the_values_of_reasons_alone(detector, rows, monkeypat
 
 
 def test_rows_are_scored_in_parts_of_bounded_memory(detector, rows, monkeypatch):
-    assert frames.rows_at_once(166) == 65_536
-    assert frames.rows_at_once(10_000) == 1536
-    monkeypatch.setattr(frames, "CELLS_AT_ONCE", 256 * detector.table.width)
+    assert row_blocks.rows_at_once(166) == 65_536
+    assert row_blocks.rows_at_once(10_000) == 1536
+    monkeypatch.setattr(row_blocks, "CELLS_AT_ONCE", 256 * detector.table.width)
     encoded = []
     transform = type(detector.table).transform
 
@@ -268,7 +268,7 @@ def test_scores_do_not_depend_on_the_order_of_columns(detector, rows, scores):
 
 
 def test_a_row_scores_alone_as_among_others(detector, rows, scores):
-    border = scoring.BLOCK_ROWS
+    border = row_blocks.BLOCK_ROWS
     for position in (0, 1, border - 1, border, border + 1, 2 * border, len(rows) - 1):
         alone = detector.anomaly_score(rows[position : position + 1])
         assert alone.tolist() == [scores[position]]

@@ -229,8 +229,8 @@ def test_a_missing_label_is_refused(missing: str | None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fit", "{data}", "-o", "{tmp}/m", "--normal", "ok"), "add --label COL"),
-        (("doctor", "{data}", "--normal", "ok"), "add --label COL"),
+        (("fit", "{data}", "-o", "{tmp}/m", "--normal", "ok"), "Add --label COL"),
+        (("doctor", "{data}", "--normal", "ok"), "Add --label COL"),
         (
             ("fit", "{data}", "-o", "{tmp}/m", "--label", "kind"),
             "name that of normal rows (--normal)",

@@ -12,7 +12,7 @@ import pytest
 import reference as ref
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from advae import scoring, threshold
+from advae import codes, scoring, threshold
 from advae.config import VARIANTS, Config
 from advae.errors import ConfigError
 from advae.gaussian import Gaussian, kld, kld_between
@@ -545,11 +545,11 @@ def test_codes_are_those_of_the_first_member_for_clipped_values():
     both = [ref.random_weights(D, H, K, rng) for _ in range(2)]
     model = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(members, both))
     x = rng.uniform(-3, 4, size=(9, D)).astype(np.float32)
-    codes = scoring.encode_rows(model, x)
+    found = codes.encode_rows(model, x)
     wanted = ref.encoder(both[0].encoder, np.clip(x, -1, 2))
-    np.testing.assert_allclose(codes, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     wanted = ref.transformer(both[0].transformer, *wanted)
-    np.testing.assert_allclose(scoring.transform_codes(model, codes), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes.transform_codes(model, found), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_score_of_members_is_the_mean_of_the_references():

@@ -12,7 +12,7 @@ import pytest
 from hostile_files import HOSTILE_FILES, HostileFile, good_table
 from polars.testing import assert_frame_equal
 
-from advae import frames
+from advae import row_blocks
 from advae.errors import InputError
 from advae.labels import parse_labels
 from advae.readers import open_source
@@ -96,7 +96,7 @@ def test_small_files_share_batches(tmp_path: Path) -> None:
 def test_batches_of_wide_tables_have_fewer_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "CELLS_AT_ONCE", 256 * 8)
+    monkeypatch.setattr(row_blocks, "CELLS_AT_ONCE", 256 * 8)
     pl.DataFrame({name: range(600) for name in "abcdefgh"}).write_parquet(tmp_path / "a.parquet")
     batches = open_source(tmp_path / "a.parquet").batches()
     assert [batch.height for batch in batches] == [256, 256, 88]

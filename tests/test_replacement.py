@@ -76,7 +76,7 @@ def test_a_link_stays_a_link(write: Callable[[Path], None], tmp_path: Path) -> N
     assert len(list(folder.iterdir())) == 2
     (tmp_path / "a.csv").symlink_to("b.csv")
     (tmp_path / "b.csv").symlink_to("a.csv")
-    with pytest.raises(InputError, match="Too many levels of symbolic links; choose another"):
+    with pytest.raises(InputError, match=r"Too many levels of symbolic links\. Choose another"):
         write(tmp_path / "a.csv")
     (tmp_path / "c.csv").symlink_to("nowhere/c.csv")
     with pytest.raises(InputError, match=r"folder .*/nowhere does not exist"):
@@ -94,9 +94,9 @@ def test_permissions_stay(write: Callable[[Path], None], tmp_path: Path, mode: i
 
 
 def test_names_that_no_file_can_have(write: Callable[[Path], None], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot write .*: File name too long; choose another"):
+    with pytest.raises(InputError, match=r"cannot write .*: File name too long. Choose another"):
         write(tmp_path / f"{LONG}.csv")
-    with pytest.raises(InputError, match=r"cannot write .*: its name is not UTF-8; choose another"):
+    with pytest.raises(InputError, match=r"cannot write .*: its name is not UTF-8. Choose another"):
         write(tmp_path / os.fsdecode(b"\xff.csv"))
     assert list(tmp_path.iterdir()) == []
     longest = tmp_path / f"{'x' * 251}.csv"
@@ -167,7 +167,7 @@ def test_a_folder_not_to_be_written_to_is_refused_before_the_work(
     for words in (("fit", data), ("score", model, data), ("report", model, data)):
         for output in (old, new):
             done = run(*words, "-o", output)
-            message = f"error: cannot write {output}: no permission for folder {data.parent};"
+            message = f"error: cannot write {output}: no permission for folder {data.parent}."
             assert (done.code, done.err[: len(message)]) == (2, message)
 
 
@@ -207,7 +207,7 @@ def test_a_pattern_does_not_hide_that_an_output_is_an_input(
         command, *others, pattern = words
         done = run(command, *others, data.parent / pattern, "-o", data)
         assert done.code == 2
-        assert f"error: {data} is also an input; write to another file" in done.err
+        assert f"error: {data} is also an input. Write to another file" in done.err
         assert data.read_bytes() == content
     assert pl.read_csv(data).height == good_table().height
 

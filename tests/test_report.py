@@ -8,8 +8,6 @@ import polars as pl
 import pytest
 from report_data import (
     TEMPLATE,
-    labelled_table,
-    mixed_detector,
     mixed_table,
 )
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
@@ -23,25 +21,9 @@ from advae.report.curves import curves
 from advae.report.page import render_page
 from advae.report.sampling import Highest, Reservoir
 from advae.report.scores import STEPS
-from advae.report.summary import Report, summarise
+from advae.report.summary import summarise
 from advae.report.training import training_warnings, view_training
 from advae.text import listed, number, share, shorten
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return mixed_detector()
-
-
-@pytest.fixture(scope="module")
-def table() -> pl.DataFrame:
-    return labelled_table()
-
-
-@pytest.fixture(scope="module")
-def report(detector: Detector, table: pl.DataFrame) -> Report:
-    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")
-
 
 # --- what the report says ---
 

@@ -9,12 +9,9 @@ import pytest
 from report_data import (
     IMAGE,
     LONG,
-    labelled_table,
-    mixed_detector,
     mixed_table,
 )
 
-from advae.detector import Detector
 from advae.report.distributions import (
     Distribution,
     Part,
@@ -23,25 +20,9 @@ from advae.report.distributions import (
     stability_index,
     straightest,
 )
-from advae.report.summary import Report, summarise
+from advae.report.summary import summarise
 from advae.score_axis import ScoreAxis
 from advae.table import TableEncoder
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return mixed_detector()
-
-
-@pytest.fixture(scope="module")
-def table() -> pl.DataFrame:
-    return labelled_table()
-
-
-@pytest.fixture(scope="module")
-def report(detector: Detector, table: pl.DataFrame) -> Report:
-    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")
-
 
 # --- columns ---
 

@@ -9,32 +9,14 @@ import pytest
 from command_line import Run
 from report_data import (
     labelled_table,
-    mixed_detector,
 )
 
 import advae
-from advae.detector import Detector
 from advae.errors import InputError
 from advae.notebook import card
 from advae.report.brief import Brief
-from advae.report.summary import Report, summarise
+from advae.report.summary import summarise
 from advae.report.writing import write_report
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return mixed_detector()
-
-
-@pytest.fixture(scope="module")
-def table() -> pl.DataFrame:
-    return labelled_table()
-
-
-@pytest.fixture(scope="module")
-def report(detector: Detector, table: pl.DataFrame) -> Report:
-    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")
-
 
 # --- files and commands ---
 

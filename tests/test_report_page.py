@@ -16,32 +16,14 @@ from report_data import (
     IMAGE,
     SCRIPT,
     flooded,
-    labelled_table,
-    mixed_detector,
 )
 
 import advae
-from advae.detector import Detector
 from advae.report import charts
 from advae.report.page import embedded_json, render_page
 from advae.report.summary import Report, summarise
 from advae.report.writing import write_report
 from advae.text import LONGEST
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return mixed_detector()
-
-
-@pytest.fixture(scope="module")
-def table() -> pl.DataFrame:
-    return labelled_table()
-
-
-@pytest.fixture(scope="module")
-def report(detector: Detector, table: pl.DataFrame) -> Report:
-    return summarise(detector, table, label="label", keep=["key"], data_name="new.csv")
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def cut(frame: pl.DataFrame, size: int) -> Iterator[pl.DataFrame]:
 
 
 def sampled(batches: Iterator[pl.DataFrame], size: int, seed: int) -> pl.DataFrame:
-    sample = RowSample(size, seed)
+    sample = RowSample(size, np.random.default_rng(seed))
     for batch in batches:
         sample.add(batch)
     return sample.frame()

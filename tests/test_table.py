@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from advae import summary
+from advae import column_summary
 from advae.categories import RARE
 from advae.errors import InputError
 from advae.table import TableEncoder
@@ -185,7 +185,7 @@ def test_streaming_equals_one_frame_up_to_the_reservoir(monkeypatch: pytest.Monk
     whole = TableEncoder.fit(table, hashed=["user"])
     parts = [table[start : start + 37] for start in range(0, 400, 37)]
     assert TableEncoder.fit_batches(parts, hashed=["user"]) == whole
-    monkeypatch.setattr(summary, "RESERVOIR_SIZE", 50)
+    monkeypatch.setattr(column_summary, "RESERVOIR_SIZE", 50)
     sampled = TableEncoder.fit_batches(parts, hashed=["user"])
     assert sampled == TableEncoder.fit(table, hashed=["user"])
     assert sampled != whole

@@ -32,6 +32,7 @@ from advae.errors import ConfigError, InputError
 from advae.out_of_fold import out_of_fold_scores
 from advae.plan import Plan, plan_rows
 from advae.residuals import Memory, Reference
+from advae.streams import choice
 from advae.threshold import (
     alarm_rate,
     calibration_size,
@@ -391,7 +392,7 @@ def test_a_memory_of_one_fold_is_refused() -> None:
     # Of ten rows up to six alone are the highest or the lowest of a column.
     alike = []
     for seed in range(20):
-        kept = np.sort(np.random.default_rng([seed, 4]).permutation(10)[:2])
+        kept = np.sort(choice(seed, "kept rows").permutation(10)[:2])
         alike.append(bool(np.ptp(plan_rows(10, small(seed=seed)).fold[kept]) == 0))
         refused = pytest.raises(ConfigError, match="memory = 2 keeps too few rows")
         with refused if alike[-1] else contextlib.nullcontext():
@@ -606,7 +607,7 @@ def test_threshold_reviewed(run: Run, model: Path, held_out: Detector, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--value", 1, "--alpha", 0.1], "leave out --alpha"),
+        (["--value", 1, "--alpha", 0.1], "Leave out --alpha"),
         (["--reviewed", "r.csv"], "--reviewed and --label go together"),
         (["--label", "y"], "--reviewed and --label go together"),
         (["--alpha", 2], "alpha is 2.0; expected a share"),
@@ -614,7 +615,7 @@ def test_threshold_reviewed(run: Run, model: Path, held_out: Detector, tmp_path:
         (["--alpha", 0.0001], "needs at least 9999 calibration rows, there are 399"),
         (["--value", -1], "--value"),
         (["--alpha", 0.1, "-o", "/nowhere/m.advae"], "/nowhere"),
-        (["-o", "other.advae"], "nothing would change in other.advae; add --alpha"),
+        (["-o", "other.advae"], "nothing would change in other.advae. Add --alpha"),
     ],
 )
 def test_threshold_misuse(run: Run, model: Path, arguments: list[object], message: str) -> None:

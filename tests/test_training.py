@@ -13,7 +13,7 @@ import pytest
 import reference as ref
 from test_paper import members
 
-from advae import artifact, batches, fitting, scoring, tensorfile, training
+from advae import artifact, batches, checkpoint, fitting, scoring, tensorfile, training
 from advae.config import VARIANTS, Config
 from advae.corruption import Damage
 from advae.errors import ModelFileError, TrainingError
@@ -311,7 +311,7 @@ def test_divergence_names_the_terms(data):
     message = str(caught.value)
     assert "encoder_kld" in message
     assert "generator_reconstruction" in message
-    assert "by iteration 200; lower learning_rate" in message
+    assert "by iteration 200. Lower learning_rate" in message
 
 
 def test_divergence_names_no_other_terms(data):
@@ -410,7 +410,7 @@ def test_resuming_without_a_checkpoint_starts_anew(data, whole, tmp_path):
 
 @pytest.mark.parametrize(("seconds", "kept"), [(0.0, [200, 400]), (math.inf, [200, 200])])
 def test_checkpoints_are_kept_while_training(data, tmp_path, monkeypatch, seconds, kept):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", seconds)
     path = tmp_path / "kept"
     found = []
 

@@ -91,11 +91,11 @@ def load(path: str | Path) -> Detector:
     except (AdVAEError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ModelFileError):
             raise
-        raise ModelFileError(f"{path} is damaged: {error}; restore it or fit again") from None
+        raise ModelFileError(f"{path} is damaged: {error}. Restore it or fit again.") from None
     if not np.allclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7):
         raise ModelFileError(
             f"{path} does not give the scores it gave where it was written "
-            f"({found.tolist()} instead of {wanted.tolist()}): do not use it on this machine"
+            f"({found.tolist()} instead of {wanted.tolist()}). Do not use it on this machine."
         )
     return detector
 

@@ -12,6 +12,7 @@ from advae.config import ThresholdMethod
 from advae.detector import Detector, Threshold
 from advae.errors import ConfigError
 from advae.evaluation import Estimate
+from advae.text import count
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold, kde_threshold
 
 
@@ -71,8 +72,7 @@ def _calibration_rows(detector: Detector) -> str:
     elif fitted:
         parts.append(f"{fitted:,} rows held out of training")
     if rows > fitted:
-        more = rows - fitted
-        parts.append(f"{more:,} reviewed normal row{'s' * (more != 1)}")
+        parts.append(count(rows - fitted, "reviewed normal row"))
     return ", and ".join(parts)
 
 

@@ -1,18 +1,59 @@
 """Where an interrupted training stood, on disk, so that it can go on to the same result."""
 
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from advae import tensorfile
+from advae._types import HostMatrix
 from advae.config import VARIANTS, Config
 from advae.errors import ModelFileError
 from advae.held_out import HELD_OUT
 from advae.leaves import named_leaves, replace_leaves
 from advae.networks import Sizes
 from advae.steps import term_names
+from advae.table import TableEncoder
 from advae.training import Snapshot, state_shapes
 
+CHECKPOINT_SECONDS = 2.0
+"""Least time between two checkpoints."""
+
+OnBlock = Callable[[Snapshot], None]
+
 _KIND = "checkpoint"
+
+
+def fingerprint(config: Config, table: TableEncoder, *encoded: HostMatrix) -> str:
+    """Return what tells a training from those with other settings, rows or versions."""
+    settings = [config.to_json(), table.to_json(), version("advae"), version("jax")]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for rows in encoded:
+        digest.update(rows.tobytes())
+    return digest.hexdigest()
+
+
+def saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
+    """Return a block handler that keeps a checkpoint: first, last, and now and again between."""
+    saved = -math.inf
+
+    def on_block(snapshot: Snapshot) -> None:
+        nonlocal saved
+        try:
+            if then is not None:
+                then(snapshot)
+        except BaseException:
+            save(path, snapshot, fingerprint)  # stopped here: lose nothing
+            raise
+        if snapshot.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            save(path, snapshot, fingerprint)
+            saved = time.monotonic()
+
+    return on_block
 
 
 def save(path: Path, snapshot: Snapshot, fingerprint: str) -> None:
@@ -48,12 +89,12 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
     if record.get("fingerprint") != fingerprint:
         raise ModelFileError(
             f"checkpoint {path} comes from other data, settings or versions, so its training "
-            "cannot go on with these; fit without --resume to start again"
+            "cannot go on with these. Fit without --resume to start again."
         )
     history = record["history"]
     expected = {"iteration", *term_names(VARIANTS[config.variant])}
     if history.keys() - {HELD_OUT} != expected:
-        raise ModelFileError(f"checkpoint {path} has a foreign history; fit without --resume")
+        raise ModelFileError(f"checkpoint {path} has a foreign history. Fit without --resume.")
     state = state_shapes(sizes, config)
     best = state.model if config.patience and HELD_OUT in history else None
     found: dict[str, Any] = replace_leaves({"state": state, "best": best}, arrays, path)

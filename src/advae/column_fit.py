@@ -5,11 +5,11 @@ from dataclasses import replace
 import polars as pl
 
 from advae.categories import CategoryColumn, HashedColumn
+from advae.column_summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, Scale, TimeColumn
 from advae.errors import InputError
 from advae.misread import marked, misreading
 from advae.readings import TIMES, Reading
-from advae.summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.values import quoted
 
 MAX_CATEGORIES = 50

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from advae.column_summary import Profile
 from advae.errors import InputError
 from advae.readings import TIMES, Reading, respelled, truths_among
-from advae.summary import Profile
 from advae.values import DAY, YEAR, FloatArray, equals, is_missing, to_numbers, to_truths
 
 Encoded = NDArray[np.float32]

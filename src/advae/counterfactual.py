@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int
 
 from advae._types import HostMatrix
 from advae.categories import CategoryColumn, HashedColumn
+from advae.column_summary import QUANTILE_LEVELS, RESERVOIR_SIZE
 from advae.columns import BooleanColumn, Column, NumberColumn, TimeColumn
 from advae.detector import Detector
-from advae.summary import QUANTILE_LEVELS, RESERVOIR_SIZE
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -29,7 +29,7 @@ ROUNDS = 4
 TOLERANCE = 1e-6
 """How far from a whole number a quantile of whole numbers may be computed to lie."""
 
-BLOCK_ROWS = 1024
+SEARCHED_ROWS = 1024
 """Rows at a time: each stands for `CANDIDATES` rows to be scored."""
 
 
@@ -74,8 +74,8 @@ def counterfactuals(
         How many columns may be changed, at least 1; more than `CANDIDATES` never are.
     """
     found: list[Counterfactual] = []
-    for first in range(0, len(encoded), BLOCK_ROWS):
-        found += _Search(detector, encoded[first : first + BLOCK_ROWS]).run(most)
+    for first in range(0, len(encoded), SEARCHED_ROWS):
+        found += _Search(detector, encoded[first : first + SEARCHED_ROWS]).run(most)
     return found
 
 

@@ -86,7 +86,7 @@ def _without_clash(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     for frame in frames:
         if "is_discovery" in frame.columns:
             raise InputError(
-                "column 'is_discovery' cannot be kept: the output has a column of that name; "
-                "rename it"
+                "column 'is_discovery' cannot be kept: the output has a column of that name. "
+                "Rename it."
             )
         yield frame

@@ -127,7 +127,7 @@ class _Patient:
         self._matching = Matching()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
-        self._sample = RowSample(SAMPLE_ROWS, seed=0)
+        self._sample = RowSample(SAMPLE_ROWS, np.random.default_rng(0))
 
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""
@@ -137,7 +137,7 @@ class _Patient:
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
         kept = self._matching.match(unlabelled)
         if not kept.width:
-            raise InputError("no column is left to learn from; ignore fewer of them")
+            raise InputError("no column is left to learn from. Ignore fewer of them.")
         if not self._watches:
             self._watches = [ColumnWatch(name) for name in kept.columns]
         normal = kept.filter(~anomalous)

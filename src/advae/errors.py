@@ -1,7 +1,8 @@
 """The exceptions of advae: one root, one child per place where a user can act.
 
-Every message says what is wrong, where (file, column, row), and what to do about it. The command
-line prints the message alone and exits with code 2.
+Every message says what is wrong, where (file, column, row), and what to do about it, the last in a
+sentence of its own; of a setting, what it is and what is expected. The command line prints the
+message alone and exits with code 2.
 """
 
 

@@ -1,11 +1,7 @@
 """From a table of normal rows to a detector."""
 
-import hashlib
 import itertools
-import json
-import math
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -17,8 +13,8 @@ import polars as pl
 
 from advae import checkpoint as checkpoints
 from advae import screening, training
-from advae._types import HostMatrix
 from advae.calibration import learned_threshold
+from advae.checkpoint import OnBlock
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
 from advae.errors import ConfigError, InputError
@@ -32,17 +28,13 @@ from advae.plan import Plan, plan_rows
 from advae.readings import check_finite
 from advae.reference import compile_for, learn_reference
 from advae.sampling import RowSample
+from advae.streams import choice
 from advae.table import TableEncoder
 from advae.threads import Beside
 from advae.training import Snapshot
 
-CHECKPOINT_SECONDS = 2.0
-"""Least time between two checkpoints."""
-
-LARGEST_REFERENCE = 20_000
+MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
-
-OnBlock = Callable[[Snapshot], None]
 
 
 def fit_detector(
@@ -111,28 +103,28 @@ def fit_detector(
         frame, screened = _screen(frame, table, config, hashed, numbers)
         table = None  # an anomaly would stretch a column's range, and so hide others
     plan = plan_rows(frame.height, config)
-    config = replace(config, members=plan.members)
+    config, member_rows = replace(config, members=plan.members), plan.member_rows()
     training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
-    watched_frame = frame[plan.watched]
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
-    encoded = table.transform(training_frame)
+    encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
+    watched = table.transform(frame[plan.watched])
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
 
     start = None
     if checkpoint is not None:
         # The other rows stand in it too: they decide on the detector that comes out.
-        fingerprint = _fingerprint(config, table, encoded, calibration_frame, watched_frame)
+        fingerprint = checkpoints.fingerprint(config, table, encoded, calibration, watched)
         if resume and checkpoint.exists():
             start = checkpoints.load(checkpoint, config, sizes, fingerprint)
-        on_block = _saving(checkpoint, fingerprint, on_block)
+        on_block = checkpoints.saving(checkpoint, fingerprint, on_block)
     # With patience those held out decide when training ends, which calibration rows must not.
-    held_out = table.transform(watched_frame if config.patience else calibration_frame)
+    held_out = watched if config.patience else calibration
     noise = latent_noise(config, sizes.latent)
     # From the first block on: until then the compilation of the training program takes all cores.
-    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config, plan.member_rows()))
+    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config, member_rows))
 
     def after_block(snapshot: Snapshot) -> None:
         compiling.begin()
@@ -143,16 +135,17 @@ def fit_detector(
         varied,
         config,
         held_out=held_out[:, : table.network_width],
-        member_rows=plan.member_rows(),
+        member_rows=member_rows,
         resume=start,
         on_block=after_block,
     )
     compiling.wait()
-    reference, kept = learn_reference(end.model, noise, varied, config, plan.member_rows())
+    model = end.model
+    reference, kept = learn_reference(model, noise, varied, config, member_rows)
     detector = Detector(
         config=config,
         table=table,
-        model=end.model,
+        model=model,
         latent_noise=noise,
         reference=reference,
         training_scores=np.empty(0),
@@ -161,7 +154,7 @@ def fit_detector(
         summary=_summary(table, end, plan, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
     )
-    stride = -(-len(plan.training) // LARGEST_REFERENCE)
+    stride = -(-len(plan.training) // MOST_SCORES)
     training_scores = detector.score_encoded(encoded[::stride]).score
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
@@ -187,7 +180,7 @@ def _gather(
     read = 0
     batches = map(Matching().match, batches)
     for batch in batches:
-        # Later the rows stand in another order.
+        # Now, while the rows have the numbers that they have in the table.
         check_finite(batch, read)
         held.append(batch)
         read += batch.height
@@ -195,9 +188,9 @@ def _gather(
             break
     else:
         if not held:
-            raise InputError("there is no table to learn from: no frame came; give at least one")
+            raise InputError("there is no table to learn from: no frame came. Give at least one.")
         return joined(held), None, ""
-    rows = RowSample(most, seed)
+    rows = RowSample(most, choice(seed, "sampled rows"))
 
     def watched() -> Iterator[pl.DataFrame]:
         nonlocal read
@@ -232,7 +225,7 @@ def _screen(
     if not np.ptp(encoded[kept], axis=0).any():
         raise InputError(
             f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
-            "identical, so there is nothing to learn; lower trim, or give other rows"
+            "identical, so there is nothing to learn. Lower trim, or give other rows."
         )
     note = (
         f"Suspected anomalies set aside (trim = {config.trim:g}): {len(found):,} of "
@@ -268,33 +261,3 @@ def _summary(
         notes=tuple(filter(None, (*table.notes, *notes, plan.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )
-
-
-def _fingerprint(
-    config: Config, table: TableEncoder, encoded: HostMatrix, *others: pl.DataFrame
-) -> str:
-    settings = [config.to_json(), table.to_json(), version("advae"), version("jax")]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(encoded.tobytes())
-    for frame in filter(len, others):
-        digest.update(table.transform(frame).tobytes())
-    return digest.hexdigest()
-
-
-def _saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
-    """Return a block handler that keeps a checkpoint: first, last, and now and again between."""
-    saved = -math.inf
-
-    def on_block(snapshot: Snapshot) -> None:
-        nonlocal saved
-        try:
-            if then is not None:
-                then(snapshot)
-        except BaseException:
-            checkpoints.save(path, snapshot, fingerprint)  # stopped here: lose nothing
-            raise
-        if snapshot.finished or time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            checkpoints.save(path, snapshot, fingerprint)
-            saved = time.monotonic()
-
-    return on_block

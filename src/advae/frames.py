@@ -14,18 +14,6 @@ from advae.errors import InputError
 from advae.processes import check_process
 from advae.values import check_columns, quoted
 
-CELLS_AT_ONCE = 2**24
-"""Values of a table held at a time where it is read or scored in parts: 128 MB in float64."""
-
-BLOCK_ROWS = 256
-"""Rows at a time come in multiples of so many, the rows that are scored together."""
-
-
-def rows_at_once(columns: int, most: int = 65_536) -> int:
-    """Return how many rows of so many columns to hold at a time, at most ``most``."""
-    blocks = CELLS_AT_ONCE // (BLOCK_ROWS * max(1, columns))
-    return min(most, BLOCK_ROWS * max(1, blocks))
-
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     """Join small frames that follow each other, as long as they have at most so many rows."""
@@ -72,9 +60,9 @@ def as_frame(data: Any) -> pl.DataFrame:
         return _from_pandas(data)
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
-            f"cannot read a table from {type(data).__name__}; give a Polars or pandas frame, an "
+            f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "
             "Arrow table, a dict of columns, a two-dimensional NumPy array, or a list or iterator "
-            "of such batches"
+            "of such batches."
         )
     try:
         if isinstance(data, dict):
@@ -136,7 +124,7 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     for name in keep:
         if name in taken:
             raise InputError(
-                f"column {name!r} cannot be kept: the output has a column of that name; rename it"
+                f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
             )
     return [frame[name] for name in keep]
 
@@ -160,7 +148,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise InputError(f"column {twice[0]!r} occurs more than once; rename one of them")
+        raise InputError(f"column {twice[0]!r} occurs more than once. Rename one of them.")
     # Not a list of columns: Polars would rename one whose name is empty.
     return pl.DataFrame(
         {name: _from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)}
@@ -239,16 +227,16 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
             column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
         except OverflowError:
             raise InputError(
-                f"column {name!r} holds a whole number beyond 1.8e308, the largest float; correct "
-                "it, or convert the column to text"
+                f"column {name!r} holds a whole number beyond 1.8e308, the largest float. Correct "
+                "it, or convert the column to text."
             ) from None
     if column.dtype == pl.Object:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
-            f"column {name!r} mixes {found}; convert it to one type, for instance with astype(str)"
+            f"column {name!r} mixes {found}. Convert it to one type, for instance with astype(str)."
             if len(kinds) > 1
-            else f"column {name!r} holds values of type {found}; convert it to numbers, "
-            "true/false, text or times"
+            else f"column {name!r} holds values of type {found}. Convert it to numbers, "
+            "true/false, text or times."
         )
     return column
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from advae._types import Code, Scalar, Upright, Vector
 from advae.gaussian import Gaussian, kld, kld_between
@@ -162,11 +162,11 @@ def re_encode(encoder: Encoder, x_r: Upright, x_Tr: Upright) -> ReEncoded:
     return ReEncoded(q_r, q_Tr)
 
 
-def _joined(first: Upright, second: Upright) -> Upright:
+def _joined(first: Upright, second: Upright) -> Float[Array, "columns both"]:
     return jnp.concatenate([first, second], axis=1)
 
 
-def _halves(both: Upright) -> tuple[Upright, Upright]:
+def _halves(both: Float[Array, "columns both"]) -> tuple[Upright, Upright]:
     first, second = jnp.split(both, 2, axis=1)
     return first, second
 

@@ -53,7 +53,7 @@ def out_of_fold_scores(
     if len(kept) and np.ptp(fold[kept]) == 0:
         raise ConfigError(
             f"memory = {detector.config.memory} keeps too few rows: for the rows of one fold there "
-            "are none of another to compare with. Raise memory, or set it to 0"
+            "are none of another to compare with. Raise memory, or set it to 0."
         )
     folds = int(fold.max()) + 1
     scores = np.empty(len(fold))

@@ -190,7 +190,7 @@ def checked_frame(
         frame = as_frame(X)
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         if not reset and not frame.height:
-            raise InputError("the table has no rows; give at least one")
+            raise InputError("the table has no rows. Give at least one.")
         # pandas' names can be numbers and tuples, too: to scikit-learn there are none then.
         unnamed = hasattr(X, "iloc") and not any(isinstance(name, str) for name in X.columns)
         if learned is not None and unnamed and not hasattr(estimator, "feature_names_in_"):

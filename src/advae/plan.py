@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Int
 
 from advae.config import Config
-from advae.threshold import calibration_size, conformal_rows_needed
+from advae.streams import choice
+from advae.threshold import as_written, calibration_size, conformal_rows_needed
 
 ENOUGH_ALARMS = 5
 """Wanted calibration rows above the threshold: with fewer, folds are better where they can be."""
@@ -54,7 +54,7 @@ class Plan:
 
     training: Int[np.ndarray, "training"]
     calibration: Int[np.ndarray, "calibration"]
-    fold: Int[np.ndarray, "training"]
+    fold: Int[np.ndarray, "folded"]
     note: str = ""
     watched: Int[np.ndarray, "watched"] = field(default_factory=lambda: np.empty(0, int))
     members: int = 1
@@ -90,7 +90,7 @@ def _with_watched(plan: Plan, seed: int) -> Plan:
         needed = math.ceil((FEWEST_WATCHED - 0.5) / WATCHED)
         note = f"Too few rows to end training early, which takes {needed} beside those held out."
         return replace(plan, note=f"{plan.note} {note}".lstrip())
-    shuffled = np.random.default_rng([seed, rows, count]).permutation(rows)
+    shuffled = choice(seed, "watched rows", rows, count).permutation(rows)
     watched, rest = np.sort(shuffled[:count]), np.sort(shuffled[count:])
     fold = plan.fold[rest] if plan.folds else plan.fold
     return replace(plan, training=plan.training[rest], watched=plan.training[watched], fold=fold)
@@ -112,8 +112,8 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
         return Plan(everything, nothing, nothing, members=members)
     most = max(0, min(round(rows * config.calibration), rows - 2))
     held_out = calibration_size(most, config.alpha)
-    alarms = (held_out + 1) * Fraction(str(config.alpha))
-    shuffled = np.random.default_rng([config.seed, held_out]).permutation(rows)
+    alarms = (held_out + 1) * as_written(config.alpha)
+    shuffled = choice(config.seed, "calibration rows", held_out).permutation(rows)
     fewest = conformal_rows_needed(config.alpha)
     enough = rows >= fewest
     in_folds = members >= FEWEST_MEMBERS and enough

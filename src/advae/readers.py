@@ -18,8 +18,9 @@ from advae.damage import damaged, failures_explained, rows_checked
 from advae.delimited import Dialect
 from advae.errors import ColumnError, InputError
 from advae.files import Data, expand_paths, file_format
-from advae.frames import exactly, merged, rows_at_once
+from advae.frames import exactly, merged
 from advae.header import read_dialect
+from advae.row_blocks import rows_at_once
 from advae.values import quoted, quoted_list
 
 

@@ -8,7 +8,8 @@ from advae import scoring
 from advae._types import HostMatrix
 from advae.config import Config
 from advae.networks import AdVAE, Sizes
-from advae.residuals import Factors, Memory, Reference, remember, whitening, whitening_of
+from advae.residuals import Memory, Reference, Whitening, remember, whitening, whitening_of
+from advae.streams import choice
 from advae.training import diverged, initial_state
 
 RESIDUAL_ROWS = 20_000
@@ -53,8 +54,8 @@ def learn_reference(
         return Reference(matrices), np.empty(0, int)
     kept = np.arange(len(rows))
     if len(rows) > config.memory:
-        # The 4 sets this draw apart from others by the same seed.
-        kept = np.sort(np.random.default_rng([config.seed, 4]).permutation(kept)[: config.memory])
+        drawn = choice(config.seed, "kept rows").permutation(len(rows))
+        kept = np.sort(drawn[: config.memory])
     rows = rows[kept]
     errors = rows - scoring.score_rows(model, noise, rows).expected
     return Reference(matrices, remember(rows, errors)), kept
@@ -67,7 +68,7 @@ def _member(model: AdVAE, number: int) -> AdVAE:
 
 def _member_whitening(
     member: AdVAE, noise: Float[np.ndarray, "points latent"], rows: HostMatrix
-) -> HostMatrix | Factors:
+) -> Whitening:
     residuals = rows - scoring.score_rows(member, noise, rows).expected
     if not np.isfinite(residuals).all():
         # The terms of the last block do not know of the last step.
@@ -101,7 +102,7 @@ def compile_for(
     scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
 
 
-def _zeros(*shape: int) -> HostMatrix:
+def _zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 

@@ -34,27 +34,27 @@ def target_of(path: Path) -> Path:
     except FileNotFoundError:
         if not target.parent.is_dir():
             raise InputError(
-                f"cannot write {path}: folder {target.parent} does not exist; create it first"
+                f"cannot write {path}: folder {target.parent} does not exist. Create it first."
             ) from None
         mode = stat.S_IFREG
     except UnicodeEncodeError:
         raise InputError(
-            f"cannot write {str(path)!r}: its name is not UTF-8; choose another name"
+            f"cannot write {str(path)!r}: its name is not UTF-8. Choose another name."
         ) from None
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+        raise InputError(f"cannot write {path}: {error.strerror}. Choose another place.") from None
     except ValueError as error:  # a zero byte in the name
-        raise InputError(f"cannot write {str(path)!r}: {error}; choose another name") from None
+        raise InputError(f"cannot write {str(path)!r}: {error}. Choose another name.") from None
     if stat.S_ISDIR(mode):
-        raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
+        raise InputError(f"cannot write {path}: it is a folder. Give the path of a file.")
     if not stat.S_ISREG(mode):
         raise InputError(
             f"cannot write {path}: it is a device, a pipe or a socket, and no file that could be "
-            "replaced; choose another place"
+            "replaced. Choose another place."
         )
     if not os.access(target.parent, os.W_OK):
         raise InputError(
-            f"cannot write {path}: no permission for folder {target.parent}; choose another place"
+            f"cannot write {path}: no permission for folder {target.parent}. Choose another place."
         )
     return target
 
@@ -79,7 +79,7 @@ def replacing_path(path: Path) -> Iterator[Path]:
     try:
         temporary, handle = _locked_temporary(target)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+        raise InputError(f"cannot write {path}: {error.strerror}. Choose another place.") from None
     try:
         usual = stat.S_IMODE(os.fstat(handle).st_mode)
         temporary.chmod(0o600)

@@ -91,7 +91,9 @@ def in_factors(rows: int, columns: int) -> bool:
     return 2 * rows < columns
 
 
-def whitening(residuals: Float[np.ndarray, "rows columns"]) -> HostMatrix | Factors:
+def whitening(
+    residuals: Float[np.ndarray, "rows columns"],
+) -> Float[np.ndarray, "columns columns"] | Factors:
     """Return the symmetric matrix that undoes the correlations of usual residuals.
 
     The inverse square root of their correlations about 0, shrunk towards the identity by

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from advae.errors import InputError
 from advae.matching import joined
-from advae.summary import Slots
+from advae.slots import Slots
 
 
 class RowSample:
@@ -16,13 +16,13 @@ class RowSample:
     ----------
     size
         How many rows to keep; all rows, in order, while there are no more.
-    seed
-        Equal seeds keep equal samples, wherever the stream is cut.
+    draws
+        Equal ones keep equal samples, wherever the stream is cut.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, draws: np.random.Generator) -> None:
         self._size = size
-        self._slots = Slots(size, seed)
+        self._slots = Slots(size, draws)
         self._kept: pl.DataFrame | None = None
         self._entered: list[pl.DataFrame] = []
         self._places: list[NDArray[np.int64]] = []

@@ -46,7 +46,7 @@ class ScoreAxis:
             max(min(most, high * reach), high * 2) * 1.1,
         )
 
-    def place(self, scores: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
+    def place(self, scores: Float[np.ndarray, "*rows"] | float) -> Float[np.ndarray, "*rows"]:
         """Return where scores stand, 0 at the low end and 1 at the high end, never beyond."""
         clipped = np.clip(scores, self.low, self.high)
         return np.asarray(np.log(clipped / self.low) / math.log(self.high / self.low))

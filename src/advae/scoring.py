@@ -1,9 +1,8 @@
-"""The anomaly score, equations (11) and (12), what each column adds to it, and codes of rows.
+"""The anomaly score, equations (11) and (12), and what each column adds to it.
 
 `residuals` has what the ``default`` preset does with the residual beyond the paper.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -18,13 +17,7 @@ from advae.gaussian import Gaussian
 from advae.networks import INPUT_RANGE, AdVAE, Generator
 from advae.processes import check_process
 from advae.residuals import Reference, Whitening, geometric_mean, padded, recall, weighed
-from advae.threads import available, workers
-
-BLOCK_ROWS = 256
-"""Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so
-its score cannot depend, not even in the last bit, on the rows beside it. Small enough that a
-block's activations stay in a core's cache, so that blocks in different threads do not disturb
-each other: faster than larger blocks that share out every matrix product."""
+from advae.row_blocks import BLOCK_ROWS, fill
 
 PROGRAMS = 32
 """How many programs that score are kept. A fit takes three or four, a loaded model one: so many
@@ -161,7 +154,12 @@ def score_rows(
     known = (model, noise, padded(reference))
     if rows > at_once * BLOCK_ROWS:
         known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
-    _fill(scored, x, partial(_score_blocks, *known), at_once)
+
+    @shielded  # it is called in other threads
+    def blocks(rows: HostMatrix, filled: int) -> tuple[np.ndarray, ...]:
+        return tuple(map(np.asarray, _score_blocks(*known, rows, filled)))
+
+    fill(scored, x, blocks, at_once)
     return scored
 
 
@@ -171,88 +169,3 @@ def _blocks_at_once(columns: int) -> int:
     Not more, so that several cores share out a small table too, and that a wide one stays small.
     """
     return max(1, min(8, 2**17 // (BLOCK_ROWS * columns)))
-
-
-class Codes(NamedTuple):
-    """Gaussians in latent space, one for each row; both of shape (rows, latent)."""
-
-    mean: Float[np.ndarray, "rows latent"]
-    log_variance: Float[np.ndarray, "rows latent"]
-
-
-@compiled
-def _encode_block(model: AdVAE, x: Matrix) -> tuple[Matrix, Matrix]:
-    q = _first_member(model).encoder(jnp.clip(x, *INPUT_RANGE).T)
-    return q.mean.T, q.log_variance.T
-
-
-@compiled
-def _transform_block(model: AdVAE, code: Matrix) -> tuple[Matrix, Matrix]:
-    q_T = _first_member(model).transformer(Gaussian(*jnp.split(code.T, 2)))
-    return q_T.mean.T, q_T.log_variance.T
-
-
-def encode_rows(model: AdVAE, x: HostMatrix) -> Codes:
-    """Return q = E(x) of the first member, for encoded rows of shape (rows, columns)."""
-    return _codes(model, x, _encode_block)
-
-
-def transform_codes(model: AdVAE, codes: Codes) -> Codes:
-    """Return q_T = T(q) of the first member: the anomalies that training made of these rows."""
-    return _codes(model, np.concatenate(codes, axis=1), _transform_block)
-
-
-def _first_member(model: AdVAE) -> AdVAE:
-    first: AdVAE = jax.tree.map(lambda leaf: leaf[0], model)
-    return first
-
-
-@shielded
-def _codes(
-    model: AdVAE, x: HostMatrix, program: Callable[[AdVAE, HostMatrix], tuple[Array, ...]]
-) -> Codes:
-    check_process()
-    shape = (len(x), model.sizes.latent)
-    codes = Codes(np.empty(shape, np.float32), np.empty(shape, np.float32))
-    moved = jax.device_put(model)
-    _fill(codes, x, lambda block, _: program(moved, block), 1)
-    return codes
-
-
-def _fill(
-    wholes: tuple[np.ndarray, ...],
-    x: HostMatrix,
-    function: Callable[[HostMatrix, int], tuple[Array, ...]],
-    at_once: int,
-) -> None:
-    """Write into ``wholes`` what ``function`` makes of the rows, some padded blocks at a time.
-
-    It is given ``at_once`` blocks, and how many of them hold rows.
-    """
-    step = at_once * BLOCK_ROWS
-
-    def do(first: int) -> None:
-        part = np.asarray(x[first : first + step], np.float32)
-        rows = part if len(part) == step else np.pad(part, ((0, step - len(part)), (0, 0)))
-        made = function(rows, -(-len(part) // BLOCK_ROWS))
-        for whole, found in zip(wholes, made, strict=True):
-            whole[first : first + len(part)] = np.asarray(found)[: len(part)]
-
-    starts = range(0, len(x), step)
-    if len(starts) == 1:
-        do(0)
-    elif starts:
-        function(np.zeros((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
-        left = iter(starts)
-
-        @shielded
-        def work(_: int) -> None:
-            for first in left:  # not a task for each, which costs as much as a call
-                do(first)
-
-        try:
-            for _ in workers().map(work, range(available())):
-                pass
-        finally:
-            for _ in left:  # what stops one thread, or the wait for them, stops all
-                pass

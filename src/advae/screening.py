@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from advae._types import HostMatrix
+from advae.streams import choice
 
 FAR = 1.3
 """How many times as far from the trusted rows a suspect must be as 95 % of these are from each
@@ -51,7 +52,7 @@ def suspects(rows: HostMatrix, most: float, seed: int = 0) -> Int[np.ndarray, "s
     """
     chosen = np.arange(len(rows))
     if len(rows) > REFERENCE_ROWS:
-        sampled = np.random.default_rng(seed).choice(len(rows), REFERENCE_ROWS, replace=False)
+        sampled = choice(seed, "compared rows").choice(len(rows), REFERENCE_ROWS, replace=False)
         chosen = np.sort(sampled)
     neighbours = int(most * len(chosen))
     if not neighbours:

@@ -1,4 +1,4 @@
-"""Random streams: every use of randomness has numbers of its own, derived from one seed by name.
+"""Every use of randomness that the seed of a fit decides, by name.
 
 NumPy draws what is drawn once, on the host: JAX would compile a program for each shape, which takes
 longer than many trainings. JAX draws what a training needs in every iteration.
@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-# A stream is a child of the seed: the one of its position.
+# A stream is a child of the seed, the one of its position, with numbers of its own.
 _STREAMS = (
     "initial weights",
     "batches",
@@ -19,10 +19,26 @@ _STREAMS = (
     "held-out noise",
 )
 
+_CHOICES: dict[str, tuple[int, ...]] = {
+    "sampled rows": (),
+    "compared rows": (),
+    "calibration rows": (),
+    "watched rows": (),
+    "kept rows": (4,),
+}
+"""What a choice of rows has beside the seed, before its sizes. Older than the streams, and less
+apart: where two have the same, they draw the same numbers. It stays, because with something else
+every seed would choose other rows."""
+
 
 def generator(seed: int, name: str, *parts: int) -> np.random.Generator:
     """Return NumPy's generator of one named stream of a seed, or of a numbered part of it."""
     return np.random.default_rng(_sequence(seed, name, parts))
+
+
+def choice(seed: int, name: str, *sizes: int) -> np.random.Generator:
+    """Return NumPy's generator of one named choice of rows; ``sizes`` are of the table and it."""
+    return np.random.default_rng([seed, *_CHOICES[name], *sizes])
 
 
 def stream(seed: int, name: str, *parts: int) -> Key[Array, ""]:

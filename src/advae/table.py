@@ -13,9 +13,9 @@ from advae.categories import CategoryColumn, HashedColumn
 from advae.column_fit import MAX_CATEGORIES, ColumnFit
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.errors import InputError
-from advae.frames import rows_at_once
 from advae.misread import misreading
 from advae.records import restore
+from advae.row_blocks import rows_at_once
 from advae.values import HASH_BUCKETS, check_columns, quoted, quoted_list
 
 KINDS: dict[str, type[Column]] = {
@@ -30,8 +30,8 @@ KINDS: dict[str, type[Column]] = {
     )
 }
 
-BLOCK_ROWS = 8192
-"""Rows encoded at a time: the block being filled, column by column, stays in the cache."""
+CACHED_ROWS = 8192
+"""Rows encoded at a time: what is being filled, column by column, stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,10 @@ class TableEncoder:
         """
         check_columns(self.feature_names, frame.columns, "the table")
         encoded = np.empty((frame.height, self.width), np.float32)
-        for start in range(0, frame.height, BLOCK_ROWS):
-            block = encoded[start : start + BLOCK_ROWS]
+        for start in range(0, frame.height, CACHED_ROWS):
+            block = encoded[start : start + CACHED_ROWS]
             for feature, places in zip(self.features, self.places, strict=True):
-                values = frame[feature.name].slice(start, BLOCK_ROWS)
+                values = frame[feature.name].slice(start, CACHED_ROWS)
                 feature.encode(values, [block[:, place] for place in places], first_row + start)
         return encoded
 

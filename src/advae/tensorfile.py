@@ -51,11 +51,11 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with safe_open(path, framework="numpy") as content:
             arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{path} is damaged: {error}; restore it or fit again") from None
+        raise ModelFileError(f"{path} is damaged: {error}. Restore it or fit again.") from None
     if envelope.get("checksum") != _checksum(record, arrays):
         raise ModelFileError(
-            f"{path} was altered or damaged after it was written: its checksum does not match; "
-            "restore it or fit again"
+            f"{path} was altered or damaged after it was written: its checksum does not match. "
+            "Restore it or fit again."
         )
     return record, arrays
 
@@ -64,32 +64,32 @@ def _envelope(path: Path, kind: str) -> dict[str, Any]:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise ModelFileError(f"{kind} file {path} does not exist; check the path") from None
+        raise ModelFileError(f"{kind} file {path} does not exist. Check the path.") from None
     except OSError as error:
         raise ModelFileError(f"cannot read {kind} file {path}: {error.strerror}") from None
     if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; give the path of an advae {kind} file")
+        raise ModelFileError(f"{path} is not a file. Give the path of an advae {kind} file.")
     size = status.st_size
     if size > LARGEST_FILE:
         raise ModelFileError(
             f"{path} has {size} bytes, more than the {LARGEST_FILE} that an advae {kind} file "
-            "can have; check the path"
+            "can have. Check the path."
         )
-    foreign, advice = f"{path} is not an advae {kind} file", "give a file that advae wrote"
+    foreign, advice = f"{path} is not an advae {kind} file", "Give a file that advae wrote."
     try:
         with safe_open(path, framework="numpy") as content:
             metadata = content.metadata() or {}
     except PermissionError:
         raise ModelFileError(f"no permission to read {path}") from None
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{foreign}, or is cut short ({error}); {advice}") from None
+        raise ModelFileError(f"{foreign}, or is cut short ({error}). {advice}") from None
     try:
         envelope: dict[str, Any] = json.loads(metadata[_KEY])
         if isinstance(envelope["record"], dict) and envelope["record"]["kind"] == kind:
             return envelope
     except (KeyError, TypeError, ValueError, RecursionError):
         pass
-    raise ModelFileError(f"{foreign}; {advice}")
+    raise ModelFileError(f"{foreign}. {advice}")
 
 
 def _checksum(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:

@@ -73,9 +73,14 @@ def kde_threshold(scores: HostVector, alpha: float) -> float:
     return high
 
 
+def as_written(share: float) -> Fraction:
+    """Return a share exactly: as floats, (49 + 1) * (1 - 0.42) is above 29."""
+    return Fraction(str(share))
+
+
 def conformal_rows_needed(alpha: float) -> int:
     """Return the smallest number of calibration rows that gives a finite conformal threshold."""
-    return math.ceil(1 / Fraction(str(alpha))) - 1
+    return math.ceil(1 / as_written(alpha)) - 1
 
 
 def calibration_size(most: int, alpha: float) -> int:
@@ -84,7 +89,7 @@ def calibration_size(most: int, alpha: float) -> int:
     The chance of a false alarm is k / (n + 1) for a whole k, at most alpha. It is nearest to alpha
     where n + 1 is just above a multiple of 1 / alpha: 199 rows serve alpha = 0.01, 290 flag 0.7 %.
     """
-    share = Fraction(str(alpha))
+    share = as_written(alpha)
     alarms = math.floor((most + 1) * share)
     return math.ceil(alarms / share) - 1 if alarms else 0
 
@@ -109,12 +114,11 @@ def conformal_threshold(calibration: HostVector, alpha: float) -> float:
         If there are fewer than 1 / alpha - 1 calibration rows.
     """
     rows = len(calibration)
-    # Exact: as floats, (49 + 1) * (1 - 0.42) is above 29.
-    rank = math.ceil((rows + 1) * (1 - Fraction(str(alpha))))
+    rank = math.ceil((rows + 1) * (1 - as_written(alpha)))
     if rank > rows:
         raise ConfigError(
             f"alpha = {alpha} needs at least {conformal_rows_needed(alpha)} calibration rows, "
-            f"there are {rows}; raise alpha, give more rows, or use threshold 'kde'"
+            f"there are {rows}. Raise alpha, give more rows, or use threshold 'kde'."
         )
     return float(np.partition(np.asarray(calibration, np.float64), rank - 1)[rank - 1])
 
@@ -137,7 +141,9 @@ def alarm_rate(calibration: HostVector, threshold: float) -> Estimate:
     return Estimate((above + 1) / (rows + 1), float(low), float(high))
 
 
-def p_values(reference: HostVector, scores: HostVector) -> Float[np.ndarray, "rows"]:
+def p_values(
+    reference: Float[np.ndarray, "reference"], scores: HostVector
+) -> Float[np.ndarray, "rows"]:
     """Return for each score the share of normal rows expected to score at least as much.
 
     (1 + number of reference scores at or above it) / (n + 1), in [1 / (n + 1), 1], float64.

@@ -50,7 +50,7 @@ def _run_block(
     key: Key[Array, ""],
     settings: Settings,
     descents: Descent,
-    iterations: int,
+    iterations: Int[Array, ""] | int,
     variant: Variant,
 ) -> tuple[TrainState, Float[Array, "terms members"]]:
     """Do the first ``iterations`` of a block; return the state and the sums of the terms."""
@@ -135,7 +135,7 @@ def fit(
     data: HostMatrix,
     config: Config,
     *,
-    held_out: HostMatrix | None = None,
+    held_out: Float[np.ndarray, "held_out columns"] | None = None,
     member_rows: Int[np.ndarray, "members member_rows"] | None = None,
     resume: Snapshot | None = None,
     on_block: Callable[[Snapshot], None] | None = None,
@@ -289,7 +289,7 @@ class _Group:
 
 def diverged(what: str) -> TrainingError:
     """Return the error that says so, and what to do."""
-    return TrainingError(f"training diverged: {what}; lower learning_rate, gamma or lambda_")
+    return TrainingError(f"training diverged: {what}. Lower learning_rate, gamma or lambda_.")
 
 
 def _check_finite(means: dict[str, np.floating], iteration: int) -> None:

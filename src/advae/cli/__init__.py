@@ -78,7 +78,7 @@ def main() -> None:
     except AdVAEError as error:
         sys.exit(_fail(f"error: {console.printable(str(error))}", 2))
     except MemoryError:
-        sys.exit(_fail("error: not enough memory; give fewer rows or a smaller model", 2))
+        sys.exit(_fail("error: not enough memory. Give fewer rows or a smaller model.", 2))
 
 
 def _fail(message: str, code: int) -> int:

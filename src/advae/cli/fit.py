@@ -97,7 +97,7 @@ def fit(
         if name in left_out:
             raise InputError(
                 f"column {name!r} is to be hashed (--hash), and not to be learned (--ignore, "
-                "--label); leave out one of these"
+                "--label). Leave out one of these."
             )
     check_output(output, data)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
@@ -107,7 +107,7 @@ def fit(
         batches = source.batches()
         numbers: list[NDArray[np.int64]] = []
         if known is not None:
-            batches = _normal_rows(batches, known, left_out, data, (numbers, sample))
+            batches = _normal_rows(batches, known, left_out, data, numbers, sample)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:
@@ -143,9 +143,10 @@ def _normal_rows(
     label: "LabelColumn",
     left_out: list[str],
     data: str,
-    numbered: "tuple[list[NDArray[np.int64]], int]",
+    numbers: "list[NDArray[np.int64]]",
+    most: int,
 ) -> "Iterator[pl.DataFrame]":
-    """Yield the normal rows, and list the numbers they have in the file while these are few."""
+    """Yield the normal rows; ``numbers`` gets those they have in the file while few have come."""
     import numpy as np
 
     from advae.frames import without_columns
@@ -154,7 +155,6 @@ def _normal_rows(
     from advae.values import check_columns
 
     labels = LabelReader(label)
-    numbers, most = numbered
     for batch in batches:
         check_columns([label.name], batch.columns, data)
         first = labels.rows
@@ -167,6 +167,6 @@ def _normal_rows(
     labels.check()
     if not labels.normal_rows:
         raise InputError(
-            f"{data}: label column {label.name!r} marks no row as normal; give normal rows, or "
-            "name their label with --normal"
+            f"{data}: label column {label.name!r} marks no row as normal. Give normal rows, or "
+            "name their label with --normal."
         )

@@ -94,7 +94,7 @@ def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
 
     if label is None:
         if normal is not None:
-            raise InputError("--normal says which labels of a column are normal; add --label COL")
+            raise InputError("--normal says which labels of a column are normal. Add --label COL.")
         return None
     return LabelColumn(label, normal)
 
@@ -141,4 +141,4 @@ def check_output(output: Path, *inputs: str) -> None:
     target = target_of(output)
     read = [path for name in inputs for path in matching_paths(name)]
     if target.exists() and any(target.samefile(path) for path in read):
-        raise InputError(f"{output} is also an input; write to another file")
+        raise InputError(f"{output} is also an input. Write to another file.")

@@ -53,7 +53,9 @@ def threshold(
     from advae.detector import Threshold
 
     if value is not None and (alpha, reviewed, method) != (None, None, None):
-        raise InputError("--value is the threshold itself; leave out --alpha, --method, --reviewed")
+        raise InputError(
+            "--value is the threshold itself. Leave out --alpha, --method, --reviewed."
+        )
     nothing_to_set = (alpha, reviewed, method, value) == (None, None, None, None)
     known = label_column(label, normal)
     if (reviewed is None) != (known is None):
@@ -61,7 +63,7 @@ def threshold(
     if output is not None:
         if nothing_to_set:
             raise InputError(
-                f"nothing would change in {output}; add --alpha, --reviewed, --method or --value"
+                f"nothing would change in {output}. Add --alpha, --reviewed, --method or --value."
             )
         check_output(output, str(model), *([] if reviewed is None else [reviewed]))
     detector = load_model(model)

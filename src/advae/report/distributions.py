@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
 from advae.categories import RARE, CategoryColumn, HashedColumn
+from advae.column_summary import QUANTILE_LEVELS
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
-from advae.summary import QUANTILE_LEVELS
 
 BARS = 24
 """Bars that a column of numbers is drawn with."""

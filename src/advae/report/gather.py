@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from advae.detector import Detector
 from advae.explain import shown_values
-from advae.frames import names_given, rows_at_once
+from advae.frames import names_given
 from advae.labels import LabelColumn, LabelReader
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
 from advae.report.sampling import Highest, Reservoir
+from advae.row_blocks import rows_at_once
 from advae.text import LONGEST, shorten
 from advae.values import check_columns
 
 SCORES = 500_000
 """Scores kept for histograms, slider and curves: all of them up to this many rows."""
 
-BLOCK_ROWS = 16_384
+MOST_ROWS = 16_384
 """Most rows encoded and scored at a time."""
 
 
@@ -87,7 +88,7 @@ class Gathered:
         used = {*named, *self._detector.ignored}
         extra = self._detector.table.extra_columns(frame)
         self.extra_columns = tuple(name for name in extra if name not in used)
-        for block in frame.iter_slices(rows_at_once(self._detector.table.width, BLOCK_ROWS)):
+        for block in frame.iter_slices(rows_at_once(self._detector.table.width, MOST_ROWS)):
             self._update(block)
 
     def _update(self, frame: pl.DataFrame) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from advae import scoring
+from advae.codes import Codes, encode_rows, transform_codes
 from advae.config import VARIANTS
 from advae.detector import Detector
 from advae.report.sampling import Reservoir
@@ -85,9 +85,8 @@ def view_latent(
         Rows of the table that are labelled anomalous and not flagged.
     """
     samples = [sample for sample in (normal, flagged) if len(sample)]
-    codes = scoring.encode_rows(
-        detector.model, np.concatenate([sample["encoded"] for sample in samples])
-    )
+    encoded = np.concatenate([sample["encoded"] for sample in samples])
+    codes = encode_rows(detector.model, encoded)
     mean = codes.mean.astype(np.float64)
     log_variance = codes.log_variance.astype(np.float64)
     divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1.0 - log_variance)
@@ -104,9 +103,7 @@ def view_latent(
 
     groups = _groups(samples, normal, placed(points), missed)
     if VARIANTS[detector.config.variant].transforms and len(normal):
-        made = scoring.transform_codes(
-            detector.model, scoring.Codes(*(part[: len(normal)] for part in codes))
-        )
+        made = transform_codes(detector.model, Codes(*(part[: len(normal)] for part in codes)))
         noise = np.random.default_rng(0).standard_normal(made.mean.shape)
         drawn = made.mean + np.exp(0.5 * made.log_variance) * noise
         groups.insert(0, _group("synthetic", 0, placed((drawn - centre) @ axes.T)))

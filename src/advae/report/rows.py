@@ -11,7 +11,7 @@ from advae.columns import Column, TimeColumn
 from advae.counterfactual import counterfactuals
 from advae.detector import Detector
 from advae.explain import shown_values
-from advae.report.distributions import Distribution, Part, ScaledDistribution
+from advae.report.distributions import Distribution, ScaledDistribution
 from advae.report.sampling import Highest
 from advae.text import share, shorten, whole_seconds
 from advae.threshold import p_values
@@ -21,6 +21,9 @@ CELLS = 60
 
 EXPECTED_DIGITS = 4
 """Significant digits of an expected number: it is an estimate."""
+
+_OnePart = Float[np.ndarray, "encoded"]
+"""The encoded columns of one feature in one row."""
 
 _SIZES, _TIMES = ("higher", "lower"), ("later", "earlier")
 _CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
@@ -237,7 +240,7 @@ class _Explainer:
         return cells
 
     def _direction(
-        self, seen: Part, wanted: Part, observed: str | None, expected: str | None
+        self, seen: _OnePart, wanted: _OnePart, observed: str | None, expected: str | None
     ) -> str:
         if observed is None:
             return "same" if expected is None else "missing"
@@ -256,7 +259,7 @@ class _Explainer:
         timed = isinstance(self.column, TimeColumn) and self.column.reading.like != "duration"
         return _TIMES if timed else _SIZES
 
-    def _remark(self, seen: Part, group: int, added: Part) -> str:
+    def _remark(self, seen: _OnePart, group: int, added: _OnePart) -> str:
         profile = self.column.profile
         if group == len(self.distribution.labels):
             if not profile.missing:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from advae.summary import Slots
+from advae.slots import Slots, placed
 
 Rows = Mapping[str, NDArray[Any]]
 """Named columns of rows, each with one entry (a number, an array, an object) per row."""
@@ -35,7 +35,7 @@ class Reservoir(Sample):
     def __init__(self, size: int, seed: int) -> None:
         super().__init__()
         self.seen = 0
-        self._slots = Slots(size, seed)
+        self._slots = Slots(size, np.random.default_rng(seed))
 
     def update(self, rows: Rows) -> None:
         """Take in the next rows."""
@@ -44,13 +44,8 @@ class Reservoir(Sample):
         slots, entering = self._slots.place(count)
         if not self._rows:
             self._rows = {name: values[:0] for name, values in rows.items()}
-        needed = int(slots.max(initial=-1)) + 1
         for name, values in rows.items():
-            kept = self._rows[name]
-            if needed > len(kept):
-                room = np.empty((needed - len(kept), *kept.shape[1:]), kept.dtype)
-                kept = self._rows[name] = np.concatenate([kept, room])
-            kept[slots] = values[entering]
+            self._rows[name] = placed(self._rows[name], slots, values[entering])
 
     @property
     def complete(self) -> bool:

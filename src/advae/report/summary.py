@@ -115,7 +115,7 @@ def summarise(
     column = LabelColumn.of(label)
     found = gather(detector, as_batches(data), keep=keep, label=column, top=top, where=data_name)
     if not found.rows:
-        raise InputError(f"{data_name} has no rows, so there is nothing to report on; give rows")
+        raise InputError(f"{data_name} has no rows, so there is nothing to report on. Give rows.")
     distributions = [tally.distribution for tally in found.tallies]
     scores = found.scores["score"]
     anomalous = found.scores["anomalous"] if column is not None else None

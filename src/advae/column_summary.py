@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from advae.slots import Slots, placed
 from advae.values import DAY, HASH_BUCKETS, YEAR, FloatArray, to_buckets
 
 RESERVOIR_SIZE = 100_000
@@ -43,30 +43,6 @@ class Profile:
     counts: tuple[int, ...] = ()
 
 
-class Slots:
-    """Algorithm R: which rows of a stream enter a uniform sample of bounded size, and where.
-
-    One random number is drawn per row, so the sample does not depend on the batches.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self._size = size
-        self._seen = 0
-        self._generator = np.random.default_rng(seed)
-
-    def place(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the slots that the next ``rows`` rows fill, in order, and those rows' numbers.
-
-        A slot may occur twice: the later row replaces the earlier one.
-        """
-        ordinal = np.arange(self._seen, self._seen + rows)
-        self._seen += rows
-        drawn = (self._generator.random(rows) * (ordinal + 1)).astype(np.int64)
-        slots = np.where(ordinal < self._size, ordinal, drawn)
-        entering = np.flatnonzero(slots < self._size)
-        return slots[entering], entering
-
-
 class NumberRange:
     """The least and the greatest of a stream of numbers."""
 
@@ -93,7 +69,7 @@ class NumberSummary:
         self.missing = 0
         self.range = NumberRange()
         self._sample: FloatArray = np.empty(0)
-        self._slots = Slots(RESERVOIR_SIZE, seed=0)
+        self._slots = Slots(RESERVOIR_SIZE, np.random.default_rng(0))
 
     def update(self, numbers: FloatArray) -> None:
         """Take in the next rows [n]."""
@@ -102,10 +78,7 @@ class NumberSummary:
         self.missing += len(numbers) - len(present)
         self.range.update(present)
         slots, entering = self._slots.place(len(present))
-        grown = int(slots.max(initial=-1)) + 1 - len(self._sample)
-        if grown > 0:
-            self._sample = np.concatenate([self._sample, np.empty(grown)])
-        self._sample[slots] = present[entering]
+        self._sample = placed(self._sample, slots, present[entering])
 
     @property
     def varies(self) -> bool:
