@@ -246,7 +246,7 @@ class Survey(pd.DataFrame):
 def test_subclasses_of_pandas_frames_are_pandas_frames():
     frame = pd.DataFrame({0: [1, None], "c": pd.Categorical([3, 1])})
     assert_frame_equal(as_frame(Survey(frame)), as_frame(frame))
-    with pytest.raises(InputError, match="column 'mixed' mixes int, str; convert"):
+    with pytest.raises(InputError, match="column 'mixed' mixes int, str. Convert"):
         as_frame(Survey({"mixed": [1, "x"]}))
 
 
@@ -348,7 +348,7 @@ def test_mixed_types_are_named_in_one_sentence():
     "values", [pd.period_range("2024", periods=2, freq="M"), pd.interval_range(0, 2), [{1}, None]]
 )
 def test_a_type_that_cannot_be_read_is_not_called_a_mixture(values):
-    with pytest.raises(InputError, match=r"column 'c' holds values of type (Per|Int|s).* convert"):
+    with pytest.raises(InputError, match=r"column 'c' holds values of type (Per|Int|s).* Convert"):
         as_frame(pd.DataFrame({"c": values}))
 
 
