@@ -43,7 +43,7 @@ def fit_ours(iterations: int) -> float:
 
     end = training.fit(rows, config, on_block=after_block)
     compiling.wait()
-    kde_threshold(scoring.score_rows(end.state.model, noise, rows).score, config.alpha)
+    kde_threshold(scoring.anomaly_scores(end.state.model, noise, rows), config.alpha)
     return (times[-1] - times[0]) / (iterations - START_ITERATIONS)
 
 

@@ -167,7 +167,7 @@ def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
 
     def work(passes: int) -> None:
         for _ in range(passes):
-            scoring.score_rows(model, noise, rows)
+            scoring.anomaly_scores(model, noise, rows)
 
     return work
 

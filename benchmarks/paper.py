@@ -109,7 +109,7 @@ def measure(run: Run) -> Row:
         row["failure"] = str(error)
     else:
         noise = latent_noise(run.config, model.sizes.latent)
-        scores = [scoring.score_rows(model, noise, rows).score for rows in (train, test)]
+        scores = [scoring.anomaly_scores(model, noise, rows) for rows in (train, test)]
         if all(np.isfinite(part).all() for part in scores):
             row |= judge(split, *scores)
         else:

@@ -64,7 +64,7 @@ def train_ours(split: Split, name: str, seed: int, iterations: int) -> Iterator[
     def on_block(snapshot: "Snapshot") -> None:
         if snapshot.iteration in GRID:
             with clock:
-                scores = scoring.score_rows(snapshot.state.model, noise, test).score
+                scores = scoring.anomaly_scores(snapshot.state.model, noise, test)
                 clock.mark(snapshot.iteration, scores)
 
     training.fit(train, config, on_block=on_block)

@@ -290,7 +290,7 @@ def test_names_that_are_no_texts_count_too(rows: np.ndarray, names: Any) -> None
 
 
 def test_frames_that_are_refused_in_one_sentence(fitted: AdVAEDetector, rows: np.ndarray) -> None:
-    with pytest.raises(InputError, match="column 'a' occurs more than once. Rename one of them"):
+    with pytest.raises(InputError, match=r"column 'a' occurs more than once\. Rename one of them"):
         small().fit(pd.DataFrame(rows, columns=["a", "b", "a"]))
     for empty in (pd.DataFrame(rows[:0]), rows[:0]):
         with pytest.raises(ValueError, match=r"no rows. Give at least one|0 sample"):

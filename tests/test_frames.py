@@ -246,7 +246,7 @@ class Survey(pd.DataFrame):
 def test_subclasses_of_pandas_frames_are_pandas_frames():
     frame = pd.DataFrame({0: [1, None], "c": pd.Categorical([3, 1])})
     assert_frame_equal(as_frame(Survey(frame)), as_frame(frame))
-    with pytest.raises(InputError, match="column 'mixed' mixes int, str. Convert"):
+    with pytest.raises(InputError, match=r"column 'mixed' mixes int, str\. Convert"):
         as_frame(Survey({"mixed": [1, "x"]}))
 
 

@@ -195,6 +195,16 @@ def test_contributions_of_a_wide_table_add_up_to_the_score():
     np.testing.assert_allclose(total, scored.score, rtol=1e-6)
 
 
+def test_scores_alone_are_those_of_the_explanation_to_the_last_bit(detector, rows):
+    many = pl.concat([rows] * (1 + 3000 // len(rows)))  # of several calls and threads
+    constant = many.with_columns(site=pl.lit("nowhere"))
+    for part in (many, constant, rows.head(1), rows.head(0)):
+        encoded = detector.table.transform(part)
+        alone = detector.anomaly_score_encoded(encoded)
+        assert alone.dtype == np.float64
+        np.testing.assert_array_equal(alone, detector.score_encoded(encoded).score)
+
+
 def test_reasons_are_the_largest_contributions(detector, rows):
     few = rows.filter(pl.col("gap").is_not_null()).head(20).with_columns(site=pl.lit("south"))
     explanation = detector.explain(few)

@@ -102,9 +102,7 @@ def load(path: str | Path) -> Detector:
 
 def _scores(detector: Detector, golden: np.ndarray) -> np.ndarray:
     """Return the scores of encoded rows without the columns that never varied."""
-    return scoring.score_rows(
-        detector.model, detector.latent_noise, golden, detector.reference
-    ).score
+    return scoring.anomaly_scores(detector.model, detector.latent_noise, golden, detector.reference)
 
 
 def _check_parts(detector: Detector, found: np.ndarray, wanted: np.ndarray) -> None:

@@ -117,7 +117,7 @@ class _Search:
         changed = np.repeat(self._changed[rows], tries, axis=0)
         changed[np.arange(len(changed)), candidates.ravel()] = True
         trial = self._replaced(np.repeat(self._encoded[rows], tries, axis=0), changed)
-        scores = self._detector.score_encoded(trial).score.reshape(len(rows), tries)
+        scores = self._detector.anomaly_score_encoded(trial).reshape(len(rows), tries)
         scores[np.take_along_axis(self._changed[rows], candidates, axis=1)] = np.inf
         best = scores.argmin(axis=1)
         for position, row in enumerate(rows):

@@ -190,7 +190,7 @@ class Detector:
             For a missing column or a value that cannot be read.
         """
         parts = self.table.transform_parts(as_frame(data))
-        return np.concatenate([self.score_encoded(encoded).score for _, encoded in parts])
+        return np.concatenate([self.anomaly_score_encoded(encoded) for _, encoded in parts])
 
     def is_anomaly(self, data: Any) -> Bool[np.ndarray, "rows"]:
         """Return whether each row's score is strictly above the threshold, shape (rows,)."""
@@ -265,23 +265,34 @@ class Detector:
                 scores.append(explanation.score)
                 reasons.append(top_reasons(explanation, part, count))
             else:
-                scores.append(self.score_encoded(encoded).score)
+                scores.append(self.anomaly_score_encoded(encoded))
         return np.concatenate(scores), pl.concat(reasons[1:] or reasons)
 
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
         """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
-        varied = self.table.network_width
-        scored = scoring.score_rows(
-            self.model, self.latent_noise, encoded[:, :varied], self.reference
-        )
-        # NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
-        # otherwise. They bypass the networks, which could learn nothing of them, and add their
-        # square: on rows like training's the score is the paper's.
-        fixed = np.square(encoded[:, varied:], dtype=np.float64)
+        varied, fixed = self._parted(encoded)
+        scored = scoring.score_rows(self.model, self.latent_noise, varied, self.reference)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
-        expected = np.concatenate([scored.expected, np.zeros_like(encoded[:, varied:])], axis=1)
-        score = scored.score.astype(np.float64) + fixed.sum(axis=1)
+        expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
+        score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
         return EncodedScores(score, contributions, expected)
+
+    def anomaly_score_encoded(self, encoded: HostMatrix) -> Float[np.ndarray, "rows"]:
+        """Return the scores of `score_encoded` alone, which is faster."""
+        varied, fixed = self._parted(encoded)
+        scores = scoring.anomaly_scores(self.model, self.latent_noise, varied, self.reference)
+        whole: Float[np.ndarray, "rows"] = scores + fixed.sum(axis=1)
+        return whole
+
+    def _parted(self, encoded: HostMatrix) -> tuple[HostMatrix, Float[np.ndarray, "rows fixed"]]:
+        """Return what the networks see of encoded rows, and what the other columns contribute.
+
+        NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
+        otherwise. They bypass the networks, which could learn nothing of them, and add their
+        square: on rows like training's the score is the paper's.
+        """
+        varied = self.table.network_width
+        return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
 
     def _explain(self, encoded: HostMatrix) -> Explanation:
         score, contributions, expected = self.score_encoded(encoded)

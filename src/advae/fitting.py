@@ -155,7 +155,7 @@ def fit_detector(
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(plan.training) // MOST_SCORES)
-    training_scores = detector.score_encoded(encoded[::stride]).score
+    training_scores = detector.anomaly_score_encoded(encoded[::stride])
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
         raise training.diverged("the scores of the training rows are not finite")

@@ -75,11 +75,11 @@ def out_of_fold_scores(
             model=jax.tree.map(itemgetter(members), detector.model),
             reference=reference._replace(whitening=whitening),
         )
-        scores[own] = strangers.score_encoded(encoded[own]).score
+        scores[own] = strangers.anomaly_score_encoded(encoded[own])
         for row in np.flatnonzero(own & ~plain):
             # Residuals are weighed before they are squared: their units are a matter of weights.
             weighed = reference._replace(whitening=in_units(whitening, units[row]))
-            score = replace(strangers, reference=weighed).score_encoded(encoded[[row]]).score[0]
+            score = replace(strangers, reference=weighed).anomaly_score_encoded(encoded[[row]])[0]
             if reference.memory is not None:
                 score *= np.sqrt(_nearer(varied[row], reference.memory, units[row]))
             scores[row] = score + len(np.unique(owners[units[row] == 0]))

@@ -117,7 +117,6 @@ def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
     return 0.5 + (0.5 / len(noise)) * total.T
 
 
-@shielded
 def score_rows(
     model: AdVAE,
     noise: Float[np.ndarray, "points latent"],
@@ -143,24 +142,46 @@ def score_rows(
     -------
     Score, contributions and expected values.
     """
+    shape = x.shape
+    scored = Scored(*(np.empty(each, np.float32) for each in (len(x), shape, shape)))
+    _score_into(scored, model, noise, x, reference)
+    return scored
+
+
+def anomaly_scores(
+    model: AdVAE,
+    noise: Float[np.ndarray, "points latent"],
+    x: HostMatrix,
+    reference: Reference = PAPER,
+) -> HostVector:
+    """Return the scores of `score_rows`, the same to the last bit, without where they come from."""
+    scores = np.empty(len(x), np.float32)
+    _score_into((scores,), model, noise, x, reference)
+    return scores
+
+
+@shielded
+def _score_into(
+    wholes: tuple[np.ndarray, ...],
+    model: AdVAE,
+    noise: Float[np.ndarray, "points latent"],
+    x: HostMatrix,
+    reference: Reference,
+) -> None:
+    """Write into ``wholes`` the parts of `Scored` that there is an array for, the first ones."""
     check_process()
     rows, columns = x.shape
-    scored = Scored(
-        np.empty(rows, np.float32),
-        np.empty((rows, columns), np.float32),
-        np.empty((rows, columns), np.float32),
-    )
     at_once = _blocks_at_once(columns)
     known = (model, noise, padded(reference))
     if rows > at_once * BLOCK_ROWS:
         known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
 
     @shielded  # it is called in other threads
-    def blocks(rows: HostMatrix, filled: int) -> tuple[np.ndarray, ...]:
-        return tuple(map(np.asarray, _score_blocks(*known, rows, filled)))
+    def blocks(some: HostMatrix, filled: int) -> tuple[np.ndarray, ...]:
+        parts = _score_blocks(*known, some, filled)[: len(wholes)]
+        return tuple(map(np.asarray, parts))
 
-    fill(scored, x, blocks, at_once)
-    return scored
+    fill(wholes, x, blocks, at_once)
 
 
 def _blocks_at_once(columns: int) -> int:
