@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from command_line import Run
+from polars.testing import assert_frame_equal
 
 from advae.errors import InputError
 from advae.readers import open_source
@@ -110,3 +111,35 @@ def test_words_for_missing_values(tmp_path: Path, word: str) -> None:
     table = read(tmp_path, f"a,x,d\n1,2.5,2025-01-31\n2,{word},{word}\n")
     assert table.dtypes == [pl.Int64, pl.Float64, pl.Date]
     assert table.row(1) == (2, None, None)
+
+
+TIMES = {
+    "when": ["2024-12-31T23:59:59.5", "2025-01-01T00:00:00"],
+    "zoned": ["2024-12-31T23:59:59Z", "2025-01-01T01:00:00+01:00"],
+    "day": ["2024-12-31", "2025-01-01"],
+    "clock": ["23:59:59", "00:00:00"],
+    "short": ["24-12-31", "25-01-01"],
+    "word": ["2024-12-31", "soon"],
+}
+
+
+def test_times_in_json_are_times(tmp_path: Path) -> None:
+    texts = pl.DataFrame(TIMES)
+    texts.write_csv(tmp_path / "a.csv")
+    texts.write_ndjson(tmp_path / "a.ndjson")
+    table = open_source(tmp_path / "a.ndjson").read()
+    assert table.dtypes == [
+        *(pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.Date, pl.Time, pl.String, pl.String)
+    ]
+    assert_frame_equal(table, open_source(tmp_path / "a.csv").read())
+    given = open_source(tmp_path / "a.ndjson", dtypes=dict.fromkeys(TIMES, pl.String())).read()
+    assert_frame_equal(given, texts)
+
+
+def test_missing_and_late_times_in_json(tmp_path: Path) -> None:
+    lines = ['{"day": "", "late": null, "word": "2024-12-31"}'] * 1500
+    lines += ['{"day": " 2024-12-31 ", "late": "2024-12-31", "word": "x"}']
+    (tmp_path / "a.ndjson").write_text("\n".join(lines))
+    table = open_source(tmp_path / "a.ndjson").read()
+    assert table.dtypes == [pl.Date, pl.Date, pl.String]
+    assert table.null_count().row(0) == (1500, 1500, 0)

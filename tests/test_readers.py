@@ -284,35 +284,3 @@ def test_writing_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -
     table = good_table()
     assert write_frames([table[:7], table[7:]], None) == table.height
     assert capfdbinary.readouterr().out.decode() == table.write_csv()
-
-
-TIMES = {
-    "when": ["2024-12-31T23:59:59.5", "2025-01-01T00:00:00"],
-    "zoned": ["2024-12-31T23:59:59Z", "2025-01-01T01:00:00+01:00"],
-    "day": ["2024-12-31", "2025-01-01"],
-    "clock": ["23:59:59", "00:00:00"],
-    "short": ["24-12-31", "25-01-01"],
-    "word": ["2024-12-31", "soon"],
-}
-
-
-def test_times_in_json_are_times(tmp_path: Path) -> None:
-    texts = pl.DataFrame(TIMES)
-    texts.write_csv(tmp_path / "a.csv")
-    texts.write_ndjson(tmp_path / "a.ndjson")
-    table = open_source(tmp_path / "a.ndjson").read()
-    assert table.dtypes == [
-        *(pl.Datetime("us"), pl.Datetime("us", "UTC"), pl.Date, pl.Time, pl.String, pl.String)
-    ]
-    assert_frame_equal(table, open_source(tmp_path / "a.csv").read())
-    given = open_source(tmp_path / "a.ndjson", dtypes=dict.fromkeys(TIMES, pl.String())).read()
-    assert_frame_equal(given, texts)
-
-
-def test_missing_and_late_times_in_json(tmp_path: Path) -> None:
-    lines = ['{"day": "", "late": null, "word": "2024-12-31"}'] * 1500
-    lines += ['{"day": " 2024-12-31 ", "late": "2024-12-31", "word": "x"}']
-    (tmp_path / "a.ndjson").write_text("\n".join(lines))
-    table = open_source(tmp_path / "a.ndjson").read()
-    assert table.dtypes == [pl.Date, pl.Date, pl.String]
-    assert table.null_count().row(0) == (1500, 1500, 0)

@@ -165,6 +165,31 @@ def test_brief_counts_what_passes(detector, table) -> None:
     assert Brief().highest == []
 
 
+def test_brief_shows_kept_columns_of_any_name(run: Run, files, tmp_path: Path) -> None:
+    model, _ = files
+    names = {"*": [7], "reason_1": ["mine"], "^.*$": ["x"]}
+    labelled_table()[:1].with_columns(pl.DataFrame(names)).write_parquet(tmp_path / "one.parquet")
+    keep = [part for name in names for part in ("--keep", name)]
+    scored = run("score", model, tmp_path / "one.parquet", *keep)
+    assert scored.code == 0, scored.err
+    lines = [line for line in scored.err.splitlines() if "mine" in line]
+    assert [cell.strip() for cell in lines[0].strip("│").split("│")][:4] == ["0", "7", "mine", "x"]
+    assert "first reason" not in scored.err
+
+
+def test_info_says_how_few_rows_calibrate(run: Run, tmp_path: Path) -> None:
+    labelled_table()[:30].write_parquet(tmp_path / "few.parquet")
+    given = ("--ignore", "key", "--ignore", "label", "--iterations", 5)
+    fitted = run("fit", tmp_path / "few.parquet", "-o", tmp_path / "m.advae", *given)
+    assert fitted.code == 0, fitted.err
+    assert "30 learned from, in 4 folds" in run("info", tmp_path / "m.advae").out
+
+
+def test_a_report_needs_a_row_to_explain(detector, table) -> None:
+    with pytest.raises(InputError, match="top is 0; expected at least 1"):
+        summarise(detector, table, top=0)
+
+
 # --- notebooks ---
 
 

@@ -272,9 +272,9 @@ def show_info(record: Mapping[str, Any]) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
     facts = Table.grid(padding=(0, 2))
     facts.add_row("format", f"{record['format_version']} ({versions})")
-    facts.add_row(
-        "rows", f"{summary['rows']:,} learned from, {summary['calibration_rows']:,} held out"
-    )
+    held_out = f"{summary['calibration_rows']:,} held out"
+    rows = f"in {summary['folds']} folds" if summary["folds"] else held_out
+    facts.add_row("rows", f"{summary['rows']:,} learned from, {rows}")
     facts.add_row("threshold", _threshold_in_words(threshold))
     for earlier in reversed(record["earlier_thresholds"]):
         facts.add_row("before", _threshold_in_words(earlier))

@@ -61,8 +61,8 @@ def as_frame(data: Any) -> pl.DataFrame:
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
             f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "
-            "Arrow table, a dict of columns, a two-dimensional NumPy array, or a list or iterator "
-            "of such batches."
+            "Arrow table, a dict of columns or a two-dimensional NumPy array; lists and iterators "
+            "of them only where a table may come in batches."
         )
     try:
         if isinstance(data, dict):

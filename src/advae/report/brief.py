@@ -54,20 +54,16 @@ class Brief:
         self.flagged += int(frame["is_anomaly"].sum())
         self._scores.update({"score": scores})
         best = self._highest.candidates(scores)
-        shown = frame[best].select(
-            "row",
-            *self._keep,
-            pl.col("anomaly_score").map_elements(number, pl.String),
-            pl.col("p_value").map_elements(_chance, pl.String),
-            *(name for name in ("reason_1",) if name in frame.columns),
-        )
-        names = {"anomaly_score": "score", "p_value": "p-value", "reason_1": "first reason"}
-        self.headings = tuple(names.get(name, shorten(name, 30)) for name in shown.columns)
-        texts = np.empty(shown.shape, object)
-        for place, column in enumerate(shown):
-            texts[:, place] = ["" if v is None else shorten(v, 30) for v in column.to_list()]
+        shown = frame[best]
+        # By name alone: to Polars' expressions "*" is a pattern.
+        columns = {"row": shown["row"]} | {name: shown[name] for name in self._keep}
+        cells = [(shorten(name, 30), values.to_list()) for name, values in columns.items()]
+        cells.append(("score", [number(score) for score in shown["anomaly_score"]]))
+        cells.append(("p-value", [number(chance, 2) for chance in shown["p_value"]]))
+        if "reason_1" in shown.columns and "reason_1" not in self._keep:
+            cells.append(("first reason", shown["reason_1"].to_list()))
+        self.headings = tuple(heading for heading, _ in cells)
+        texts = np.empty((shown.height, len(cells)), object)
+        for place, (_, values) in enumerate(cells):
+            texts[:, place] = ["" if value is None else shorten(value, 30) for value in values]
         self._highest.update(scores[best], {"texts": texts})
-
-
-def _chance(p_value: float) -> str:
-    return number(p_value, 2)

@@ -110,8 +110,10 @@ def summarise(
     ------
     InputError
         For a table without rows, a missing column, a value or label that cannot be read, or a
-        normal label that does not occur.
+        normal label that does not occur; or a ``top`` below 1.
     """
+    if top < 1:
+        raise InputError(f"top is {top}; expected at least 1")
     column = LabelColumn.of(label)
     found = gather(detector, as_batches(data), keep=keep, label=column, top=top, where=data_name)
     if not found.rows:
