@@ -179,6 +179,22 @@ def test_numbers_are_rounded_and_missing_ones_none() -> None:
     assert shown_values(frame, 3)[:, 0].tolist() == ["1.23", "2", None, None]
 
 
+def test_observed_numbers_are_shown_as_they_are() -> None:
+    rng = np.random.default_rng(2)
+    # As floats, which whole numbers of text files are read as.
+    accounts, size = 4.1e15 + rng.integers(0, 9, 80), rng.uniform(0, 9, 80).round(2)
+    table = pl.DataFrame({"account": accounts, "size": size})
+    detector = advae.fit_detector(table, advae.Config(iterations=30), hashed=["account"])
+    odd = pl.DataFrame({"account": [4111111111111111.0], "size": [1234567.89]})
+    [scored] = detector.score_batches([odd], explain=2)
+    told = scored.row(0, named=True)
+    observed = {told[f"reason_{k}"]: told[f"reason_{k}_observed"] for k in (1, 2)}
+    assert observed == {"account": "4111111111111111", "size": "1234567.89"}
+    found = summarise(detector, odd)
+    cells = {found.feature_names[cell.column]: cell.observed for cell in found.top[0].cells}
+    assert cells == observed
+
+
 def test_a_nan_of_numpy_is_missing_in_explanations_and_reports() -> None:
     rows = np.random.default_rng(1).normal(size=(100, 3))
     detector = advae.fit_detector(rows, advae.Config(iterations=30))
