@@ -147,6 +147,51 @@ def test_every_type_has_a_report(detector: Detector, tmp_path: Path) -> None:
     assert "900d 00:00:00" in (tmp_path / "report.html").read_text()
 
 
+def test_expected_times_lie_in_the_cycles_of_training() -> None:
+    rng = np.random.default_rng(4)
+    days = [
+        day for day in range(250) if (dt.date(2024, 1, 1) + dt.timedelta(days=day)).weekday() < 5
+    ]
+    hours = rng.normal(13, 1.0, 400)
+    offices = [
+        dt.datetime(2024, 1, 1) + dt.timedelta(days=int(day), hours=float(hour))
+        for day, hour in zip(rng.choice(days, 400), hours, strict=True)
+    ]
+    # Around midnight, where the mean of the numbers is noon.
+    nights = [(moment + dt.timedelta(hours=11)).time() for moment in offices]
+    table = pl.DataFrame({"at": offices, "night": nights, "size": rng.normal(size=400)})
+    detector = advae.fit_detector(table, advae.Config(iterations=300))
+    odd = table.head(20).with_columns(pl.col("at") - dt.timedelta(hours=9))
+    expected = detector.explain(odd).expected
+    assert expected["at"].dt.weekday().max() <= 5
+    assert expected["at"].dt.hour().is_between(9, 17).all()
+    assert not expected["night"].dt.hour().is_between(6, 18).any()
+    found = summarise(detector, odd).top
+    changed = [change for row in found if row.remedy for change in row.remedy.changes[:1]]
+    assert len(changed) > 10
+    assert all(column == 0 and "09" <= text[11:13] <= "17" for column, text in changed)
+
+
+def test_fractions_of_a_second_are_shown_where_they_tell_something() -> None:
+    rng = np.random.default_rng(5)
+    start, spans = dt.datetime(2024, 1, 1, 12), rng.uniform(0.1, 0.3, 200)
+    table = pl.DataFrame(
+        {
+            "span": [dt.timedelta(seconds=float(span)) for span in spans],
+            "at": [start + dt.timedelta(seconds=float(at)) for at in rng.uniform(0, 2, 200)],
+        }
+    )
+    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    found = summarise(detector, table)
+    (scored,) = detector.score_batches([table], explain=2)
+    for row in found.top:
+        told = scored.row(row.row, named=True)
+        told = {told[f"reason_{k}"]: told[f"reason_{k}_expected"] for k in (1, 2)}
+        assert told == {found.feature_names[cell.column]: cell.expected for cell in row.cells}
+        assert all("." in text for text in told.values())
+    assert all(view.remark.count(".") >= 2 for view in found.columns)
+
+
 def test_durations_of_pandas_are_explained() -> None:
     rng = np.random.default_rng(0)
     spans = pd.to_timedelta(rng.uniform(0, 9, 60), unit="h")

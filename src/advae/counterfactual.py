@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from advae._types import HostMatrix
 from advae.categories import CategoryColumn, HashedColumn
-from advae.columns import BooleanColumn, Column, NumberColumn, TimeColumn
+from advae.columns import BooleanColumn, Column, NumberColumn
 from advae.detector import Detector
 from advae.summary import QUANTILE_LEVELS, RESERVOIR_SIZE
+from advae.times import TimeColumn
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -141,7 +142,7 @@ class _Search:
             trial = np.where(mask, self._detector.score_encoded(trial).expected, trial)
         for number in np.flatnonzero(changed.any(axis=0)).tolist():
             part = np.flatnonzero(changed[:, number])[:, None], np.array(table.places[number])
-            trial[part] = _possible(table.features[number], trial[part])
+            trial[part] = possible(table.features[number], trial[part])
         return trial
 
 
@@ -159,7 +160,7 @@ def _typical(column: Column) -> Float[np.ndarray, "encoded"]:
     return part
 
 
-def _possible(
+def possible(
     column: Column, part: Float[np.ndarray, "rows encoded"]
 ) -> Float[np.ndarray, "rows encoded"]:
     """Turn what is expected on average, half one category and half another, into one value."""

@@ -9,10 +9,11 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from advae.categories import CategoryColumn
-from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.columns import Column, ConstantColumn, NumberColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
-from advae.text import LONGEST, count, listed, shorten, whole_seconds
+from advae.text import LONGEST, count, listed, shorten
+from advae.times import TimeColumn
 from advae.values import is_missing, to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
@@ -170,9 +171,9 @@ def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[s
     """Show numbers, or instants in microseconds, as the user writes them."""
     array = np.array(numbers)
     if isinstance(column, TimeColumn):
-        texts = shown_values(column.reading.show("", array).to_frame())[:, 0]
-        return [shorten(whole_seconds(text)) for text in texts]
-    texts = shown_values(pl.Series("", array).to_frame(), RANGE_DIGITS)[:, 0]
+        texts = shown_values(column.show(array).to_frame())[:, 0]
+    else:
+        texts = shown_values(pl.Series("", array).to_frame(), RANGE_DIGITS)[:, 0]
     return [shorten(text) for text in texts]
 
 

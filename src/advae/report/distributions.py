@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
 from advae.categories import RARE, CategoryColumn, HashedColumn
-from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn
 from advae.summary import QUANTILE_LEVELS
+from advae.times import TimeColumn
 
 BARS = 24
 """Bars that a column of numbers is drawn with."""

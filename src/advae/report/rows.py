@@ -7,14 +7,15 @@ import numpy as np
 from jaxtyping import Float
 
 from advae.categories import RARE
-from advae.columns import Column, TimeColumn
-from advae.counterfactual import counterfactuals
+from advae.columns import Column
+from advae.counterfactual import counterfactuals, possible
 from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, ScaledDistribution
 from advae.report.sampling import Highest
-from advae.text import share, shorten, whole_seconds
+from advae.text import share, shorten
 from advae.threshold import p_values
+from advae.times import TimeColumn
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
@@ -44,7 +45,7 @@ class Cell:
         ``"higher"``, ``"lower"``, ``"later"``, ``"earlier"``, ``"differs"``, ``"missing"``,
         ``"present"`` or ``"same"``, seen from what was expected.
     remark
-        How unusual the observed value was in training.
+        How unusual the observed value was in training, or which cycle of a time counts most.
     """
 
     column: int
@@ -177,9 +178,6 @@ def _remedies(
             found[row] = again if best else replace(again, columns=())
     changed = np.stack([each.encoded for each in found])
     values = shown_values(detector.table.decode(changed), EXPECTED_DIGITS)
-    for number, column in enumerate(detector.table.features):
-        if isinstance(column, TimeColumn):
-            values[:, number] = [text and whole_seconds(text) for text in values[:, number]]
     return [
         Remedy(
             tuple((column, _shown(values[row, column])) for column in each.columns),
@@ -210,6 +208,8 @@ class _Explainer:
         expected_texts: np.ndarray,
     ) -> list[Cell]:
         seen, wanted = encoded[:, self.places], expected[:, self.places]
+        if isinstance(self.column, TimeColumn):
+            wanted = possible(self.column, wanted)  # its cycles move it
         added = contributions[:, self.places]
         places = self.distribution.places(seen), self.distribution.places(wanted)
         groups = self.distribution.groups(seen), self.distribution.groups(wanted)
@@ -217,8 +217,6 @@ class _Explainer:
         for row in range(len(seen)):
             observed = _shown(observed_texts[row, self.number])
             hoped = _shown(expected_texts[row, self.number])
-            if hoped is not None and isinstance(self.column, TimeColumn):
-                hoped = whole_seconds(hoped)  # it is an estimate
             direction = self._direction(seen[row], wanted[row], observed, hoped)
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"
@@ -265,7 +263,7 @@ class _Explainer:
         if isinstance(self.column, TimeColumn) and self.column.cycles:
             by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
             if by_cycle.max() > added[0]:
-                return f"unusual {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]}"
+                return f"the {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]} counts most"
         if isinstance(self.distribution, ScaledDistribution):
             return _rank(float(seen[0]), self.distribution, self._words)
         if self.distribution.strange(seen[None])[0]:
