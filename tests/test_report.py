@@ -96,6 +96,18 @@ def test_cells_show_users_values_and_expectations(detector, table, report) -> No
     assert report.feature_names == tuple(mixed_table(2, 0).columns)
 
 
+def test_a_category_is_called_rare_only_where_training_had_rare_ones() -> None:
+    rng = np.random.default_rng(0)
+    words = rng.choice(["a", "b"], 99).tolist()
+    table = pl.DataFrame({"few": [*words, "a"], "many": [*words, "c"], "x": rng.normal(size=100)})
+    detector = advae.fit_detector(table, advae.Config(iterations=30, threshold="kde"))
+    odd = pl.DataFrame({"few": ["z"], "many": ["z"], "x": [0.0]})
+    found = summarise(detector, odd)
+    remarks = {found.feature_names[cell.column]: cell.remark for cell in found.top[0].cells}
+    assert remarks["few"] == "never seen in training"
+    assert remarks["many"] == "rare or never seen in training"
+
+
 def test_a_report_does_not_depend_on_how_the_stream_is_cut(detector, table, report) -> None:
     cut = summarise(
         detector,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from advae.categories import RARE
+from advae.categories import CategoryColumn
 from advae.columns import Column
 from advae.counterfactual import counterfactuals, possible
 from advae.detector import Detector
@@ -267,8 +267,8 @@ class _Explainer:
         if isinstance(self.distribution, ScaledDistribution):
             return _rank(float(seen[0]), self.distribution, self._words)
         if self.distribution.strange(seen[None])[0]:
-            known = self.distribution.labels[group] == RARE
-            return "rare or never seen in training" if known else "never seen in training"
+            rare = isinstance(self.column, CategoryColumn) and self.column.rare
+            return "rare or never seen in training" if rare else "never seen in training"
         return f"found in {share(float(self.distribution.bars[group]))} of training rows"
 
 
