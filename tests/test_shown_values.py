@@ -95,7 +95,29 @@ def test_numbers_of_all_sizes_are_rounded_to_the_digits(digits: int) -> None:
     exponents = np.append(rng.uniform(-12, 20, 5000), rng.uniform(-320, 308, 5000))
     numbers = 10.0**exponents * rng.choice([-1, 1], 10_000)
     shown = shown_values(pl.DataFrame({"number": numbers}), digits)[:, 0]
-    assert [float(text) for text in shown] == [float(f"{each:.{digits}g}") for each in numbers]
+    least = 10.0 ** (digits - 1)
+    assert [float(text) for text in shown] == [
+        float(f"{each:.0f}" if abs(each) >= least else f"{each:.{digits}g}") for each in numbers
+    ]
+
+
+def test_expected_whole_numbers_keep_their_digits() -> None:
+    rng = np.random.default_rng(6)
+    table = pl.DataFrame(
+        {"day": rng.integers(20240101, 20241231, 200), "size": rng.normal(size=200)}
+    )
+    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    odd = pl.DataFrame({"day": [20260101], "size": [0.0]})
+    low, high = table["day"].min(), table["day"].max()
+    [scored] = detector.score_batches([odd], explain=1)
+    assert scored["reason_1"][0] == "day"
+    assert low <= int(scored["reason_1_expected"][0]) <= high  # type: ignore[operator]
+    (row,) = summarise(detector, odd).top
+    assert scored["reason_1_expected"][0] == row.cells[0].expected
+    assert row.remedy
+    ((_, value),) = row.remedy.changes
+    again = detector.anomaly_score(odd.with_columns(day=pl.lit(int(value))))
+    assert again[0] == pytest.approx(row.remedy.score)
 
 
 def test_whole_seconds_are_shown_without_a_fraction() -> None:

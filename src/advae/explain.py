@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from advae.values import to_texts
 
 EXPECTED_DIGITS = 6
-"""Significant digits of an expected number."""
+"""Significant digits of an expected number, if it has no more before the point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,9 @@ def _shown_at(
 def shown_values(frame: pl.DataFrame, digits: int | None = None) -> np.ndarray:
     """Return every value as people write it, shape (rows, columns), object.
 
-    Null and NaN, both missing, become None. Floating-point numbers are rounded to so many
-    significant digits, if any are given: a value that was observed is to be found again. Fractions
-    of a second that are 0 are left out.
+    Null and NaN, both missing, become None. Of floating-point numbers, fractions are
+    rounded to so many significant digits, if any are given: a value that was observed is to be
+    found again. Fractions of a second that are 0 are left out.
     """
     return np.stack([_shown(column, digits).to_numpy() for column in frame], axis=1)
 
@@ -102,16 +102,13 @@ def _shown(values: pl.Series, digits: int | None) -> pl.Series:
 
 
 def _rounded(values: pl.Series, digits: int) -> pl.Series:
-    rounded = values.round_sig_figs(digits)
-    if values.dtype != pl.Float64:
-        return rounded
-    # Polars divides by a power below 1 here, which is inexact: 8717999999999.999.
     number = pl.lit(values)
-    last = pl.lit(10.0).pow(number.abs().log10().floor() - (digits - 1))
-    exact = pl.when(last > 1).then((number / last).round() * last).otherwise(pl.lit(rounded))
-    rounded = pl.select(exact).to_series().alias(values.name)
-    # Nor are powers of ten exact beyond the 22nd: of these few numbers texts are made.
-    tiny = (last < 1e-22) & (number != 0)
-    far = pl.select(tiny | (last > 1e22)).to_series().fill_null(value=False).arg_true()
-    texts = (f"{value:.{digits}g}" for value in values[far])
-    return rounded.scatter(far, list(map(float, texts))) if len(far) else rounded
+    # Only fractions are rounded away: 20240615 is not 20240000, even if it is an estimate.
+    whole = number.abs() >= 10.0 ** (digits - 1)
+    shown = pl.when(whole).then(number.round()).otherwise(number.round_sig_figs(digits))
+    rounded = pl.select(shown).to_series().alias(values.name)
+    # Polars' powers of ten are inexact beyond the 22nd: of these few numbers texts are made.
+    tiny = (number.abs() < 10.0 ** (digits - 22)) & (number != 0)
+    few = pl.select(tiny).to_series().fill_null(value=False).arg_true()
+    texts = (f"{value:.{digits}g}" for value in values[few])
+    return rounded.scatter(few, list(map(float, texts))) if len(few) else rounded

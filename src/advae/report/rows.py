@@ -21,7 +21,7 @@ CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
 
 EXPECTED_DIGITS = 4
-"""Significant digits of an expected number: it is an estimate."""
+"""Significant digits of an expected number, if it has no more before the point."""
 
 _SIZES, _TIMES = ("higher", "lower"), ("later", "earlier")
 _CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
