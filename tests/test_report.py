@@ -108,6 +108,30 @@ def test_a_category_is_called_rare_only_where_training_had_rare_ones() -> None:
     assert remarks["many"] == "rare or never seen in training"
 
 
+def test_directions_agree_with_the_values_shown() -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"hz": 50 + rng.normal(0, 0.01, 300).round(4), "x": rng.normal(size=300)})
+    detector = advae.fit_detector(table, advae.Config(iterations=100))
+    found = summarise(detector, table)
+    directions = set()
+    for row in found.top:
+        (cell,) = [cell for cell in row.cells if found.feature_names[cell.column] == "hz"]
+        directions.add(cell.direction)
+        if cell.direction != "same":
+            higher = float(cell.observed) > float(cell.expected)
+            assert cell.direction == ("higher" if higher else "lower")
+    assert directions == {"same", "higher", "lower"}
+
+
+def test_a_missing_value_of_a_constant_column_is_called_missing() -> None:
+    table = pl.DataFrame({"same": ["a"] * 100, "x": np.random.default_rng(0).normal(size=100)})
+    detector = advae.fit_detector(table, advae.Config(iterations=30))
+    odd = pl.DataFrame({"same": pl.Series([None], dtype=pl.String), "x": [0.0]})
+    cell = summarise(detector, odd).top[0].cells[0]
+    assert (cell.column, cell.direction, cell.observed_at) == (0, "missing", None)
+    assert cell.remark == "never missing in training"
+
+
 def test_a_report_does_not_depend_on_how_the_stream_is_cut(detector, table, report) -> None:
     cut = summarise(
         detector,

@@ -213,11 +213,16 @@ class _Explainer:
         added = contributions[:, self.places]
         places = self.distribution.places(seen), self.distribution.places(wanted)
         groups = self.distribution.groups(seen), self.distribution.groups(wanted)
+        # Compared as the expected value is shown: no 50.0071 is higher than a 50.01.
+        rounded = shown_values(self.column.decode(seen).to_frame(), EXPECTED_DIGITS)[:, 0]
         cells = []
         for row in range(len(seen)):
             observed = _shown(observed_texts[row, self.number])
             hoped = _shown(expected_texts[row, self.number])
+            group = len(self.distribution.labels) if observed is None else int(groups[0][row])
             direction = self._direction(seen[row], wanted[row], observed, hoped)
+            if rounded[row] == hoped and direction in (*_SIZES, *_TIMES):
+                direction = "same"
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"
             cells.append(
@@ -226,10 +231,10 @@ class _Explainer:
                     observed=observed,
                     expected=hoped,
                     contribution=float(added[row].sum()),
-                    observed_at=_place(places[0][row]),
+                    observed_at=None if observed is None else _place(places[0][row]),
                     expected_at=_place(places[1][row]),
                     direction=direction,
-                    remark=self._remark(seen[row], int(groups[0][row]), added[row]),
+                    remark=self._remark(seen[row], group, added[row]),
                 )
             )
         return cells
@@ -243,8 +248,6 @@ class _Explainer:
             return "present"
         if not isinstance(self.distribution, ScaledDistribution):
             return "differs"
-        if observed == expected:
-            return "same"
         up, down = self._words
         return up if seen[0] > wanted[0] else down
 
