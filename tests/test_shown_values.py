@@ -190,6 +190,10 @@ def test_expected_times_lie_in_the_cycles_of_training() -> None:
     assert not expected["night"].dt.hour().is_between(6, 18).any()
     found = summarise(detector, odd).top
     changed = [change for row in found if row.remedy for change in row.remedy.changes[:1]]
+    assert {row.cells[0].remark for row in found} == {"the time of day counts most"}
+    # Of a clock nothing else could count.
+    clocks = [cell for row in found for cell in row.cells if cell.column == 1]
+    assert not any("counts most" in cell.remark for cell in clocks)
     assert len(changed) > 10
     assert all(column == 0 and "09" <= text[11:13] <= "17" for column, text in changed)
 

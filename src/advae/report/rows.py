@@ -263,9 +263,9 @@ class _Explainer:
             if not profile.missing:
                 return "never missing in training"
             return f"missing in {share(profile.missing / profile.rows)} of training rows"
-        if isinstance(self.column, TimeColumn) and self.column.cycles:
+        if isinstance(self.column, TimeColumn) and self.column.reading.like in ("date", "datetime"):
             by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
-            if by_cycle.max() > added[0]:
+            if by_cycle.max(initial=0.0) > added[0]:
                 return f"the {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]} counts most"
         if isinstance(self.distribution, ScaledDistribution):
             return _rank(float(seen[0]), self.distribution, self._words)
