@@ -21,10 +21,11 @@ class Explanation:
     score
         Anomaly scores, shape (rows,).
     contributions
-        Squared errors summed over the encoded columns of each original column, shape
-        (rows, features), at least 0. A row's contributions add up to its score.
+        Each original column's part of the score, shape (rows, features), at least 0: in the paper
+        its squared error; else see `residuals`. A row's contributions add up to its score.
     expected
-        What the model expects in the user's units, one column per original column.
+        What the model expects in the user's units, one column per original column: a number is an
+        average, whole or not; a category, the likeliest; null, a missing value.
     """
 
     score: Float[np.ndarray, "rows"]
