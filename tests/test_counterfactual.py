@@ -175,6 +175,7 @@ def test_whole_numbers_are_replaced_by_whole_numbers() -> None:
         (20, 0, 20, False),
         (100, 0, 500, False),
         (1e9, 0, 10**9, False),
+        (1e9, 0, 500, False),
     ],
 )
 def test_quantiles_tell_whether_numbers_were_whole(rows, unit, low, high, whole) -> None:

@@ -183,11 +183,13 @@ def only_whole(column: NumberColumn) -> bool:
     part = QUANTILE_LEVELS * (known - 1) % 1
     with np.errstate(over="ignore"):
         room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
+    # Numbers that are all tiny are whole to within the tolerance, but differ by less than 1.
+    apart = column.scale.high - column.scale.low >= 1
     # As the part is a multiple of 1/20, twenty steps further on everything repeats.
     steps = np.arange(20.0)
     ends = quantiles[:, None] - part[:, None] * steps
     fits = (np.abs(ends - np.rint(ends)) < TOLERANCE) & (steps <= room[:, None] + TOLERANCE)
-    return bool(fits.any(axis=1).all())
+    return bool(apart and fits.any(axis=1).all())
 
 
 def _encode(column: Column, values: pl.Series) -> Float[np.ndarray, "rows encoded"]:
