@@ -120,6 +120,22 @@ def test_expected_whole_numbers_keep_their_digits() -> None:
     assert again[0] == pytest.approx(row.remedy.score)
 
 
+def test_expected_numbers_have_the_digits_that_tell_them_apart() -> None:
+    rng = np.random.default_rng(7)
+    table = pl.DataFrame({"latitude": rng.uniform(52.501, 52.509, 200), "x": rng.normal(size=200)})
+    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    odd = pl.DataFrame({"latitude": [52.6], "x": [0.0]})
+    (row,) = summarise(detector, odd).top
+    (cell,) = [cell for cell in row.cells if cell.column == 0]
+    assert cell.expected
+    assert re.fullmatch(r"52\.50\d{3,5}", cell.expected)
+    assert row.remedy
+    assert row.remedy.normal
+    value = float(dict(row.remedy.changes)[0] or "")
+    again = detector.anomaly_score(odd.with_columns(latitude=pl.lit(value)))
+    assert again[0] == pytest.approx(row.remedy.score, rel=0.01, abs=1e-4)
+
+
 def test_whole_seconds_are_shown_without_a_fraction() -> None:
     moments = [dt.datetime(2024, 1, 1, 5), dt.datetime(2024, 1, 1, 5, 0, 0, 500)]
     naive = pl.Series("at", moments)

@@ -12,6 +12,7 @@ from advae.counterfactual import counterfactuals, possible
 from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, ScaledDistribution
+from advae.report.estimates import digits_of, shown_estimates
 from advae.report.sampling import Highest
 from advae.text import share, shorten
 from advae.threshold import p_values
@@ -19,9 +20,6 @@ from advae.times import TimeColumn
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
-
-EXPECTED_DIGITS = 4
-"""Significant digits of an expected number, if it has no more before the point."""
 
 _SIZES, _TIMES = ("higher", "lower"), ("later", "earlier")
 _CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
@@ -130,7 +128,7 @@ def view_rows(
     table, encoded = detector.table, top["encoded"]
     scored = detector.score_encoded(encoded)
     contributions = table.group(scored.contributions)
-    expected = shown_values(table.decode(scored.expected), EXPECTED_DIGITS)
+    expected = shown_estimates(table, scored.expected)
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
     explainers = [
         _Explainer(number, column, distributions[number], list(table.places[number]))
@@ -177,7 +175,7 @@ def _remedies(
             again = counterfactuals(detector, encoded[row : row + 1], max(best, 1))[0]
             found[row] = again if best else replace(again, columns=())
     changed = np.stack([each.encoded for each in found])
-    values = shown_values(detector.table.decode(changed), EXPECTED_DIGITS)
+    values = shown_estimates(detector.table, changed)
     return [
         Remedy(
             tuple((column, _shown(values[row, column])) for column in each.columns),
@@ -214,7 +212,7 @@ class _Explainer:
         places = self.distribution.places(seen), self.distribution.places(wanted)
         groups = self.distribution.groups(seen), self.distribution.groups(wanted)
         # Compared as the expected value is shown: no 50.0071 is higher than a 50.01.
-        rounded = shown_values(self.column.decode(seen).to_frame(), EXPECTED_DIGITS)[:, 0]
+        rounded = shown_values(self.column.decode(seen).to_frame(), digits_of(self.column))[:, 0]
         cells = []
         for row in range(len(seen)):
             observed = _shown(observed_texts[row, self.number])
