@@ -17,7 +17,7 @@ DETECTOR_MODULES = (
     *CORE_MODULES,
     *("calibration", "categories", "column_fit", "column_summary", "columns", "detector"),
     *("fitting", "frames", "instants", "matching", "out_of_fold", "plan", "readings", "reference"),
-    *("sampling", "screening", "slots", "table", "values"),
+    *("sampling", "screening", "slots", "table", "times", "values"),
 )
 """What decides on the scores that ``Detector.anomaly_score`` gives the rows of a table."""
 

@@ -230,12 +230,12 @@ def test_a_missing_value_can_be_a_reason(detector, rows):
 def test_texts_are_made_of_the_values_of_reasons_alone(detector, rows, monkeypatch):
     few = rows.head(20)
     explanation = detector.explain(few)
-    observed, expected = shown_values(few), shown_values(explanation.expected)
+    observed, expected = shown_values(few), shown_values(explanation.expected, 6)
     made = []
 
-    def counted(frame):
+    def counted(frame, digits):
         made.append(frame.height * frame.width)
-        return shown_values(frame)
+        return shown_values(frame, digits)
 
     monkeypatch.setattr(explain, "shown_values", counted)
     reasons = top_reasons(explanation, few, 2)

@@ -78,6 +78,42 @@ def test_cells_show_users_values_and_expectations(detector, table, report) -> No
     assert report.feature_names == tuple(mixed_table(2, 0).columns)
 
 
+def test_a_category_is_called_rare_only_where_training_had_rare_ones() -> None:
+    rng = np.random.default_rng(0)
+    words = rng.choice(["a", "b"], 99).tolist()
+    table = pl.DataFrame({"few": [*words, "a"], "many": [*words, "c"], "x": rng.normal(size=100)})
+    detector = advae.fit_detector(table, advae.Config(iterations=30, threshold="kde"))
+    odd = pl.DataFrame({"few": ["z"], "many": ["z"], "x": [0.0]})
+    found = summarise(detector, odd)
+    remarks = {found.feature_names[cell.column]: cell.remark for cell in found.top[0].cells}
+    assert remarks["few"] == "never seen in training"
+    assert remarks["many"] == "rare or never seen in training"
+
+
+def test_directions_agree_with_the_values_shown() -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"hz": 50 + rng.normal(0, 0.01, 300).round(4), "x": rng.normal(size=300)})
+    detector = advae.fit_detector(table, advae.Config(iterations=100))
+    found = summarise(detector, table)
+    directions = set()
+    for row in found.top:
+        (cell,) = [cell for cell in row.cells if found.feature_names[cell.column] == "hz"]
+        directions.add(cell.direction)
+        if cell.direction != "same":
+            higher = float(cell.observed) > float(cell.expected)
+            assert cell.direction == ("higher" if higher else "lower")
+    assert directions == {"same", "higher", "lower"}
+
+
+def test_a_missing_value_of_a_constant_column_is_called_missing() -> None:
+    table = pl.DataFrame({"same": ["a"] * 100, "x": np.random.default_rng(0).normal(size=100)})
+    detector = advae.fit_detector(table, advae.Config(iterations=30))
+    odd = pl.DataFrame({"same": pl.Series([None], dtype=pl.String), "x": [0.0]})
+    cell = summarise(detector, odd).top[0].cells[0]
+    assert (cell.column, cell.direction, cell.observed_at) == (0, "missing", None)
+    assert cell.remark == "never missing in training"
+
+
 def test_a_report_does_not_depend_on_how_the_stream_is_cut(detector, table, report) -> None:
     cut = summarise(
         detector,

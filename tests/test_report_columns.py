@@ -12,6 +12,7 @@ from report_data import (
     mixed_table,
 )
 
+import advae
 from advae.report.distributions import (
     Distribution,
     Part,
@@ -220,3 +221,20 @@ def test_the_axis_has_room_for_scores_and_threshold(threshold, scores) -> None:
     ticks = axis.ticks()
     assert 1 <= len(ticks) <= 7
     assert all(axis.low <= tick <= axis.high for tick in ticks)
+
+
+def test_the_ends_of_a_range_look_as_different_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame(
+        {
+            "day": pl.Series([20240101, 20241231] * 50),
+            "share": [0.999912, 0.5] * 50,
+            "size": rng.normal(size=100),
+        }
+    )
+    detector = advae.fit_detector(table, advae.Config(iterations=30))
+    odd = pl.DataFrame({"day": [20250101], "share": [0.999931], "size": [0.0]})
+    remarks = {view.name: view.remark for view in summarise(detector, odd).columns}
+    assert remarks["day"] == "20240101 to 20241231 in training; now up to 20250101"
+    assert remarks["share"] == "0.5 to 0.999912 in training; now up to 0.999931"
+    assert re.fullmatch(r"-?\d\.\d{1,3} to \d\.\d{1,3} in training", remarks["size"])

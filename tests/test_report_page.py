@@ -23,7 +23,7 @@ from advae.report import charts
 from advae.report.page import embedded_json, render_page
 from advae.report.summary import Report, summarise
 from advae.report.writing import write_report
-from advae.text import LONGEST
+from advae.text import LONGEST, number, share
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,15 @@ def _payload(page: str) -> dict:
     found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', page, re.S)
     assert found
     return json.loads(found[1])
+
+
+def test_the_script_shows_the_numbers_of_the_page(page, report) -> None:
+    rows = _payload(page)["rows"]
+    for row, known in zip(rows, report.top, strict=True):
+        for cell, each in zip(row["cells"], known.cells, strict=False):
+            assert share(cell[3] / row["score"]) == share(each.contribution / known.score)
+        if known.remedy:
+            assert number(row["remedy"]["score"]) == number(known.remedy.score)
 
 
 def test_the_policy_allows_this_script_and_style_alone(page) -> None:

@@ -48,16 +48,20 @@ def test_rows_asked_at_the_same_time_score_as_in_their_table(
     monkeypatch.setattr(names["Handler"], "log_message", lambda *_: None)
     rows = pl.read_parquet("rows.parquet")
 
-    def ask(row: object) -> float:
+    def post(asked: object) -> list[float]:
         host, port = server.server_address[:2]
-        body = json.dumps([row]).encode()
+        body = json.dumps(asked).encode()
         with urllib.request.urlopen(f"http://{host!s}:{port}", body, timeout=60) as answer:
-            (score,) = json.load(answer)
-        return float(score)
+            scores: list[float] = json.load(answer)
+        return scores
 
-    def refused(row: object) -> str:
+    def ask(row: object) -> float:
+        (score,) = post([row])
+        return score
+
+    def refused(*rows: object, asked: object = None) -> str:
         with pytest.raises(urllib.error.HTTPError) as caught:
-            ask(row)
+            post([*rows] if asked is None else asked)
         assert caught.value.code == 400
         return str(json.load(caught.value))
 
@@ -70,6 +74,8 @@ def test_rows_asked_at_the_same_time_score_as_in_their_table(
             assert "'much' is not a number" in refused({"a": 1.0, "b": 1.0, "c": "much"})
             assert refused({"a": [1, 2], "b": {}, "c": 1.0})
             assert refused(["a"])
+            assert "the table has no columns" in refused()
+            assert refused(asked=3)
         finally:
             server.shutdown()
     assert found == advae.load("model.advae").anomaly_score(rows).tolist()

@@ -95,7 +95,45 @@ def test_numbers_of_all_sizes_are_rounded_to_the_digits(digits: int) -> None:
     exponents = np.append(rng.uniform(-12, 20, 5000), rng.uniform(-320, 308, 5000))
     numbers = 10.0**exponents * rng.choice([-1, 1], 10_000)
     shown = shown_values(pl.DataFrame({"number": numbers}), digits)[:, 0]
-    assert [float(text) for text in shown] == [float(f"{each:.{digits}g}") for each in numbers]
+    least = 10.0 ** (digits - 1)
+    assert [float(text) for text in shown] == [
+        float(f"{each:.0f}" if abs(each) >= least else f"{each:.{digits}g}") for each in numbers
+    ]
+
+
+def test_expected_whole_numbers_keep_their_digits() -> None:
+    rng = np.random.default_rng(6)
+    table = pl.DataFrame(
+        {"day": rng.integers(20240101, 20241231, 200), "size": rng.normal(size=200)}
+    )
+    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    odd = pl.DataFrame({"day": [20260101], "size": [0.0]})
+    low, high = table["day"].min(), table["day"].max()
+    [scored] = detector.score_batches([odd], explain=1)
+    assert scored["reason_1"][0] == "day"
+    assert low <= int(scored["reason_1_expected"][0]) <= high  # type: ignore[operator]
+    (row,) = summarise(detector, odd).top
+    assert scored["reason_1_expected"][0] == row.cells[0].expected
+    assert row.remedy
+    ((_, value),) = row.remedy.changes
+    again = detector.anomaly_score(odd.with_columns(day=pl.lit(int(value))))
+    assert again[0] == pytest.approx(row.remedy.score)
+
+
+def test_expected_numbers_have_the_digits_that_tell_them_apart() -> None:
+    rng = np.random.default_rng(7)
+    table = pl.DataFrame({"latitude": rng.uniform(52.501, 52.509, 200), "x": rng.normal(size=200)})
+    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    odd = pl.DataFrame({"latitude": [52.6], "x": [0.0]})
+    (row,) = summarise(detector, odd).top
+    (cell,) = [cell for cell in row.cells if cell.column == 0]
+    assert cell.expected
+    assert re.fullmatch(r"52\.50\d{3,5}", cell.expected)
+    assert row.remedy
+    assert row.remedy.normal
+    value = float(dict(row.remedy.changes)[0] or "")
+    again = detector.anomaly_score(odd.with_columns(latitude=pl.lit(value)))
+    assert again[0] == pytest.approx(row.remedy.score, rel=0.01, abs=1e-4)
 
 
 def test_whole_seconds_are_shown_without_a_fraction() -> None:
@@ -147,6 +185,55 @@ def test_every_type_has_a_report(detector: Detector, tmp_path: Path) -> None:
     assert "900d 00:00:00" in (tmp_path / "report.html").read_text()
 
 
+def test_expected_times_lie_in_the_cycles_of_training() -> None:
+    rng = np.random.default_rng(4)
+    days = [
+        day for day in range(250) if (dt.date(2024, 1, 1) + dt.timedelta(days=day)).weekday() < 5
+    ]
+    hours = rng.normal(13, 1.0, 400)
+    offices = [
+        dt.datetime(2024, 1, 1) + dt.timedelta(days=int(day), hours=float(hour))
+        for day, hour in zip(rng.choice(days, 400), hours, strict=True)
+    ]
+    # Around midnight, where the mean of the numbers is noon.
+    nights = [(moment + dt.timedelta(hours=11)).time() for moment in offices]
+    table = pl.DataFrame({"at": offices, "night": nights, "size": rng.normal(size=400)})
+    detector = advae.fit_detector(table, advae.Config(iterations=300))
+    odd = table.head(20).with_columns(pl.col("at") - dt.timedelta(hours=9))
+    expected = detector.explain(odd).expected
+    assert expected["at"].dt.weekday().max() <= 5
+    assert expected["at"].dt.hour().is_between(9, 17).all()
+    assert not expected["night"].dt.hour().is_between(6, 18).any()
+    found = summarise(detector, odd).top
+    changed = [change for row in found if row.remedy for change in row.remedy.changes[:1]]
+    assert {row.cells[0].remark for row in found} == {"the time of day counts most"}
+    # Of a clock nothing else could count.
+    clocks = [cell for row in found for cell in row.cells if cell.column == 1]
+    assert not any("counts most" in cell.remark for cell in clocks)
+    assert len(changed) > 10
+    assert all(column == 0 and "09" <= text[11:13] <= "17" for column, text in changed)
+
+
+def test_fractions_of_a_second_are_shown_where_they_tell_something() -> None:
+    rng = np.random.default_rng(5)
+    start, spans = dt.datetime(2024, 1, 1, 12), rng.uniform(0.1, 0.3, 200)
+    table = pl.DataFrame(
+        {
+            "span": [dt.timedelta(seconds=float(span)) for span in spans],
+            "at": [start + dt.timedelta(seconds=float(at)) for at in rng.uniform(0, 2, 200)],
+        }
+    )
+    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    found = summarise(detector, table)
+    (scored,) = detector.score_batches([table], explain=2)
+    for row in found.top:
+        told = scored.row(row.row, named=True)
+        told = {told[f"reason_{k}"]: told[f"reason_{k}_expected"] for k in (1, 2)}
+        assert told == {found.feature_names[cell.column]: cell.expected for cell in row.cells}
+        assert all("." in text for text in told.values())
+    assert all(view.remark.count(".") >= 2 for view in found.columns)
+
+
 def test_durations_of_pandas_are_explained() -> None:
     rng = np.random.default_rng(0)
     spans = pd.to_timedelta(rng.uniform(0, 9, 60), unit="h")
@@ -177,6 +264,22 @@ def test_durations_are_spelled(unit: str) -> None:
 def test_numbers_are_rounded_and_missing_ones_none() -> None:
     frame = pl.DataFrame({"x": [1.23456789, 2.0, float("nan"), None]})
     assert shown_values(frame, 3)[:, 0].tolist() == ["1.23", "2", None, None]
+
+
+def test_observed_numbers_are_shown_as_they_are() -> None:
+    rng = np.random.default_rng(2)
+    # As floats, which whole numbers of text files are read as.
+    accounts, size = 4.1e15 + rng.integers(0, 9, 80), rng.uniform(0, 9, 80).round(2)
+    table = pl.DataFrame({"account": accounts, "size": size})
+    detector = advae.fit_detector(table, advae.Config(iterations=30), hashed=["account"])
+    odd = pl.DataFrame({"account": [4111111111111111.0], "size": [1234567.89]})
+    [scored] = detector.score_batches([odd], explain=2)
+    told = scored.row(0, named=True)
+    observed = {told[f"reason_{k}"]: told[f"reason_{k}_observed"] for k in (1, 2)}
+    assert observed == {"account": "4111111111111111", "size": "1234567.89"}
+    found = summarise(detector, odd)
+    cells = {found.feature_names[cell.column]: cell.observed for cell in found.top[0].cells}
+    assert cells == observed
 
 
 def test_a_nan_of_numpy_is_missing_in_explanations_and_reports() -> None:

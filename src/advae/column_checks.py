@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from advae.categories import CategoryColumn
 from advae.column_fit import ColumnFit
-from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.columns import Column, ConstantColumn, NumberColumn
 from advae.errors import ColumnError, InputError
 from advae.findings import Finding, Severity
 from advae.misread import misreading
+from advae.times import TimeColumn
 from advae.values import quoted
 
 MOSTLY = 0.5

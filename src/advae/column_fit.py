@@ -6,10 +6,11 @@ import polars as pl
 
 from advae.categories import CategoryColumn, HashedColumn
 from advae.column_summary import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, Scale, TimeColumn
+from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, Scale
 from advae.errors import InputError
 from advae.misread import marked, misreading
 from advae.readings import TIMES, Reading
+from advae.times import TimeColumn
 from advae.values import quoted
 
 MAX_CATEGORIES = 50

@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 
 from advae.column_summary import Profile
 from advae.errors import InputError
-from advae.readings import TIMES, Reading, respelled, truths_among
-from advae.values import DAY, YEAR, FloatArray, equals, is_missing, to_numbers, to_truths
+from advae.readings import Reading, respelled, truths_among
+from advae.values import FloatArray, equals, is_missing, to_numbers, to_truths
 
 Encoded = NDArray[np.float32]
 
 LIMIT = 1e9
 """Scaled values stop here, so that the squares and sums of float32 scores stay finite."""
-
-CYCLES = {"day": DAY, "week": 7 * DAY, "year": YEAR}
 
 
 def check(holds: bool, name: str) -> None:
@@ -152,54 +150,6 @@ class NumberColumn(Column):
     def csv_dtype(self) -> pl.DataType:
         """Numbers, whole or not."""
         return pl.Float64()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeColumn(Column):
-    """A column of instants: their position in the training range, and where they fall in cycles.
-
-    Each cycle gives a sine and a cosine, moved to [0, 1].
-    """
-
-    kind = "time"
-
-    reading: Reading
-    scale: Scale
-    median: float
-    cycles: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        check(self.scale.low <= self.median <= self.scale.high, self.name)
-        check(self.reading.like in TIMES and set(self.cycles) <= set(CYCLES), self.name)
-
-    @property
-    def fixed(self) -> tuple[bool, ...]:
-        """Position and cycles varied; the mark of a missing time perhaps."""
-        return *(False,) * (1 + 2 * len(self.cycles)), self.missing_is_new
-
-    @property
-    def spanned(self) -> tuple[bool, ...]:
-        """A day is a day, whatever the rows."""
-        return True, *(False,) * (2 * len(self.cycles)), True
-
-    def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
-        """Place the times in the training range and in their cycles."""
-        instants = self.reading.numbers(values, first_row)
-        missing = np.isnan(instants)
-        instants = np.where(missing, self.median, instants)
-        into[0][:] = self.scale.apply(instants)
-        for number, cycle in enumerate(self.cycles):
-            # Weeks and years turn by whole days: the time of day has a cycle of its own.
-            moment = instants if cycle == "day" else instants // DAY * DAY
-            angle = 2 * np.pi * (moment % CYCLES[cycle] / CYCLES[cycle])
-            into[1 + 2 * number][:] = (1 + np.sin(angle)) / 2
-            into[2 + 2 * number][:] = (1 + np.cos(angle)) / 2
-        into[-1][:] = missing
-
-    def decode(self, encoded: Encoded) -> pl.Series:
-        """Return the times at their positions; cycles are not needed for that."""
-        instants = self.reading.show(self.name, self.scale.invert(encoded[:, 0]))
-        return without_missing(instants, encoded)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from advae._types import HostMatrix
 from advae.categories import CategoryColumn, HashedColumn
 from advae.column_summary import QUANTILE_LEVELS, RESERVOIR_SIZE
-from advae.columns import BooleanColumn, Column, NumberColumn, TimeColumn
+from advae.columns import BooleanColumn, Column, NumberColumn
 from advae.detector import Detector
+from advae.times import TimeColumn
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -141,7 +142,7 @@ class _Search:
             trial = np.where(mask, self._detector.score_encoded(trial).expected, trial)
         for number in np.flatnonzero(changed.any(axis=0)).tolist():
             part = np.flatnonzero(changed[:, number])[:, None], np.array(table.places[number])
-            trial[part] = _possible(table.features[number], trial[part])
+            trial[part] = possible(table.features[number], trial[part])
         return trial
 
 
@@ -159,7 +160,7 @@ def _typical(column: Column) -> Float[np.ndarray, "encoded"]:
     return part
 
 
-def _possible(
+def possible(
     column: Column, part: Float[np.ndarray, "rows encoded"]
 ) -> Float[np.ndarray, "rows encoded"]:
     """Turn what is expected on average, half one category and half another, into one value."""
@@ -182,11 +183,13 @@ def only_whole(column: NumberColumn) -> bool:
     part = QUANTILE_LEVELS * (known - 1) % 1
     with np.errstate(over="ignore"):
         room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
+    # Numbers that are all tiny are whole to within the tolerance, but differ by less than 1.
+    apart = column.scale.high - column.scale.low >= 1
     # As the part is a multiple of 1/20, twenty steps further on everything repeats.
     steps = np.arange(20.0)
     ends = quantiles[:, None] - part[:, None] * steps
     fits = (np.abs(ends - np.rint(ends)) < TOLERANCE) & (steps <= room[:, None] + TOLERANCE)
-    return bool(fits.any(axis=1).all())
+    return bool(apart and fits.any(axis=1).all())
 
 
 def _encode(column: Column, values: pl.Series) -> Float[np.ndarray, "rows encoded"]:

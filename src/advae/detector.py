@@ -281,10 +281,11 @@ class Detector:
         """Return the scores of `score_encoded` alone, which is faster."""
         varied, fixed = self._parted(encoded)
         scores = scoring.anomaly_scores(self.model, self.latent_noise, varied, self.reference)
-        whole: Float[np.ndarray, "rows"] = scores + fixed.sum(axis=1)
-        return whole
+        return np.asarray(scores + fixed.sum(axis=1))
 
-    def _parted(self, encoded: HostMatrix) -> tuple[HostMatrix, Float[np.ndarray, "rows fixed"]]:
+    def _parted(
+        self, encoded: HostMatrix
+    ) -> tuple[Float[np.ndarray, "rows varied"], Float[np.ndarray, "rows fixed"]]:
         """Return what the networks see of encoded rows, and what the other columns contribute.
 
         NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1

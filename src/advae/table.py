@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from advae.categories import CategoryColumn, HashedColumn
 from advae.column_fit import MAX_CATEGORIES, ColumnFit
-from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn
 from advae.errors import InputError
 from advae.misread import misreading
 from advae.records import restore
 from advae.row_blocks import rows_at_once
+from advae.times import TimeColumn
 from advae.values import HASH_BUCKETS, check_columns, quoted, quoted_list
 
 KINDS: dict[str, type[Column]] = {

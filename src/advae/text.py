@@ -50,11 +50,6 @@ def count(value: float, noun: str = "", plural: str = "") -> str:
     return f"{value:,.0f} {noun if value == 1 else plural or noun + 's'}"
 
 
-def whole_seconds(text: str) -> str:
-    """Leave out the fraction of a second of a time; a time zone stays."""
-    return re.sub(r"\.\d+", "", text, count=1)
-
-
 def quote(name: str) -> str:
     """Show a name in quotation marks, cut where it is long."""
     return f"“{shorten(name, 40)}”"

@@ -50,7 +50,7 @@ def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> 
     hints = [f"{quoted(close[0])} for {quoted(name)}" for name, close in near.items() if close]
     raise InputError(
         f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "
-        f"{quoted_list(found)}. "
+        f"{quoted_list(found) if found else 'no columns'}. "
         + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
     )
 

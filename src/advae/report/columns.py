@@ -9,17 +9,18 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from advae.categories import CategoryColumn
-from advae.columns import Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.columns import Column, ConstantColumn, NumberColumn
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, Part, distribution
-from advae.text import LONGEST, count, listed, shorten, whole_seconds
+from advae.text import LONGEST, count, listed, shorten
+from advae.times import TimeColumn
 from advae.values import is_missing, to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
 
 RANGE_DIGITS = 4
-"""Significant digits of the ends of a range."""
+"""Significant digits of the ends of a range, if these are enough to tell them apart."""
 
 MAX_EXAMPLES = 1000
 """Different unseen values counted per column; later ones are not named."""
@@ -169,11 +170,14 @@ class ColumnTally:
 def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[str]:
     """Show numbers, or instants in microseconds, as the user writes them."""
     array = np.array(numbers)
-    if isinstance(column, TimeColumn):
-        texts = shown_values(column.reading.show("", array).to_frame())[:, 0]
-        return [shorten(whole_seconds(text)) for text in texts]
-    texts = shown_values(pl.Series("", array).to_frame(), RANGE_DIGITS)[:, 0]
-    return [shorten(text) for text in texts]
+    shown = column.show(array) if isinstance(column, TimeColumn) else pl.Series("", array)
+    whole = isinstance(column, NumberColumn) and (array == np.rint(array)).all()
+    # Whole numbers may be names or dates; and ends that differ are to look so.
+    for digits in (None,) if whole else (RANGE_DIGITS, 2 * RANGE_DIGITS, None):
+        texts = [shorten(text) for text in shown_values(shown.to_frame(), digits)[:, 0]]
+        if len(set(texts)) == len(set(numbers)):
+            break
+    return texts
 
 
 class Drivers:

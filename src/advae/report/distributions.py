@@ -12,7 +12,8 @@ from scipy.stats import chi2
 
 from advae.categories import RARE, CategoryColumn, HashedColumn
 from advae.column_summary import QUANTILE_LEVELS
-from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn
+from advae.times import TimeColumn
 
 BARS = 24
 """Bars that a column of numbers is drawn with."""

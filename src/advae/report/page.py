@@ -232,4 +232,5 @@ def _points(group: PointGroup) -> dict[str, Any]:
 
 
 def _significant(value: float) -> float:
-    return float(f"{value:.5g}")
+    # All that float32 tells: the script rounds for itself, and a number rounded twice can differ.
+    return float(f"{value:.9g}")

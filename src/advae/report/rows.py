@@ -6,21 +6,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from advae.categories import RARE
-from advae.columns import Column, TimeColumn
-from advae.counterfactual import counterfactuals
+from advae.categories import CategoryColumn
+from advae.columns import Column
+from advae.counterfactual import counterfactuals, possible
 from advae.detector import Detector
 from advae.explain import shown_values
 from advae.report.distributions import Distribution, ScaledDistribution
+from advae.report.estimates import digits_of, shown_estimates
 from advae.report.sampling import Highest
-from advae.text import share, shorten, whole_seconds
+from advae.text import share, shorten
 from advae.threshold import p_values
+from advae.times import TimeColumn
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
-
-EXPECTED_DIGITS = 4
-"""Significant digits of an expected number: it is an estimate."""
 
 _OnePart = Float[np.ndarray, "encoded"]
 """The encoded columns of one feature in one row."""
@@ -47,7 +46,7 @@ class Cell:
         ``"higher"``, ``"lower"``, ``"later"``, ``"earlier"``, ``"differs"``, ``"missing"``,
         ``"present"`` or ``"same"``, seen from what was expected.
     remark
-        How unusual the observed value was in training.
+        How unusual the observed value was in training, or which cycle of a time counts most.
     """
 
     column: int
@@ -132,7 +131,7 @@ def view_rows(
     table, encoded = detector.table, top["encoded"]
     scored = detector.score_encoded(encoded)
     contributions = table.group(scored.contributions)
-    expected = shown_values(table.decode(scored.expected), EXPECTED_DIGITS)
+    expected = shown_estimates(table, scored.expected)
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
     explainers = [
         _Explainer(number, column, distributions[number], list(table.places[number]))
@@ -179,10 +178,7 @@ def _remedies(
             again = counterfactuals(detector, encoded[row : row + 1], max(best, 1))[0]
             found[row] = again if best else replace(again, columns=())
     changed = np.stack([each.encoded for each in found])
-    values = shown_values(detector.table.decode(changed), EXPECTED_DIGITS)
-    for number, column in enumerate(detector.table.features):
-        if isinstance(column, TimeColumn):
-            values[:, number] = [text and whole_seconds(text) for text in values[:, number]]
+    values = shown_estimates(detector.table, changed)
     return [
         Remedy(
             tuple((column, _shown(values[row, column])) for column in each.columns),
@@ -213,16 +209,21 @@ class _Explainer:
         expected_texts: np.ndarray,
     ) -> list[Cell]:
         seen, wanted = encoded[:, self.places], expected[:, self.places]
+        if isinstance(self.column, TimeColumn):
+            wanted = possible(self.column, wanted)  # its cycles move it
         added = contributions[:, self.places]
         places = self.distribution.places(seen), self.distribution.places(wanted)
         groups = self.distribution.groups(seen), self.distribution.groups(wanted)
+        # Compared as the expected value is shown: no 50.0071 is higher than a 50.01.
+        rounded = shown_values(self.column.decode(seen).to_frame(), digits_of(self.column))[:, 0]
         cells = []
         for row in range(len(seen)):
             observed = _shown(observed_texts[row, self.number])
             hoped = _shown(expected_texts[row, self.number])
-            if hoped is not None and isinstance(self.column, TimeColumn):
-                hoped = whole_seconds(hoped)  # it is an estimate
+            group = len(self.distribution.labels) if observed is None else int(groups[0][row])
             direction = self._direction(seen[row], wanted[row], observed, hoped)
+            if rounded[row] == hoped and direction in (*_SIZES, *_TIMES):
+                direction = "same"
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"
             cells.append(
@@ -231,10 +232,10 @@ class _Explainer:
                     observed=observed,
                     expected=hoped,
                     contribution=float(added[row].sum()),
-                    observed_at=_place(places[0][row]),
+                    observed_at=None if observed is None else _place(places[0][row]),
                     expected_at=_place(places[1][row]),
                     direction=direction,
-                    remark=self._remark(seen[row], int(groups[0][row]), added[row]),
+                    remark=self._remark(seen[row], group, added[row]),
                 )
             )
         return cells
@@ -248,8 +249,6 @@ class _Explainer:
             return "present"
         if not isinstance(self.distribution, ScaledDistribution):
             return "differs"
-        if observed == expected:
-            return "same"
         up, down = self._words
         return up if seen[0] > wanted[0] else down
 
@@ -265,15 +264,15 @@ class _Explainer:
             if not profile.missing:
                 return "never missing in training"
             return f"missing in {share(profile.missing / profile.rows)} of training rows"
-        if isinstance(self.column, TimeColumn) and self.column.cycles:
+        if isinstance(self.column, TimeColumn) and self.column.reading.like in ("date", "datetime"):
             by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
-            if by_cycle.max() > added[0]:
-                return f"unusual {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]}"
+            if by_cycle.max(initial=0.0) > added[0]:
+                return f"the {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]} counts most"
         if isinstance(self.distribution, ScaledDistribution):
             return _rank(float(seen[0]), self.distribution, self._words)
         if self.distribution.strange(seen[None])[0]:
-            known = self.distribution.labels[group] == RARE
-            return "rare or never seen in training" if known else "never seen in training"
+            rare = isinstance(self.column, CategoryColumn) and self.column.rare
+            return "rare or never seen in training" if rare else "never seen in training"
         return f"found in {share(float(self.distribution.bars[group]))} of training rows"
 
 

@@ -1,0 +1,92 @@
+"""Columns of dates, times and durations: where they lie, and where they fall in cycles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from advae.columns import Column, Encoded, Scale, check, without_missing
+from advae.readings import TIMES, Reading
+from advae.values import DAY, YEAR, FloatArray
+
+CYCLES = {"day": DAY, "week": 7 * DAY, "year": YEAR}
+
+SECOND = 1e6
+LONG = 100 * SECOND
+"""Microseconds from which on a fraction of a second tells nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeColumn(Column):
+    """A column of instants: their position in the training range, and where they fall in cycles.
+
+    Each cycle gives a sine and a cosine, moved to [0, 1].
+    """
+
+    kind = "time"
+
+    reading: Reading
+    scale: Scale
+    median: float
+    cycles: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check(self.scale.low <= self.median <= self.scale.high, self.name)
+        check(self.reading.like in TIMES and set(self.cycles) <= set(CYCLES), self.name)
+
+    @property
+    def fixed(self) -> tuple[bool, ...]:
+        """Position and cycles varied; the mark of a missing time perhaps."""
+        return *(False,) * (1 + 2 * len(self.cycles)), self.missing_is_new
+
+    @property
+    def spanned(self) -> tuple[bool, ...]:
+        """A day is a day, whatever the rows."""
+        return True, *(False,) * (2 * len(self.cycles)), True
+
+    def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
+        """Place the times in the training range and in their cycles."""
+        instants = self.reading.numbers(values, first_row)
+        missing = np.isnan(instants)
+        instants = np.where(missing, self.median, instants)
+        into[0][:] = self.scale.apply(instants)
+        for number, cycle in enumerate(self.cycles):
+            # Weeks and years turn by whole days: the time of day has a cycle of its own.
+            moment = instants if cycle == "day" else instants // DAY * DAY
+            angle = 2 * np.pi * (moment % CYCLES[cycle] / CYCLES[cycle])
+            into[1 + 2 * number][:] = (1 + np.sin(angle)) / 2
+            into[2 + 2 * number][:] = (1 + np.cos(angle)) / 2
+        into[-1][:] = missing
+
+    def decode(self, encoded: Encoded) -> pl.Series:
+        """Return the times at their positions, moved to the weekday and the time of day."""
+        instants = self.scale.invert(encoded[:, 0])
+        if self.cycles:
+            clock = np.full(len(instants), self.scale.low % DAY)  # as ever, if it has no cycle
+            if "day" in self.cycles:
+                clock = self._phase("day", encoded)
+            days = np.rint((instants - clock) / DAY)
+            if "week" in self.cycles:
+                days += (np.rint(self._phase("week", encoded) / DAY) - days + 3) % 7 - 3
+            instants = clock if self.reading.like == "time" else days * DAY + clock
+        return without_missing(self.show(instants), encoded)
+
+    def _phase(self, cycle: str, encoded: Encoded) -> FloatArray:
+        """Return how far into a cycle the times of encoded columns are, in microseconds."""
+        place = 1 + 2 * self.cycles.index(cycle)
+        sine, cosine = 2.0 * encoded[:, place : place + 2].T.astype(np.float64) - 1.0
+        phase: FloatArray = np.arctan2(sine, cosine) / (2 * np.pi) % 1.0 * CYCLES[cycle]
+        return phase
+
+    def show(self, instants: FloatArray) -> pl.Series:
+        """Return instants [n] in the user's units, without fractions of a second that tell nothing.
+
+        Those of a long duration, and of a moment where training spans a long time.
+        """
+        moment = self.reading.like != "duration"
+        size = self.scale.high - self.scale.low if moment else np.abs(instants)
+        whole = np.rint(instants / SECOND) * SECOND
+        if self.reading.like == "time":
+            whole = np.minimum(whole, DAY - SECOND)
+        return self.reading.show(self.name, np.where(size < LONG, instants, whole))
