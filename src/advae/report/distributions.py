@@ -4,6 +4,7 @@ Everything is read from the encoded columns, so that one place decides what a va
 from the few numbers that the model keeps of each column: no training row is needed.
 """
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
 from advae.categories import RARE, CategoryColumn, HashedColumn
+from advae.column_fit import least_frequent
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.summary import QUANTILE_LEVELS
 
@@ -155,8 +157,7 @@ class GroupedDistribution(Distribution):
             counts = profile.counts
         self._training = np.array([*counts, profile.missing], np.float64)
         self.bars = self._training[:-1] / max(self._training[:-1].sum(), 1.0)
-        known = column.rare if isinstance(column, CategoryColumn) else 0
-        self.strange_expected = (known + 1) / (profile.rows + 1)
+        self.strange_expected = (_nearly_strange(column) + 1) / (profile.rows + 1)
 
     def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
         """Return the category, bucket or truth value."""
@@ -189,6 +190,17 @@ class GroupedDistribution(Distribution):
         return np.where(
             groups == len(self.labels), np.nan, (groups + 0.5) / max(len(self.labels), 1)
         )
+
+
+def _nearly_strange(column: Column) -> int:
+    """Return how many training rows would be strange to the others, as new rows are to all.
+
+    Besides those with a rare value, all rows of a category that would be one without the row.
+    """
+    if isinstance(column, CategoryColumn):
+        least = math.ceil(least_frequent(column.profile.rows))
+        return column.rare + least * column.profile.counts.count(least)
+    return column.profile.counts.count(1) if isinstance(column, HashedColumn) else 0
 
 
 def distribution(column: Column) -> Distribution:

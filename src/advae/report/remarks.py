@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
 from advae.detector import Detector
 from advae.report.columns import ColumnView
@@ -33,7 +33,7 @@ def find_remarks(
     return (
         *_on_alarms(gathered, scores),
         *_on_labels(labels),
-        *_on_columns(columns, gathered.rows),
+        *on_columns(columns, detector.table.features[0].profile.rows, gathered.rows),
         *training_warnings(detector),
         *detector.summary.notes,
     )
@@ -75,9 +75,23 @@ def _on_labels(labels: LabelView | None) -> Iterable[str]:
         )
 
 
-def _on_columns(columns: tuple[ColumnView, ...], rows: int) -> Iterable[str]:
+def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Iterable[str]:
+    """Say which columns have more strange or missing values than training and chance explain.
+
+    Parameters
+    ----------
+    columns
+        As the report shows them.
+    training, rows
+        Training rows, and new rows.
+    """
+
     def unlikely(observed: float, expected: float) -> bool:
-        return bool(binom.sf(round(observed * rows) - 1, rows, expected) < UNLIKELY)
+        # What is expected is itself known from as few rows as training had: which of all rows are
+        # the new ones is what chance decides on.
+        known = round(expected * (training + 1))
+        among = round(observed * rows) + known - 1
+        return bool(hypergeom.cdf(known - 1, training + rows, training, among) < UNLIKELY)
 
     strange = [each for each in columns if unlikely(each.strange, each.strange_expected)]
     ranged = [each for each in strange if each.kind in ("number", "time")]
