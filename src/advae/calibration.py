@@ -14,6 +14,12 @@ from advae.errors import ConfigError
 from advae.evaluation import Estimate
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold, kde_threshold
 
+TRIMMED = (
+    "Normal rows among them are missing in the calibration: of new normal rows, up to that share "
+    "more than alpha may be flagged, and p-values may be too small."
+)
+"""What ``Config.trim`` costs, where it set rows aside."""
+
 
 def learned_threshold(
     detector: Detector, alpha: float, method: ThresholdMethod | None = None
@@ -65,11 +71,12 @@ def _calibration_rows(detector: Detector) -> str:
     """Say which rows the calibration scores belong to."""
     summary, rows = detector.summary, len(detector.calibration_scores)
     fitted = summary.calibration_rows or (summary.rows if summary.folds else 0)
+    suspects = ", suspects left out" if detector.config.trim else ""
     parts = []
     if fitted and summary.folds:
-        parts.append(f"{fitted:,} training rows, by members that never saw them")
+        parts.append(f"{fitted:,} training rows, by members that never saw them{suspects}")
     elif fitted:
-        parts.append(f"{fitted:,} rows held out of training")
+        parts.append(f"{fitted:,} rows held out of training{suspects}")
     if rows > fitted:
         more = rows - fitted
         parts.append(f"{more:,} reviewed normal row{'s' * (more != 1)}")

@@ -72,6 +72,11 @@ class DiscoveryMarker:
                 "discovery rate is not controlled; join reviewed normal rows with 'advae threshold "
                 "--reviewed'"
             )
+        elif detector.config.trim:
+            doubts.append(
+                "normal rows among those that --trim set aside are missing in the calibration, so "
+                "p-values may be too small and the false discovery rate is not controlled"
+            )
         fewest = math.ceil(self.rows / ((known + 1) * self.rate))
         if not self.found and fewest > 1:
             limit = f"with {known:,} normal rows to compare with, no p-value is below"
