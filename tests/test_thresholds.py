@@ -516,6 +516,19 @@ def test_strange_reviews_are_doubted(held_out: Detector) -> None:
     assert "no reviewed row is normal" in nothing
 
 
+def test_new_rows_of_few_categories_are_not_taken_for_known_ones() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(rows: int) -> np.ndarray:
+        return rng.poisson(1.5, (rows, 3))
+
+    detector = advae.fit_detector(draw(300), SMALL)
+    scores = detector.anomaly_score(draw(60))
+    known = np.concatenate([detector.training_scores, detector.calibration_scores])
+    assert np.isin(scores, known).mean() > 0.5
+    assert review_doubts(detector, scores) == []
+
+
 def test_history_is_kept_in_the_file(held_out: Detector, tmp_path: Path) -> None:
     first, second = held_out.threshold, learned_threshold(held_out, 0.01)
     path = tmp_path / "m.advae"

@@ -20,6 +20,9 @@ TRIMMED = (
 )
 """What ``Config.trim`` costs, where it set rows aside."""
 
+UNLIKELY = 0.001
+"""Chance below which something odd about reviewed rows is not put down to chance."""
+
 
 def learned_threshold(
     detector: Detector, alpha: float, method: ThresholdMethod | None = None
@@ -138,19 +141,24 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
     if not len(scores):
         return ["no reviewed row is normal, so that none joined the calibration rows"]
     doubts = []
+    from scipy.stats import binomtest  # slow to import
+
     known = np.concatenate([detector.training_scores, detector.calibration_scores])
     repeated = int(np.isin(scores, known).sum())
-    if 2 * repeated >= len(scores):
+    # New rows of a few categories score like known ones, too: the share of known scores that are
+    # not the only ones of their value is about the chance of it (Good and Turing).
+    alone = np.unique(known, return_counts=True)[1] == 1
+    chance = 1 - alone.sum() / len(known)
+    by_chance = binomtest(repeated, len(scores), chance, alternative="greater").pvalue
+    if 2 * repeated >= len(scores) and by_chance < UNLIKELY:
         doubts.append(
             f"{repeated:,} of the {len(scores):,} reviewed normal rows score exactly like rows of "
             "the training table or of an earlier review: joined again, they falsify the threshold"
         )
-    from scipy.stats import binomtest  # slow to import
-
     above = int(np.sum(scores > detector.threshold.value))
     if detector.threshold.alpha is not None:
         share = min(1.0, 2 * detector.threshold.alpha)
-        if binomtest(above, len(scores), share, alternative="greater").pvalue < 0.001:
+        if binomtest(above, len(scores), share, alternative="greater").pvalue < UNLIKELY:
             doubts.append(
                 f"{above:,} of the {len(scores):,} reviewed normal rows lie above the threshold "
                 "before: if they were reviewed because they were flagged, the new threshold is "
