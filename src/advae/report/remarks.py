@@ -5,15 +5,13 @@ from collections.abc import Callable, Iterable
 from scipy.stats import binom, hypergeom
 
 from advae.detector import Detector
+from advae.evaluation import FEW
 from advae.report.columns import ColumnView
 from advae.report.curves import LabelView
 from advae.report.gather import Gathered
 from advae.report.scores import ScoreView
 from advae.report.training import training_warnings
 from advae.text import count, quote, share
-
-FEW_LABELS = 20
-"""Anomalies below which measures say little."""
 
 NAMED = 3
 """Columns that one sentence names."""
@@ -67,11 +65,11 @@ def _on_labels(labels: LabelView | None) -> Iterable[str]:
             f"Every row is labelled {kind} in {quote(labels.column)}, so precision, recall and the "
             "curves cannot be measured."
         )
-    elif min(labels.anomalies, labels.normal) < FEW_LABELS:
+    elif min(labels.anomalies, labels.normal) < FEW:
         found = count(labels.anomalies, "anomaly", "anomalies")
         yield (
-            f"Only {found} and {count(labels.normal, 'normal row')} are labelled: read the "
-            "intervals, not the figures."
+            f"Only {found} and {count(labels.normal, 'normal row')} are labelled: the intervals of "
+            "recall and false alarm rate say how little that tells, the other ones are too narrow."
         )
 
 
