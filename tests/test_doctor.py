@@ -99,6 +99,15 @@ def test_named_identifiers() -> None:
     assert checks(spoilt(numbers).rename({"x": "paid"})) == {}
 
 
+@pytest.mark.parametrize(
+    "levels", [[1, 2, 4], [1, 2, 4, 8, 16], [5, 10, 25], [0, 10, 50], [1, 3, 9]]
+)
+def test_numbers_that_grow_by_factors_are_no_codes(levels: list[int]) -> None:
+    assert checks(spoilt(RNG.choice(levels, ROWS))) == {}
+    for code in (-999, 999):
+        assert list(checks(spoilt(RNG.choice([*levels, code], ROWS)))) == ["code"]
+
+
 def test_ignored_columns_are_not_examined() -> None:
     frame = spoilt(range(ROWS))
     assert checks(frame, ignored=["x"]) == {}
