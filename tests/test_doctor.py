@@ -174,6 +174,15 @@ def test_columns_that_give_the_label_away() -> None:
     assert "gives-away-label" not in [each.check for each in without]
 
 
+@pytest.mark.parametrize(("normal", "given_away"), [(5, False), (15, True)])
+def test_chance_gives_no_label_away(normal: int, given_away: bool) -> None:
+    labels = np.arange(5 + normal) < 5
+    frame = pl.DataFrame({f"x{n}": RNG.normal(size=len(labels)) for n in range(30)})
+    frame = frame.with_columns(risk=pl.Series(labels * 1.0 + 0.001 * np.arange(len(labels))))
+    found = examine(frame.with_columns(label=labels), label="label").findings
+    assert ("gives-away-label" in [each.check for each in found]) == given_away
+
+
 def test_separation_is_the_area_under_the_roc_curve() -> None:
     values = RNG.integers(0, 5, (200, 3)).astype(np.float32)
     anomalous = RNG.random(200) < 0.3
