@@ -163,6 +163,20 @@ def test_chance_level_holds_without_drift() -> None:
     assert beyond <= 30  # 10 expected
 
 
+def test_chance_level_holds_for_many_rare_categories() -> None:
+    # Each by itself, the rare ones of 100 training rows lifted every fifth index above it.
+    rng = np.random.default_rng(0)
+
+    def draw(rows: int) -> pl.DataFrame:
+        texts = np.minimum(rng.zipf(1.3, (rows, 60)), 60).astype(str)
+        return pl.DataFrame(texts, schema=[f"text {n}" for n in range(60)])
+
+    found = views(TableEncoder.fit(draw(100)), draw(5000))
+    assert sum(view.drift > view.chance for view in found) <= 3  # 0.6 expected
+    odd = draw(5000).with_columns(pl.lit("new").alias("text 0"))
+    assert views(TableEncoder.fit(draw(100)), odd)[0].level == "strong"
+
+
 def views(table: TableEncoder, rows: pl.DataFrame) -> tuple[ColumnView, ...]:
     tallies = [ColumnTally(column) for column in table.features]
     encoded = table.transform(rows)

@@ -22,6 +22,10 @@ BARS = 24
 MARGIN = 0.06
 """Space beside the drawn range, as a share of it, for values a little outside."""
 
+FEWEST_GROUPED = 5
+"""Training rows of a category from which on it is a group by itself: with fewer, an index does not
+follow chi-squared."""
+
 Part = Float[np.ndarray, "rows encoded"]
 """The encoded columns of one feature."""
 
@@ -173,8 +177,12 @@ class GroupedDistribution(Distribution):
         return np.where(missing, len(self.labels), other.astype(int))
 
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
-        """Return the index over the groups as they are."""
-        return stability_index(self._training, counts)
+        """Return the index over the groups, those with few training rows and the rare together."""
+        few = np.append(self._training[:-1] < FEWEST_GROUPED, False)
+        few |= np.array([*self.labels, ""]) == RARE
+        return stability_index(
+            *(np.append(rows[~few], rows[few].sum()) for rows in (self._training, counts))
+        )
 
     def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
         """Return which values are rare or unseen, or differ from the only one of training."""
