@@ -718,6 +718,14 @@ def test_doubts_about_discoveries(uncalibrated: Detector, held_out: Detector) ->
     ]
 
 
+def test_the_fewest_rows_of_a_discovery_are_counted_exactly(uncalibrated: Detector) -> None:
+    marker = DiscoveryMarker(0.29)
+    marker.rows = 29
+    hundred = with_reviewed(uncalibrated, np.arange(99.0))
+    # One row above all 99 has p = 0.01 = 0.29 * 1 / 29, and would be a discovery.
+    assert marker.doubts(hundred) == []
+
+
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 2])
 def test_discovery_rates_out_of_range(run: Run, model: Path, rate: float) -> None:
     failed = run("score", model, model, "--fdr", rate)

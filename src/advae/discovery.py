@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
@@ -77,7 +78,8 @@ class DiscoveryMarker:
                 "normal rows among those that --trim set aside are missing in the calibration, so "
                 "p-values may be too small and the false discovery rate is not controlled"
             )
-        fewest = math.ceil(self.rows / ((known + 1) * self.rate))
+        # Exact: as floats, 145 / (29 * 0.01) is above 500.
+        fewest = math.ceil(self.rows / (Fraction(str(self.rate)) * (known + 1)))
         if not self.found and fewest > 1:
             limit = f"with {known:,} normal rows to compare with, no p-value is below"
             needed = f"{fewest:,} of the {self.rows:,} rows would have to score above all of them"
