@@ -251,6 +251,18 @@ def test_normal_rows_bring_no_remarks_on_rows_or_columns(detector) -> None:
     assert set(found.remarks) <= set(detector.summary.notes)
 
 
+def test_many_alarms_may_be_those_of_a_threshold_that_no_new_row_has_tried(detector, table) -> None:
+    odd = table.with_columns(pl.col("twice") - 50)
+    (said,) = [each for each in summarise(detector, odd).remarks if "are flagged, where" in each]
+    assert "Either many rows are anomalous, or the table has drifted" in said
+    untried = replace(detector, calibration_scores=np.empty(0))
+    found = summarise(untried.with_threshold(Threshold("kde", 0.1, 0.0)), table)
+    (said,) = [each for each in found.remarks if "are flagged, where" in each]
+    assert "10.0\u00a0% would be if all were normal" in said
+    assert "or the networks know the training rows" in said
+    assert "not measured" in render_page(found).split("False alarms expected")[1][:80]
+
+
 def _with_history(detector: Detector, **changes: list[float]) -> Detector:
     history = detector.summary.history | changes
     return replace(detector, summary=replace(detector.summary, history=history))

@@ -41,12 +41,22 @@ def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
     expected = scores.expected_alarms
     if expected is None:
         return
-    high = max(expected, scores.threshold.alarms.high if scores.threshold.alarms else 0.0)
+    alarms = scores.threshold.alarms
+    high = max(expected, alarms.high if alarms else 0.0)
     if binom.sf(gathered.flagged - 1, gathered.rows, high) < UNLIKELY:
+        either = (
+            "Either many rows are anomalous, or the table has drifted away from training: the "
+            "section on columns tells which."
+        )
+        if alarms is None:
+            either = (
+                "Many rows may be anomalous, the table may have drifted away from training, or the "
+                "networks know the training rows, whose scores alone set this threshold, better "
+                "than any new ones: normal rows given to 'advae threshold --reviewed' would tell."
+            )
         yield (
             f"{share(gathered.flagged / gathered.rows)} of the rows are flagged, where "
-            f"{share(expected)} would be if all were normal. Either many rows are anomalous, or "
-            "the table has drifted away from training: the section on columns tells which."
+            f"{share(expected)} would be if all were normal. {either}"
         )
 
 
