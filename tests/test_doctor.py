@@ -99,6 +99,15 @@ def test_named_identifiers() -> None:
     assert checks(spoilt(numbers).rename({"x": "paid"})) == {}
 
 
+@pytest.mark.parametrize(
+    "levels", [[1, 2, 4], [1, 2, 4, 8, 16], [5, 10, 25], [0, 10, 50], [1, 3, 9]]
+)
+def test_numbers_that_grow_by_factors_are_no_codes(levels: list[int]) -> None:
+    assert checks(spoilt(RNG.choice(levels, ROWS))) == {}
+    for code in (-999, 999):
+        assert list(checks(spoilt(RNG.choice([*levels, code], ROWS)))) == ["code"]
+
+
 def test_ignored_columns_are_not_examined() -> None:
     frame = spoilt(range(ROWS))
     assert checks(frame, ignored=["x"]) == {}
@@ -163,6 +172,15 @@ def test_columns_that_give_the_label_away() -> None:
     assert away.columns == ("risk", "rule", "state")
     without = examine([told.with_columns(label=pl.lit(0))], label="label").findings
     assert "gives-away-label" not in [each.check for each in without]
+
+
+@pytest.mark.parametrize(("normal", "given_away"), [(5, False), (15, True)])
+def test_chance_gives_no_label_away(normal: int, given_away: bool) -> None:
+    labels = np.arange(5 + normal) < 5
+    frame = pl.DataFrame({f"x{n}": RNG.normal(size=len(labels)) for n in range(30)})
+    frame = frame.with_columns(risk=pl.Series(labels * 1.0 + 0.001 * np.arange(len(labels))))
+    found = examine(frame.with_columns(label=labels), label="label").findings
+    assert ("gives-away-label" in [each.check for each in found]) == given_away
 
 
 def test_separation_is_the_area_under_the_roc_curve() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from advae.errors import InputError
@@ -63,12 +63,26 @@ def test_one_class_cannot_be_measured(label: int, message: str) -> None:
 
 
 def test_intervals_are_those_of_drawing_rows_of_each_class_again() -> None:
-    # Of 400 anomalies 240 are flagged, of 800 normal rows 80.
+    # Of 400 anomalies 240 are flagged, of 800 normal rows none: precision is 1 in every resample,
+    # and F1 2 r / (1 + r) of the recall r.
     labels = np.repeat([1, 0], [400, 800])
-    scores = np.concatenate([np.arange(400.0) >= 160, np.arange(800.0) >= 720]).astype(float)
-    measured, other = (evaluate(scores, labels, 0.5, seed=seed) for seed in (0, 1))
-    for name, rows, share in (("recall", 400, 0.6), ("false_alarm_rate", 800, 0.1)):
-        found, wanted = measured[name], binom.ppf([0.025, 0.975], rows, share)
-        assert found.value == pytest.approx(share)
-        assert [found.low * rows, found.high * rows] == pytest.approx(wanted, abs=2.5)
-        assert found != other[name]
+    scores = np.concatenate([np.arange(400.0) >= 160, np.zeros(800)]).astype(float)
+    found, other = (evaluate(scores, labels, 0.5, seed=seed)["f1"] for seed in (0, 1))
+    recall = binom.ppf([0.025, 0.975], 400, 0.6) / 400
+    assert [found.low, found.high] == pytest.approx(2 * recall / (1 + recall), abs=0.006)
+    assert found != other
+
+
+@pytest.mark.parametrize("anomalies", [1, 5, 30])
+def test_intervals_of_rates_hold_however_few_rows_there_are(anomalies: int) -> None:
+    # Drawn again, one anomaly is always found or never: that interval never held the recall.
+    rng = np.random.default_rng(0)
+    labels = np.arange(anomalies + 40) < anomalies
+    held = np.zeros(2)
+    for _ in range(100):
+        scores = rng.normal(size=len(labels)) + 2.5 * labels
+        found = evaluate(scores, labels, 1.5)
+        rates = norm.sf(1.5, [2.5, 0])
+        for place, name in enumerate(("recall", "false_alarm_rate")):
+            held[place] += found[name].low <= rates[place] <= found[name].high
+    assert (held >= 93).all()  # out of 100, of which 95 or more are expected

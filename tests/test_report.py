@@ -250,8 +250,10 @@ def test_few_labels_are_said_to_be_few(detector, table) -> None:
 # --- remarks ---
 
 
-def test_remarks_name_what_is_strange(detector, table, report) -> None:
-    text = " ".join(report.remarks)
+def test_remarks_name_what_is_strange(detector, table) -> None:
+    # Of each kind of anomaly there are only seven or eight.
+    many = pl.concat([table, *[table.filter("label")] * 3])
+    text = " ".join(summarise(detector, many).remarks)
     assert "values outside the training range" in text
     assert "values that training never, or hardly ever, had" in text
     assert "“always”" in text
@@ -265,6 +267,18 @@ def test_remarks_name_what_is_strange(detector, table, report) -> None:
 def test_normal_rows_bring_no_remarks_on_rows_or_columns(detector) -> None:
     found = summarise(detector, mixed_table(400, 9))
     assert set(found.remarks) <= set(detector.summary.notes)
+
+
+def test_many_alarms_may_be_those_of_a_threshold_that_no_new_row_has_tried(detector, table) -> None:
+    odd = table.with_columns(pl.col("twice") - 50)
+    (said,) = [each for each in summarise(detector, odd).remarks if "are flagged, where" in each]
+    assert "Either many rows are anomalous, or the table has drifted" in said
+    untried = replace(detector, calibration_scores=np.empty(0))
+    found = summarise(untried.with_threshold(Threshold("kde", 0.1, 0.0)), table)
+    (said,) = [each for each in found.remarks if "are flagged, where" in each]
+    assert "10.0\u00a0% would be if all were normal" in said
+    assert "or the networks know the training rows" in said
+    assert "not measured" in render_page(found).split("False alarms expected")[1][:80]
 
 
 def _with_history(detector: Detector, **changes: list[float]) -> Detector:

@@ -54,7 +54,7 @@ def test_the_command_writes_a_page(run: Run, files, tmp_path: Path) -> None:
     made = run("report", model, data, "-o", page, "--label", "label", "--keep", "key")
     assert made.code == 0, made.err
     assert "of 300 rows flagged" in made.out
-    assert "values outside the training range" in made.err
+    assert "One value in every training row" in made.err
     text = page.read_text()
     assert "new.parquet" in text
     assert "m.advae" in text

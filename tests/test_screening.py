@@ -11,6 +11,7 @@ from command_line import Run
 
 import advae
 from advae import AdVAEDetector, Config, InputError, fit_detector, screening
+from advae.discovery import DiscoveryMarker
 from advae.screening import suspects
 
 ROWS, WIDTH = 600, 12
@@ -209,6 +210,11 @@ def test_rows_set_aside_take_no_part(mixed: np.ndarray, trimmed: advae.Detector)
     assert len(named) == 5
     assert all(row >= 200 - ODD for row in named)
     assert trimmed.is_anomaly(mixed[-ODD:]).all()
+    # Of tables with long tails up to twice alpha were flagged, and half of the discoveries false.
+    assert note.endswith("more than alpha may be flagged, and p-values may be too small.")
+    assert trimmed.threshold.why.endswith("rows held out of training, suspects left out")
+    (doubt,) = DiscoveryMarker(0.1).doubts(trimmed)
+    assert "false discovery rate is not controlled" in doubt
 
     encoded = advae.table.TableEncoder.fit(advae.frames.as_frame(mixed)).transform(
         advae.frames.as_frame(mixed)
@@ -256,7 +262,7 @@ def test_a_sample_of_a_long_table_is_screened(mixed: np.ndarray) -> None:
     detector = fit_detector(frame, config(iterations=10), sample=200)
     first, second = detector.summary.notes[-2:]
     assert first == "A uniform sample of 200 of 400 rows trained and calibrated the model."
-    assert second.endswith("of 200 rows.")
+    assert "of 200 rows. Normal rows" in second
     assert "most suspect" not in second  # their places in the sample would tell nothing
     encoded = detector.table.transform(frame)
     assert encoded.max() > 1.5  # ranges are those of the rows that were kept

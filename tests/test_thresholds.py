@@ -517,6 +517,19 @@ def test_strange_reviews_are_doubted(held_out: Detector) -> None:
     assert "no reviewed row is normal" in nothing
 
 
+def test_new_rows_of_few_categories_are_not_taken_for_known_ones() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(rows: int) -> np.ndarray:
+        return rng.poisson(1.5, (rows, 3))
+
+    detector = advae.fit_detector(draw(300), SMALL)
+    scores = detector.anomaly_score(draw(60))
+    known = np.concatenate([detector.training_scores, detector.calibration_scores])
+    assert np.isin(scores, known).mean() > 0.5
+    assert review_doubts(detector, scores) == []
+
+
 def test_history_is_kept_in_the_file(held_out: Detector, tmp_path: Path) -> None:
     first, second = held_out.threshold, learned_threshold(held_out, 0.01)
     path = tmp_path / "m.advae"
@@ -704,6 +717,14 @@ def test_doubts_about_discoveries(uncalibrated: Detector, held_out: Detector) ->
         "no discoveries: with 399 normal rows to compare with, no p-value is below 0.0025, so 23 "
         "of the 90 rows would have to score above all of them"
     ]
+
+
+def test_the_fewest_rows_of_a_discovery_are_counted_exactly(uncalibrated: Detector) -> None:
+    marker = DiscoveryMarker(0.29)
+    marker.rows = 29
+    hundred = with_reviewed(uncalibrated, np.arange(99.0))
+    # One row above all 99 has p = 0.01 = 0.29 * 1 / 29, and would be a discovery.
+    assert marker.doubts(hundred) == []
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 2])

@@ -15,6 +15,15 @@ from advae.evaluation import Estimate
 from advae.text import count
 from advae.threshold import alarm_rate, conformal_rows_needed, conformal_threshold, kde_threshold
 
+TRIMMED = (
+    "Normal rows among them are missing in the calibration: of new normal rows, up to that share "
+    "more than alpha may be flagged, and p-values may be too small."
+)
+"""What ``Config.trim`` costs, where it set rows aside."""
+
+UNLIKELY = 0.001
+"""Chance below which something odd about reviewed rows is not put down to chance."""
+
 
 def learned_threshold(
     detector: Detector, alpha: float, method: ThresholdMethod | None = None
@@ -66,11 +75,12 @@ def _calibration_rows(detector: Detector) -> str:
     """Say which rows the calibration scores belong to."""
     summary, rows = detector.summary, len(detector.calibration_scores)
     fitted = summary.calibration_rows or (summary.rows if summary.folds else 0)
+    suspects = ", suspects left out" if detector.config.trim else ""
     parts = []
     if fitted and summary.folds:
-        parts.append(f"{fitted:,} training rows, by members that never saw them")
+        parts.append(f"{fitted:,} training rows, by members that never saw them{suspects}")
     elif fitted:
-        parts.append(f"{fitted:,} rows held out of training")
+        parts.append(f"{fitted:,} rows held out of training{suspects}")
     if rows > fitted:
         parts.append(count(rows - fitted, "reviewed normal row"))
     return ", and ".join(parts)
@@ -131,19 +141,24 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
     if not len(scores):
         return ["no reviewed row is normal, so that none joined the calibration rows"]
     doubts = []
+    from scipy.stats import binomtest  # slow to import
+
     known = np.concatenate([detector.training_scores, detector.calibration_scores])
     repeated = int(np.isin(scores, known).sum())
-    if 2 * repeated >= len(scores):
+    # New rows of a few categories score like known ones, too: the share of known scores that are
+    # not the only ones of their value is about the chance of it (Good and Turing).
+    alone = np.unique(known, return_counts=True)[1] == 1
+    chance = 1 - alone.sum() / len(known)
+    by_chance = binomtest(repeated, len(scores), chance, alternative="greater").pvalue
+    if 2 * repeated >= len(scores) and by_chance < UNLIKELY:
         doubts.append(
             f"{repeated:,} of the {len(scores):,} reviewed normal rows score exactly like rows of "
             "the training table or of an earlier review: joined again, they falsify the threshold"
         )
-    from scipy.stats import binomtest  # slow to import
-
     above = int(np.sum(scores > detector.threshold.value))
     if detector.threshold.alpha is not None:
         share = min(1.0, 2 * detector.threshold.alpha)
-        if binomtest(above, len(scores), share, alternative="greater").pvalue < 0.001:
+        if binomtest(above, len(scores), share, alternative="greater").pvalue < UNLIKELY:
             doubts.append(
                 f"{above:,} of the {len(scores):,} reviewed normal rows lie above the threshold "
                 "before: if they were reviewed because they were flagged, the new threshold is "

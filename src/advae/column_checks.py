@@ -28,6 +28,9 @@ FEWEST_IDENTIFIERS = 20
 DIFFERENT = 0.95
 """Share of the values that differ in a column of identifiers, copied rows allowed for."""
 
+APART = 4
+"""How many times as far as the others are from each other a number must be to seem a code."""
+
 IDENTIFIER_NAME = re.compile(
     r"(^|[_\W])(id|uuid|guid|key|index|rownum|row)$|[a-z]Id$|ID$", re.ASCII
 )
@@ -206,13 +209,18 @@ def _all_differ(values: pl.Series) -> bool:
 
 
 def _code_for_missing(values: pl.Series) -> float | None:
-    """Return the lowest or highest number if it is whole, frequent and far from all others."""
+    """Return the lowest or highest number if it is whole, frequent and far from all others.
+
+    Numbers that double or triple, as processors and doses do, are each far from all smaller ones:
+    the distance must also be more than `APART` times the largest between the others.
+    """
     numbers, counts = np.unique(values.to_numpy(), return_counts=True)
     if len(numbers) < 3:
         return None
     gaps = np.diff(numbers)
     for end, rest, gap in ((0, numbers[1:], gaps[0]), (-1, numbers[:-1], gaps[-1])):
         often = counts[end] >= max(3, 0.002 * len(values))
-        if often and numbers[end].is_integer() and gap > rest[-1] - rest[0]:
+        far = gap > rest[-1] - rest[0] and gap > APART * np.diff(rest).max()
+        if often and numbers[end].is_integer() and far:
             return float(numbers[end])
     return None

@@ -18,6 +18,11 @@ RARE_SHARE = 0.001
 """A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
 
 
+def least_frequent(rows: int) -> float:
+    """Return how many of the training rows a category takes at least, not to count as rare."""
+    return max(2.0, RARE_SHARE * rows)
+
+
 class ColumnFit:
     """Gathers one column over the batches of training, then builds the encoder for it.
 
@@ -101,7 +106,7 @@ class ColumnFit:
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:
         """Return the categories worth a column, the most frequent first."""
-        least = max(2.0, RARE_SHARE * (summary.rows + self._untyped_rows))
+        least = least_frequent(summary.rows + self._untyped_rows)
         ranked = sorted(summary.counts.items(), key=lambda item: (-item[1], item[0]))
         return {text: count for text, count in ranked if count >= least}
 

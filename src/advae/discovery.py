@@ -10,7 +10,7 @@ import polars as pl
 from advae.detector import Detector
 from advae.errors import ConfigError, InputError
 from advae.readers import open_source
-from advae.threshold import discoveries
+from advae.threshold import as_written, discoveries
 from advae.writers import write_frames
 
 
@@ -72,7 +72,13 @@ class DiscoveryMarker:
                 "discovery rate is not controlled; join reviewed normal rows with 'advae threshold "
                 "--reviewed'"
             )
-        fewest = math.ceil(self.rows / ((known + 1) * self.rate))
+        elif detector.config.trim:
+            doubts.append(
+                "normal rows among those that --trim set aside are missing in the calibration, so "
+                "p-values may be too small and the false discovery rate is not controlled"
+            )
+        # Exact: as floats, 145 / (29 * 0.01) is above 500.
+        fewest = math.ceil(self.rows / (as_written(self.rate) * (known + 1)))
         if not self.found and fewest > 1:
             limit = f"with {known:,} normal rows to compare with, no p-value is below"
             needed = f"{fewest:,} of the {self.rows:,} rows would have to score above all of them"

@@ -33,6 +33,10 @@ GIVES_AWAY = 0.99
 FEWEST_ANOMALIES = 5
 """Labelled anomalies in the sample below which that is not looked at."""
 
+BY_CHANCE = 0.01
+"""Nor where chance gives some column the area 1 so often: of 5 anomalies among 10 rows, one column
+in 126 has it."""
+
 COPIES = 0.01
 STRANGE_SHARE = 0.01
 """Shares of the rows from which on copies, or strange rows, are reported."""
@@ -229,6 +233,8 @@ def _given_away(
 ) -> Iterator[Finding]:
     hits = int(anomalous.sum())
     if min(hits, len(anomalous) - hits) < FEWEST_ANOMALIES:
+        return
+    if 2 * len(table.features) / math.comb(len(anomalous), hits) > BY_CHANCE:
         return
     area = separation(encoded, anomalous)
     best = np.zeros(len(table.features))

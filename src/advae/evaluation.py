@@ -1,14 +1,19 @@
-"""How well scores and flags agree with known labels, with bootstrap intervals."""
+"""How well scores and flags agree with known labels, with intervals."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import betaincinv
 
 from advae.errors import InputError
 
 RESAMPLES = 1000
 """Bootstrap resamples, a fifth of them for more than 100,000 rows, whose intervals are narrow."""
+
+FEW = 20
+"""Rows of a class below which bootstrap intervals are far too narrow: of 10 anomalies with a true
+area of 0.98 under the ROC curve they held it 73 times in 100, of 100 anomalies 90 times."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,16 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+def share(found: int, rows: int) -> Estimate:
+    """Return what share of ``rows``, at least one, was found, with Clopper and Pearson's interval.
+
+    It holds the true share at least 95 times in 100, however few rows there are.
+    """
+    low = betaincinv(found, rows - found + 1, 0.025) if found else 0.0
+    high = betaincinv(found + 1, rows - found, 0.975) if found < rows else 1.0
+    return Estimate(found / rows, float(low), float(high))
 
 
 def evaluate(
@@ -45,7 +60,8 @@ def evaluate(
     measures : dict of str to Estimate
         ``average_precision``, ``roc_auc``, ``precision``, ``recall``, ``f1`` and
         ``false_alarm_rate`` (the share of normal rows flagged), each in [0, 1]. Precision is 0 when
-        no row is flagged.
+        no row is flagged. The intervals of recall and false alarm rate are exact (see `share`), the
+        others those of the bootstrap, which are too narrow below `FEW` rows of a class.
 
     Raises
     ------
@@ -85,9 +101,14 @@ def evaluate(
         _measure(_resample(hits, count, rng), _resample(others, count, rng), flagged)
         for _ in range(resamples)
     ]
-    return {
+    bootstrapped = {
         name: Estimate(value, *np.quantile([m[name] for m in resampled], (0.025, 0.975)).tolist())
         for name, value in measured.items()
+    }
+    above = scores > threshold
+    return bootstrapped | {
+        "recall": share(int(above[anomalous].sum()), positives),
+        "false_alarm_rate": share(int(above[~anomalous].sum()), negatives),
     }
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from advae import checkpoint as checkpoints
 from advae import screening, training
-from advae.calibration import learned_threshold
+from advae.calibration import TRIMMED, learned_threshold
 from advae.checkpoint import OnBlock
 from advae.config import Config
 from advae.detector import Detector, Threshold, TrainingSummary
@@ -227,14 +227,13 @@ def _screen(
             f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
             "identical, so there is nothing to learn. Lower trim, or give other rows."
         )
-    note = (
-        f"Suspected anomalies set aside (trim = {config.trim:g}): {len(found):,} of "
-        f"{frame.height:,} rows"
-    )
+    aside = f"Suspected anomalies set aside (trim = {config.trim:g}): "
+    note = f"{aside}{len(found):,} of {frame.height:,} rows"
     if table is None and len(found):
         worst = ", ".join(map(str, np.concatenate(numbers)[found[:5]] if numbers else found[:5]))
         note += f", most suspect: {worst} (counted from 0)"
-    return frame.filter(pl.Series(kept)), f"{note}."
+    promise = f". {TRIMMED}" if len(found) else "."
+    return frame.filter(pl.Series(kept)), note + promise
 
 
 def _threshold(detector: Detector, config: Config) -> Threshold:

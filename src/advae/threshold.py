@@ -6,15 +6,16 @@ says, or less than half. The ``default`` preset takes the conformal one, of rows
 """
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import betaincinv, ndtr
+from scipy.special import ndtr
 
 from advae._types import HostVector
 from advae.errors import ConfigError
-from advae.evaluation import Estimate
+from advae.evaluation import Estimate, share
 
 
 def silverman_bandwidth(scores: HostVector) -> float:
@@ -136,9 +137,7 @@ def alarm_rate(calibration: HostVector, threshold: float) -> Estimate:
         Pearson, and holds the true share of this very threshold.
     """
     rows, above = len(calibration), int(np.sum(np.asarray(calibration) > threshold))
-    low = betaincinv(above, rows - above + 1, 0.025) if above else 0.0
-    high = betaincinv(above + 1, rows - above, 0.975) if above < rows else 1.0
-    return Estimate((above + 1) / (rows + 1), float(low), float(high))
+    return replace(share(above, rows), value=(above + 1) / (rows + 1))
 
 
 def p_values(

@@ -18,9 +18,10 @@ def evaluate(
     normal: Normal = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the model on the labelled rows of DATA, with 95 % bootstrap intervals."""
+    """Measure the model on the labelled rows of DATA, with 95 % intervals."""
     from dataclasses import asdict
 
+    from advae.evaluation import FEW
     from advae.evaluation import evaluate as measure
     from advae.labels import LabelColumn
 
@@ -32,3 +33,8 @@ def evaluate(
         print(json.dumps({name: asdict(estimate) for name, estimate in metrics.items()}, indent=2))  # noqa: T201
     else:
         console.show_metrics(metrics, len(scores), int(anomalous.sum()))
+    if min(anomalous.sum(), (~anomalous).sum()) < FEW:
+        console.remark(
+            f"fewer than {FEW} rows of a kind: the intervals of recall and false alarm rate hold, "
+            "the others, which are bootstrapped, are too narrow"
+        )

@@ -32,7 +32,7 @@ def score(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Add is_discovery: at most this share of the rows so marked is normal.",
+            help="Add is_discovery: on average at most this share of rows so marked is normal.",
         ),
     ] = None,
     quiet: Quiet = False,

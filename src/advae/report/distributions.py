@@ -4,6 +4,7 @@ Everything is read from the encoded columns, so that one place decides what a va
 from the few numbers that the model keeps of each column: no training row is needed.
 """
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
 from advae.categories import RARE, CategoryColumn, HashedColumn
+from advae.column_fit import least_frequent
 from advae.column_summary import QUANTILE_LEVELS
 from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn
 from advae.times import TimeColumn
@@ -20,6 +22,10 @@ BARS = 24
 
 MARGIN = 0.06
 """Space beside the drawn range, as a share of it, for values a little outside."""
+
+FEWEST_GROUPED = 5
+"""Training rows of a category from which on it is a group by itself: with fewer, an index does not
+follow chi-squared."""
 
 Part = Float[np.ndarray, "rows encoded"]
 """The encoded columns of one feature."""
@@ -156,8 +162,7 @@ class GroupedDistribution(Distribution):
             counts = profile.counts
         self._training = np.array([*counts, profile.missing], np.float64)
         self.bars = self._training[:-1] / max(self._training[:-1].sum(), 1.0)
-        known = column.rare if isinstance(column, CategoryColumn) else 0
-        self.strange_expected = (known + 1) / (profile.rows + 1)
+        self.strange_expected = (_nearly_strange(column) + 1) / (profile.rows + 1)
 
     def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
         """Return the category, bucket or truth value."""
@@ -173,8 +178,12 @@ class GroupedDistribution(Distribution):
         return np.where(missing, len(self.labels), other.astype(int))
 
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
-        """Return the index over the groups as they are."""
-        return stability_index(self._training, counts)
+        """Return the index over the groups, those with few training rows and the rare together."""
+        few = np.append(self._training[:-1] < FEWEST_GROUPED, False)
+        few |= np.array([*self.labels, ""]) == RARE
+        return stability_index(
+            *(np.append(rows[~few], rows[few].sum()) for rows in (self._training, counts))
+        )
 
     def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
         """Return which values are rare or unseen, or differ from the only one of training."""
@@ -190,6 +199,17 @@ class GroupedDistribution(Distribution):
         return np.where(
             groups == len(self.labels), np.nan, (groups + 0.5) / max(len(self.labels), 1)
         )
+
+
+def _nearly_strange(column: Column) -> int:
+    """Return how many training rows would be strange to the others, as new rows are to all.
+
+    Besides those with a rare value, all rows of a category that would be one without the row.
+    """
+    if isinstance(column, CategoryColumn):
+        least = math.ceil(least_frequent(column.profile.rows))
+        return column.rare + least * column.profile.counts.count(least)
+    return column.profile.counts.count(1) if isinstance(column, HashedColumn) else 0
 
 
 def distribution(column: Column) -> Distribution:

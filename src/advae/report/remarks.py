@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterable
 
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
 from advae.detector import Detector
+from advae.evaluation import FEW
 from advae.report.columns import ColumnView
 from advae.report.curves import LabelView
 from advae.report.gather import Gathered
 from advae.report.scores import ScoreView
 from advae.report.training import training_warnings
 from advae.text import count, quote, share
-
-FEW_LABELS = 20
-"""Anomalies below which measures say little."""
 
 NAMED = 3
 """Columns that one sentence names."""
@@ -33,7 +31,7 @@ def find_remarks(
     return (
         *_on_alarms(gathered, scores),
         *_on_labels(labels),
-        *_on_columns(columns, gathered.rows),
+        *on_columns(columns, detector.table.features[0].profile.rows, gathered.rows),
         *training_warnings(detector),
         *detector.summary.notes,
     )
@@ -43,12 +41,22 @@ def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
     expected = scores.expected_alarms
     if expected is None:
         return
-    high = max(expected, scores.threshold.alarms.high if scores.threshold.alarms else 0.0)
+    alarms = scores.threshold.alarms
+    high = max(expected, alarms.high if alarms else 0.0)
     if binom.sf(gathered.flagged - 1, gathered.rows, high) < UNLIKELY:
+        either = (
+            "Either many rows are anomalous, or the table has drifted away from training: the "
+            "section on columns tells which."
+        )
+        if alarms is None:
+            either = (
+                "Many rows may be anomalous, the table may have drifted away from training, or the "
+                "networks know the training rows, whose scores alone set this threshold, better "
+                "than any new ones: normal rows given to 'advae threshold --reviewed' would tell."
+            )
         yield (
             f"{share(gathered.flagged / gathered.rows)} of the rows are flagged, where "
-            f"{share(expected)} would be if all were normal. Either many rows are anomalous, or "
-            "the table has drifted away from training: the section on columns tells which."
+            f"{share(expected)} would be if all were normal. {either}"
         )
 
 
@@ -67,17 +75,31 @@ def _on_labels(labels: LabelView | None) -> Iterable[str]:
             f"Every row is labelled {kind} in {quote(labels.column)}, so precision, recall and the "
             "curves cannot be measured."
         )
-    elif min(labels.anomalies, labels.normal) < FEW_LABELS:
+    elif min(labels.anomalies, labels.normal) < FEW:
         found = count(labels.anomalies, "anomaly", "anomalies")
         yield (
-            f"Only {found} and {count(labels.normal, 'normal row')} are labelled: read the "
-            "intervals, not the figures."
+            f"Only {found} and {count(labels.normal, 'normal row')} are labelled: the intervals of "
+            "recall and false alarm rate say how little that tells, the other ones are too narrow."
         )
 
 
-def _on_columns(columns: tuple[ColumnView, ...], rows: int) -> Iterable[str]:
+def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Iterable[str]:
+    """Say which columns have more strange or missing values than training and chance explain.
+
+    Parameters
+    ----------
+    columns
+        As the report shows them.
+    training, rows
+        Training rows, and new rows.
+    """
+
     def unlikely(observed: float, expected: float) -> bool:
-        return bool(binom.sf(round(observed * rows) - 1, rows, expected) < UNLIKELY)
+        # What is expected is itself known from as few rows as training had: which of all rows are
+        # the new ones is what chance decides on.
+        known = round(expected * (training + 1))
+        among = round(observed * rows) + known - 1
+        return bool(hypergeom.cdf(known - 1, training + rows, training, among) < UNLIKELY)
 
     strange = [each for each in columns if unlikely(each.strange, each.strange_expected)]
     ranged = [each for each in strange if each.kind in ("number", "time")]
