@@ -241,7 +241,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="JSON file for the results.")] = None,
 ) -> None:
     """Measure and print; without the data folder, say what is missing."""
-    console = Console(width=max(140, Console().width))
+    console = Console(width=max(180, Console().width))
     lacking = missing_data("adbench")
     if lacking:
         console.print(lacking)
