@@ -25,7 +25,7 @@ class Estimate:
     high: float
 
 
-def share(found: int, rows: int) -> Estimate:
+def exact_share(found: int, rows: int) -> Estimate:
     """Return what share of ``rows``, at least one, was found, with Clopper and Pearson's interval.
 
     It holds the true share at least 95 times in 100, however few rows there are.
@@ -60,8 +60,8 @@ def evaluate(
     measures : dict of str to Estimate
         ``average_precision``, ``roc_auc``, ``precision``, ``recall``, ``f1`` and
         ``false_alarm_rate`` (the share of normal rows flagged), each in [0, 1]. Precision is 0 when
-        no row is flagged. The intervals of recall and false alarm rate are exact (see `share`), the
-        others those of the bootstrap, which are too narrow below `FEW` rows of a class.
+        no row is flagged. The intervals of recall and false alarm rate are exact, see
+        `exact_share`; the others are the bootstrap's, too narrow below `FEW` rows of a class.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def evaluate(
     }
     above = scores > threshold
     return bootstrapped | {
-        "recall": share(int(above[anomalous].sum()), positives),
-        "false_alarm_rate": share(int(above[~anomalous].sum()), negatives),
+        "recall": exact_share(int(above[anomalous].sum()), positives),
+        "false_alarm_rate": exact_share(int(above[~anomalous].sum()), negatives),
     }
 
 

@@ -15,7 +15,7 @@ from scipy.special import ndtr
 
 from advae._types import HostVector
 from advae.errors import ConfigError
-from advae.evaluation import Estimate, share
+from advae.evaluation import Estimate, exact_share
 
 
 def silverman_bandwidth(scores: HostVector) -> float:
@@ -137,7 +137,7 @@ def alarm_rate(calibration: HostVector, threshold: float) -> Estimate:
         Pearson, and holds the true share of this very threshold.
     """
     rows, above = len(calibration), int(np.sum(np.asarray(calibration) > threshold))
-    return replace(share(above, rows), value=(above + 1) / (rows + 1))
+    return replace(exact_share(above, rows), value=(above + 1) / (rows + 1))
 
 
 def p_values(
