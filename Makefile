@@ -22,17 +22,17 @@ lint: .venv/.extras-$(EXTRAS)
 
 bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.speed
-	$(BIN)/python -m benchmarks.time_to_quality
+	$(BIN)/python -m benchmarks.speed.time_to_quality
 	$(BIN)/python -m benchmarks.paper
 	$(BIN)/python -m benchmarks.accuracy
-	$(BIN)/python -m benchmarks.report
-	$(BIN)/python -m benchmarks.explanations
+	$(BIN)/python -m benchmarks.speed.report
+	$(BIN)/python -m benchmarks.promises.explanations
 
 # Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
 # paper run in the tests.
 bench-quick: .venv/.extras-$(EXTRAS)
-	for name in speed time_to_quality accuracy ablation experiments scale report explanations \
-		contamination false_alarms; do \
+	for name in speed speed.time_to_quality accuracy accuracy.ablation paper.experiments speed.scale speed.report \
+		promises.explanations promises.contamination promises.false_alarms; do \
 		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 docs: .venv/.extras-docs

@@ -7,7 +7,7 @@ from hypothesis import settings
 from report_data import labelled_table, mixed_detector
 
 from advae.cli import main
-from advae.detector import Detector
+from advae.detector.detector import Detector
 from advae.report.summary import Report, summarise
 
 # How long an example takes depends on what else the machine does.

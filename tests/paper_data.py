@@ -2,7 +2,13 @@
 
 import pytest
 
-from benchmarks.data import PAPER_SETS, data_folder, load_paper_set, missing_data, published_weights
+from benchmarks.harness.data import (
+    PAPER_SETS,
+    data_folder,
+    load_paper_set,
+    missing_data,
+    published_weights,
+)
 
 __all__ = ["PAPER_SETS", "data_folder", "load_paper_set", "published_weights", "require_data"]
 

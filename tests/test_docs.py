@@ -16,7 +16,7 @@ import typer
 
 import advae
 from advae.cli import app
-from advae.demo import tumours
+from advae.cli.demo import tumours
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = typer.main.get_command(app).commands

@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from advae.artifact import load, save
     from advae.config import Config
-    from advae.detector import Detector, Threshold
+    from advae.detector.detector import Detector, Threshold
+    from advae.detector.explanation import Explanation
+    from advae.detector.fitting import fit_detector
+    from advae.detector.model_file import load, save
     from advae.errors import (
         AdVAEError,
         ColumnError,
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
         ModelFileError,
         TrainingError,
     )
-    from advae.estimator import AdVAEDetector
-    from advae.explain import Explanation
-    from advae.fitting import fit_detector
-    from advae.labels import LabelColumn
-    from advae.report.writing import write_report
+    from advae.estimators.sklearn import AdVAEDetector
+    from advae.report.page import write_report
+    from advae.tables.labels import LabelColumn
 
 __all__ = [
     "AdVAEDetector",
@@ -50,16 +50,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AdVAEDetector": "estimator",
+    "AdVAEDetector": "estimators.sklearn",
     "Config": "config",
-    "Detector": "detector",
-    "Explanation": "explain",
-    "LabelColumn": "labels",
-    "Threshold": "detector",
-    "fit_detector": "fitting",
-    "load": "artifact",
-    "save": "artifact",
-    "write_report": "report.writing",
+    "Detector": "detector.detector",
+    "Explanation": "detector.explanation",
+    "LabelColumn": "tables.labels",
+    "Threshold": "detector.detector",
+    "fit_detector": "detector.fitting",
+    "load": "detector.model_file",
+    "save": "detector.model_file",
+    "write_report": "report.page",
 }
 
 

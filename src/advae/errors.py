@@ -5,6 +5,8 @@ sentence of its own; of a setting, what it is and what is expected. The command 
 message alone and exits with code 2.
 """
 
+from collections.abc import Collection
+
 
 class AdVAEError(Exception):
     """Root of every error that advae raises on purpose."""
@@ -60,3 +62,15 @@ class MissingExtraError(AdVAEError, ImportError):
 
 class ForkError(AdVAEError, RuntimeError):
     """A fork of a process that had computed would wait for ever for threads that it lacks."""
+
+
+def quoted(value: object) -> str:
+    """Show a user's value on one line: escaped, and cut at 40 characters."""
+    text = str(value)
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def quoted_list(values: Collection[object], limit: int = 10) -> str:
+    """Show some of the user's values, at most ``limit`` of them."""
+    shown = ", ".join(quoted(value) for value in list(values)[:limit])
+    return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"

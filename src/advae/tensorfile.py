@@ -13,8 +13,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from advae.atomic import replacing
 from advae.errors import ModelFileError
-from advae.replacement import replacing
 
 LARGEST_FILE = 4 * 2**30
 """Bytes. A larger file is refused unread: no table model comes near it."""

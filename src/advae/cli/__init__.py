@@ -17,8 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advae import console
-from advae.cli import outlets
+from advae.cli import console, outlets
 from advae.cli.demo import demo
 from advae.cli.doctor import doctor
 from advae.cli.evaluate import evaluate

@@ -3,15 +3,123 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import polars as pl
 import typer
+from rich.markup import escape
+from rich.table import Table
+from sklearn.datasets import load_breast_cancer
+
+from advae.cli import console
+from advae.cli.histogram import percent
+from advae.config import Config
+from advae.detector import model_file
+from advae.detector.fitting import fit_detector
+from advae.errors import InputError
+from advae.files.sink import write_frames
+from advae.files.source import open_source
+from advae.report.page import write_report
+
+TRAINING_ROWS = 257
+SHOWN = 5
+
+
+def tumours() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return benign rows to learn from, and the others with the label ``malignant``."""
+    bunch = load_breast_cancer()
+    names = [str(name).replace(" ", "_") for name in bunch.feature_names]
+    malignant = bunch.target == list(bunch.target_names).index("malignant")
+    table = pl.DataFrame(bunch.data, schema=names, orient="row").select(
+        pl.Series("case", [f"case-{number:03}" for number in range(len(malignant))]),
+        pl.Series("malignant", malignant),
+        pl.all(),
+    )
+    benign = np.random.default_rng(0).permutation(np.flatnonzero(~malignant))
+    learned = np.sort(benign[:TRAINING_ROWS])
+    rest = np.setdiff1d(np.arange(len(malignant)), learned)
+    return table[learned].drop("malignant"), table[rest]
+
+
+def run(folder: Path) -> None:
+    """Fit on benign tumours, score the others, write all files to ``folder``, and say it.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make folder {folder}: {error.strerror}") from None
+    normal, new = tumours()
+    files = {name: folder / name for name in ("normal.csv", "new.csv", "model.advae", "scores.csv")}
+    write_frames([normal], files["normal.csv"])
+    write_frames([new], files["new.csv"])
+    config = Config()
+    with console.training_progress(config.iterations, quiet=False) as show:
+        detector = fit_detector(
+            open_source(files["normal.csv"]).read(), config, ignored=["case"], on_block=show
+        )
+    model_file.save(detector, files["model.advae"])
+    kept = ["case", "malignant"]
+    source = open_source(files["new.csv"], dtypes=detector.table.dtypes)
+    scored = pl.concat(detector.score_batches(source.batches(), keep=kept, explain=1))
+    write_frames([scored], files["scores.csv"])
+    write_report(
+        detector,
+        source.batches(),
+        folder / "report.html",
+        label="malignant",
+        keep=["case"],
+        data_name="new.csv",
+        model_name="model.advae",
+    )
+    console.show_fit(detector, str(files["model.advae"]))
+    _show(scored, folder)
+
+
+def _show(scored: pl.DataFrame, folder: Path) -> None:
+    out = console.output()
+    table = Table(title="Flagged, by a diagnosis that the model never saw", title_justify="left")
+    table.add_column("diagnosis")
+    for heading in ("rows", "flagged", "share"):
+        table.add_column(heading, justify="right")
+    for name, malignant in (("benign", False), ("malignant", True)):
+        flags = scored.filter(pl.col("malignant") == malignant)["is_anomaly"]
+        share = percent(int(flags.sum()) / len(flags))
+        table.add_row(name, str(len(flags)), str(flags.sum()), share)
+    out.print("\n", table, sep="")
+    title = f"The {SHOWN} most anomalous rows, and what drives each most"
+    table = Table(title=title, title_justify="left")
+    for heading in ("case", "diagnosis", "score", "column", "observed", "expected"):
+        right = heading in ("score", "observed", "expected")
+        table.add_column(heading, justify="right" if right else "left")
+    for row in scored.sort("anomaly_score", descending=True).head(SHOWN).iter_rows(named=True):
+        table.add_row(
+            row["case"],
+            "malignant" if row["malignant"] else "benign",
+            f"{row['anomaly_score']:.3f}",
+            row["reason_1"],
+            row["reason_1_observed"],
+            row["reason_1_expected"],
+        )
+    out.print("\n", table, sep="")
+    shown = escape(str(folder))
+    out.print(
+        f"\n[bold]Open {shown}/report.html[/] in a browser to see all of it.\n"
+        f"\nTry next:\n"
+        f"  advae score {shown}/model.advae {shown}/new.csv --keep case --explain 3\n"
+        f"  advae evaluate {shown}/model.advae {shown}/new.csv --label malignant\n"
+        f"  advae info {shown}/model.advae"
+    )
 
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("demo"),
 ) -> None:
     """Learn benign breast tumours, then find the malignant ones: the whole job in one command."""
-    from advae import interrupt
-    from advae.demo import run
+    from advae.cli import interrupt
 
     with interrupt.handled():
         run(folder)

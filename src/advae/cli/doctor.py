@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from advae import console
+from advae.cli import console
 from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
 
 
@@ -27,7 +27,7 @@ def doctor(
     from dataclasses import asdict
 
     from advae.config import Config
-    from advae.doctor import examine
+    from advae.doctor.examination import examine
 
     known = label_column(label, normal)
     source = open_table(data, known)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from advae import console
+from advae.cli import console
 from advae.cli.shared import Data, Json, Model, Normal, load_model, score_labelled
 
 
@@ -21,9 +21,9 @@ def evaluate(
     """Measure the model on the labelled rows of DATA, with 95 % intervals."""
     from dataclasses import asdict
 
-    from advae.evaluation import FEW
-    from advae.evaluation import evaluate as measure
-    from advae.labels import LabelColumn
+    from advae.core.evaluation import FEW
+    from advae.core.evaluation import evaluate as measure
+    from advae.tables.labels import LabelColumn
 
     known = LabelColumn(label, normal)
     detector = load_model(model)

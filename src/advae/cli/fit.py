@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from advae import console
+from advae.cli import console
 from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column, open_table
 from advae.errors import InputError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from advae.labels import LabelColumn
+    from advae.tables.labels import LabelColumn
 
 
 def fit(
@@ -77,9 +77,10 @@ def fit(
 
     With --label only its normal rows are learned from; without, all rows are taken as normal.
     """
-    from advae import artifact, interrupt
+    from advae.cli import interrupt
     from advae.config import Config
-    from advae.fitting import fit_detector
+    from advae.detector import model_file
+    from advae.detector.fitting import fit_detector
 
     config = Config.preset(
         preset,
@@ -132,7 +133,7 @@ def fit(
                 resume=resume,
                 on_block=on_block,
             )
-        artifact.save(detector, output)
+        model_file.save(detector, output)
         checkpoint.unlink(missing_ok=True)
     if not quiet:
         console.show_fit(detector, str(output))
@@ -149,10 +150,9 @@ def _normal_rows(
     """Yield the normal rows; ``numbers`` gets those they have in the file while few have come."""
     import numpy as np
 
-    from advae.frames import without_columns
-    from advae.labels import LabelReader
-    from advae.readings import check_finite
-    from advae.values import check_columns
+    from advae.tables.frames import without_columns
+    from advae.tables.labels import LabelReader
+    from advae.tables.values import check_columns, check_finite
 
     labels = LabelReader(label)
     for batch in batches:

@@ -2,13 +2,13 @@
 
 import json
 
-from advae import console
+from advae.cli import console
 from advae.cli.shared import Json, Model
 
 
 def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
-    from advae.modelinfo import read_info
+    from advae.detector.model_info import read_info
 
     record = read_info(model)
     if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from advae import console
+from advae.cli import console
 from advae.cli.shared import (
     Data,
     Label,
@@ -37,8 +37,8 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae import interrupt
-    from advae.report.writing import write_report
+    from advae.cli import interrupt
+    from advae.report.page import write_report
 
     known = label_column(label, normal)
     check_output(output, data, str(model))

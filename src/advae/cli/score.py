@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from advae import console
-from advae.cli import outlets
+from advae.cli import console, outlets
 from advae.cli.shared import Data, Model, Quiet, check_output, load_model, open_rows
 
 
@@ -41,9 +40,10 @@ def score(
 
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
-    from advae import interrupt, writers
-    from advae.discovery import DiscoveryMarker
-    from advae.report.brief import Brief
+    from advae.cli import interrupt
+    from advae.cli.brief import Brief
+    from advae.cli.discovery import DiscoveryMarker
+    from advae.files import sink
 
     if output is not None:
         check_output(output, data, str(model))
@@ -57,7 +57,7 @@ def score(
     if output is None:
         outlets.write_utf8()
     with interrupt.handled(), source.located():
-        writers.write_frames(brief.watch(frames), output)
+        sink.write_frames(brief.watch(frames), output)
     if not quiet:
         console.show_scores(brief, detector.threshold.value)
     if marker is not None:

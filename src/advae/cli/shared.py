@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from advae import console
+from advae.cli import console
 from advae.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
     from jaxtyping import Bool, Float
 
-    from advae.detector import Detector
-    from advae.labels import LabelColumn
-    from advae.readers import Source
+    from advae.detector.detector import Detector
+    from advae.files.source import Source
+    from advae.tables.labels import LabelColumn
 
 Data = Annotated[
     str,
@@ -41,17 +41,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary
 
 def load_model(model: Path) -> "Detector":
     """Read and check a model file."""
-    from advae import artifact
+    from advae.detector import model_file
 
-    return artifact.load(model)
+    return model_file.load(model)
 
 
 def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
     """Open DATA as rows to score, and say once which of its columns are not used."""
     import polars as pl
 
-    from advae.readers import open_source
-    from advae.values import quoted_list
+    from advae.errors import quoted_list
+    from advae.files.source import open_source
 
     # Kept columns stay as they are written: "007" is not 7.
     dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
@@ -81,7 +81,7 @@ def open_table(data: str, label: "LabelColumn | None") -> "Source":
     """Open DATA as rows to learn from; labels to compare with a word as they are written."""
     import polars as pl
 
-    from advae.readers import open_source
+    from advae.files.source import open_source
 
     if label is None or label.normal is None:
         return open_source(data)
@@ -90,7 +90,7 @@ def open_table(data: str, label: "LabelColumn | None") -> "Source":
 
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
     """Return what --label and --normal say of the labels."""
-    from advae.labels import LabelColumn
+    from advae.tables.labels import LabelColumn
 
     if label is None:
         if normal is not None:
@@ -110,8 +110,8 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     """Score DATA, and read the labels of its rows."""
     import numpy as np
 
-    from advae.labels import LabelReader
-    from advae.values import check_columns
+    from advae.tables.labels import LabelReader
+    from advae.tables.values import check_columns
 
     labels = LabelReader(label)
     source = open_labelled(detector, data, label, [])
@@ -135,8 +135,8 @@ def check_output(output: Path, *inputs: str) -> None:
 
     Also one that would replace an input: ``inputs`` are paths, or patterns of paths.
     """
-    from advae.files import matching_paths
-    from advae.replacement import target_of
+    from advae.atomic import target_of
+    from advae.files.paths import matching_paths
 
     target = target_of(output)
     read = [path for name in inputs for path in matching_paths(name)]

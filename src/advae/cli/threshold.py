@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from advae import console
+from advae.cli import console
 from advae.cli.shared import (
     Label,
     Model,
@@ -48,9 +48,10 @@ def threshold(
     The normal ones among reviewed rows join the calibration rows. The earlier thresholds stay in
     the file; 'advae info' shows them.
     """
-    from advae import artifact, interrupt
-    from advae.calibration import learned_threshold, review_doubts, with_reviewed
-    from advae.detector import Threshold
+    from advae.cli import interrupt
+    from advae.detector import model_file
+    from advae.detector.calibration import learned_threshold, review_doubts, with_reviewed
+    from advae.detector.detector import Threshold
 
     if value is not None and (alpha, reviewed, method) != (None, None, None):
         raise InputError(
@@ -80,7 +81,7 @@ def threshold(
     else:
         tuned = tuned.with_threshold(learned_threshold(tuned, share, method))
     with interrupt.handled():
-        artifact.save(tuned, model if output is None else output)
+        model_file.save(tuned, model if output is None else output)
     console.show_thresholds(tuned, share)
     if labelled is not None:
         console.show_review(*labelled, tuned)

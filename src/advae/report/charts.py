@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advae.score_axis import ScoreAxis
-from advae.svg import BAR_HEIGHT, HEIGHT, WIDTH, bars, polyline, rounded
-from advae.text import count, number
+from advae.display.score_axis import ScoreAxis
+from advae.display.svg import BAR_HEIGHT, HEIGHT, WIDTH, bars, polyline, rounded
+from advae.display.text import count, number
 
 __all__ = [
     "BAR_HEIGHT", "HEIGHT", "WIDTH", "Lines", "Tick", "band", "bars", "curve", "dots", "lines",

@@ -8,13 +8,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from advae.categories import CategoryColumn
-from advae.columns import Column, ConstantColumn, NumberColumn
-from advae.explain import shown_values
+from advae.detector.explanation import shown_values
+from advae.display.text import LONGEST, count, listed, shorten
 from advae.report.distributions import Distribution, Part, distribution
-from advae.text import LONGEST, count, listed, shorten
-from advae.times import TimeColumn
-from advae.values import is_missing, to_numbers, to_texts
+from advae.tables.columns import CategoryColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.tables.values import is_missing, to_numbers, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""

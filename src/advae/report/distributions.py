@@ -11,11 +11,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
-from advae.categories import RARE, CategoryColumn, HashedColumn
-from advae.column_fit import least_frequent
-from advae.column_summary import QUANTILE_LEVELS
-from advae.columns import BooleanColumn, Column, ConstantColumn, NumberColumn
-from advae.times import TimeColumn
+from advae.tables.columns import (
+    RARE,
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    ConstantColumn,
+    HashedColumn,
+    NumberColumn,
+    TimeColumn,
+)
+from advae.tables.encoder import least_frequent
+from advae.tables.profile import QUANTILE_LEVELS
 
 BARS = 24
 """Bars that a column of numbers is drawn with."""

@@ -8,16 +8,16 @@ import polars as pl
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from advae.detector import Detector
-from advae.explain import shown_values
-from advae.frames import names_given
-from advae.labels import LabelColumn, LabelReader
+from advae.detector.detector import Detector
+from advae.detector.explanation import shown_values
+from advae.display.text import LONGEST, shorten
+from advae.parallel import rows_at_once
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
-from advae.report.sampling import Highest, Reservoir
-from advae.row_blocks import rows_at_once
-from advae.text import LONGEST, shorten
-from advae.values import check_columns
+from advae.tables.frames import names_given
+from advae.tables.labels import LabelColumn, LabelReader
+from advae.tables.sampling import Highest, Reservoir
+from advae.tables.values import check_columns
 
 SCORES = 500_000
 """Scores kept for histograms, slider and curves: all of them up to this many rows."""

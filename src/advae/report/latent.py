@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from advae.codes import Codes, encode_rows, transform_codes
 from advae.config import VARIANTS
-from advae.detector import Detector
-from advae.report.sampling import Reservoir
+from advae.detector.detector import Detector
+from advae.methods.advae.latent import Codes, encode_rows, transform_codes
+from advae.tables.sampling import Reservoir
 
 SHOWN = 1000
 """Most flagged and most other rows drawn."""

@@ -4,19 +4,24 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from advae import text
+from advae.atomic import replacing
+from advae.detector.detector import Detector
+from advae.display import text
 from advae.report import charts
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
 from advae.report.scores import BINS, STEPS
-from advae.report.summary import Report
+from advae.report.summary import Report, summarise
+from advae.tables.labels import LabelColumn
 
 MOST_COLUMNS = 250
 """Columns listed; in wider tables those that matter least are left out."""
@@ -234,3 +239,51 @@ def _points(group: PointGroup) -> dict[str, Any]:
 def _significant(value: float) -> float:
     # All that float32 tells: the script rounds for itself, and a number rounded twice can differ.
     return float(f"{value:.9g}")
+
+
+def write_report(
+    detector: Detector,
+    data: Any,
+    path: str | Path,
+    *,
+    label: str | LabelColumn | None = None,
+    keep: Sequence[str] = (),
+    data_name: str = "the table",
+    model_name: str = "the model",
+) -> Report:
+    """Score a table and write a page on it: one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    detector
+        A fitted detector.
+    data
+        Rows with the training columns: a table, or batches of it; see ``frames.as_batches``.
+    path
+        Where to write. The file appears when it is complete; an error leaves an older one as is.
+    label
+        Column of known labels to measure the model against, see ``labels.LabelColumn``.
+    keep
+        Columns to show beside the most anomalous rows.
+    data_name, model_name
+        What to call the table and the model on the page.
+
+    Returns
+    -------
+    report : Report
+        What the page shows, as plain data.
+
+    Raises
+    ------
+    InputError
+        For a table without rows, a missing column, a value or label that cannot be read, a normal
+        label that does not occur, or a file that cannot be written.
+    """
+    report = summarise(
+        detector, data, label=label, keep=keep, data_name=data_name, model_name=model_name
+    )
+    # The name of a model file need not be text.
+    page = render_page(report).encode(errors="replace")
+    with replacing(Path(path)) as stream:
+        stream.write(page)
+    return report

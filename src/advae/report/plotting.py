@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from advae.display.text import number, share, shorten
 from advae.errors import InputError, MissingExtraError
 from advae.report.page import GROUP_NAMES, POINT_NAMES
 from advae.report.scores import BINS
 from advae.report.summary import Report
-from advae.text import number, share, shorten
 
 try:
     from matplotlib.figure import Figure

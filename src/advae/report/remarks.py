@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable
 
 from scipy.stats import binom, hypergeom
 
-from advae.detector import Detector
-from advae.evaluation import FEW
+from advae.core.evaluation import FEW
+from advae.detector.detector import Detector
+from advae.display.text import count, quote, share
 from advae.report.columns import ColumnView
-from advae.report.curves import LabelView
 from advae.report.gather import Gathered
+from advae.report.labels import LabelView
 from advae.report.scores import ScoreView
 from advae.report.training import training_warnings
-from advae.text import count, quote, share
 
 NAMED = 3
 """Columns that one sentence names."""

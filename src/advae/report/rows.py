@@ -6,17 +6,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from advae.categories import CategoryColumn
-from advae.columns import Column
-from advae.counterfactual import counterfactuals, possible
-from advae.detector import Detector
-from advae.explain import shown_values
+from advae.core.threshold import p_values
+from advae.detector.counterfactual import counterfactuals, possible
+from advae.detector.detector import Detector
+from advae.detector.explanation import shown_values
+from advae.display.text import share, shorten
 from advae.report.distributions import Distribution, ScaledDistribution
-from advae.report.estimates import digits_of, shown_estimates
-from advae.report.sampling import Highest
-from advae.text import share, shorten
-from advae.threshold import p_values
-from advae.times import TimeColumn
+from advae.tables.columns import CategoryColumn, Column, NumberColumn, TimeColumn
+from advae.tables.encoder import TableEncoder
+from advae.tables.sampling import Highest
+
+DIGITS = 4
+"""Significant digits, if more do not stand before the point, and if these tell the numbers of
+training apart."""
+
+
+def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"]) -> np.ndarray:
+    """Return decoded values as texts, shape (rows, features), None where missing."""
+    decoded = table.decode(encoded)
+    shown = [
+        shown_values(decoded[:, [number]], digits_of(column))
+        for number, column in enumerate(table.features)
+    ]
+    return np.concatenate(shown, axis=1)
+
+
+def digits_of(column: Column) -> int:
+    """Return the digits that an estimate takes: of latitudes in one town, more than four."""
+    if not isinstance(column, NumberColumn):
+        return DIGITS
+    low, high = column.scale.low, column.scale.high
+    same = np.log10(max(abs(low), abs(high))) - np.log10(high - low)
+    return DIGITS + int(max(same, 0.0))
+
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""

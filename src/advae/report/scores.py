@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from advae.calibration import candidates
-from advae.detector import Detector
-from advae.evaluation import Estimate
-from advae.score_axis import ScoreAxis
-from advae.threshold import kde_cdf, silverman_bandwidth
+from advae.core.evaluation import Estimate
+from advae.core.threshold import kde_cdf, silverman_bandwidth
+from advae.detector.calibration import candidates
+from advae.detector.detector import Detector
+from advae.display.score_axis import ScoreAxis
 
 STEPS = 480
 """Steps of the threshold's slider along the axis."""

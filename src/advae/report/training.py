@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from advae.detector import Detector
-from advae.held_out import HELD_OUT, best_block
+from advae.core.validation import HELD_OUT, best_block
+from advae.detector.detector import Detector
 
 COLLAPSED = 0.05
 """Nats of KLD(q) below which the latent variables tell nothing of the rows."""

@@ -1,0 +1,1 @@
+"""Accuracy against known labels, beside other detectors in the same splits."""

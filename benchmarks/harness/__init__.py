@@ -1,0 +1,1 @@
+"""What benchmarks share: data, runs that are kept, workers, timing, pictures."""

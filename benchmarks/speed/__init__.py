@@ -1,0 +1,1 @@
+"""Training, scoring, start-up and reports beside known programs."""

@@ -1,0 +1,69 @@
+"""A scored table in brief, gathered while it streams by: for a few lines in the terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from advae.display.text import number, shorten
+from advae.tables.sampling import Highest, Reservoir
+
+SCORES = 100_000
+"""Scores kept for the histogram; of more rows, a uniform sample."""
+
+TOP = 5
+
+
+class Brief:
+    """What passed: how many rows, how many of them flagged, their scores, the highest ones.
+
+    Parameters
+    ----------
+    keep
+        Columns to show beside the highest rows.
+    """
+
+    def __init__(self, keep: Sequence[str] = ()) -> None:
+        self.rows = 0
+        self.flagged = 0
+        self.headings: tuple[str, ...] = ()
+        self._keep = tuple(dict.fromkeys(keep))
+        self._scores = Reservoir(SCORES, seed=0)
+        self._highest = Highest(TOP)
+
+    def watch(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Pass on frames that ``Detector.score_batches`` yields, taking note of them."""
+        for frame in frames:
+            self._note(frame)
+            yield frame
+
+    @property
+    def scores(self) -> Float[np.ndarray, "rows"]:
+        """A uniform sample of the scores."""
+        return self._scores["score"] if len(self._scores) else np.empty(0)
+
+    @property
+    def highest(self) -> list[list[str]]:
+        """The rows that score highest, as texts under ``headings``."""
+        return self._highest["texts"].tolist() if len(self._highest) else []
+
+    def _note(self, frame: pl.DataFrame) -> None:
+        scores = frame["anomaly_score"].to_numpy()
+        self.rows += frame.height
+        self.flagged += int(frame["is_anomaly"].sum())
+        self._scores.update({"score": scores})
+        best = self._highest.candidates(scores)
+        shown = frame[best]
+        # By name alone: to Polars' expressions "*" is a pattern.
+        columns = {"row": shown["row"]} | {name: shown[name] for name in self._keep}
+        cells = [(shorten(name, 30), values.to_list()) for name, values in columns.items()]
+        cells.append(("score", [number(score) for score in shown["anomaly_score"]]))
+        cells.append(("p-value", [number(chance, 2) for chance in shown["p_value"]]))
+        if "reason_1" in shown.columns and "reason_1" not in self._keep:
+            cells.append(("first reason", shown["reason_1"].to_list()))
+        self.headings = tuple(heading for heading, _ in cells)
+        texts = np.empty((shown.height, len(cells)), object)
+        for place, (_, values) in enumerate(cells):
+            texts[:, place] = ["" if value is None else shorten(value, 30) for value in values]
+        self._highest.update(scores[best], {"texts": texts})

@@ -1,0 +1,111 @@
+"""The rows of a block of iterations, and what the encoder sees of them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from advae.config import Config
+from advae.core.arrays import Matrix
+from advae.core.compilation import compiled
+
+
+class Damage(NamedTuple):
+    """How much is done to the copy of a row that the encoder is shown, to reconstruct the row from.
+
+    NOTE[DIFF]: the paper shows the row itself. A network wide enough to be accurate then learns to
+    copy any row, anomalies included. One that sees other rows' values in some columns must learn
+    how the columns depend on each other instead, and shows it where a row breaks the dependence.
+    Scoring shows rows as they are.
+
+    ``swap``: largest share of its values to replace, in [0, 1]; the share is uniform in [0, swap]
+    for each row. ``noise``: standard deviation of the normal noise added.
+    """
+
+    swap: Float[Array, ""] | float
+    noise: Float[Array, ""] | float
+
+
+def damage_of(config: Config) -> Damage | None:
+    """Return the damage that a training does; None for none, which costs nothing."""
+    damage = Damage(config.swap, config.input_noise)
+    return damage if any(damage) else None
+
+
+def corrupt(
+    x: Float[Array, "*batch columns rows"],
+    strangers: Float[Array, "*batch columns rows"],
+    damage: Damage,
+    key: Key[Array, ""],
+) -> Float[Array, "*batch columns rows"]:
+    """Return rows with some values of other rows, and noise.
+
+    Parameters
+    ----------
+    x
+        Rows in [0, 1], shape (..., columns, rows).
+    strangers
+        The values to replace with: of each column, those of training rows drawn for each value.
+    damage
+        How much.
+    key
+        Of the randomness.
+    """
+    shares, chosen, added = jr.split(key, 3)
+    share = damage.swap * jr.uniform(shares, (*x.shape[:-2], 1, x.shape[-1]), x.dtype)
+    swapped = jnp.where(jr.uniform(chosen, x.shape, x.dtype) < share, strangers, x)
+    return swapped + damage.noise * jr.normal(added, x.shape, x.dtype)
+
+
+class Batches(NamedTuple):
+    """Rows to train on, and what the encoder sees of them; None where it sees the rows."""
+
+    x: Float[Array, "members iterations columns rows"]
+    shown: Float[Array, "members iterations columns rows"] | None
+
+
+@compiled
+def draw_batches(
+    data: Matrix,
+    member_rows: Int[Array, "members member_rows"] | None,
+    key: Key[Array, ""],
+    members: int,
+    length: int,
+    rows: int,
+    damage: Damage | None,
+) -> Batches:
+    """Return the batches of a block of iterations.
+
+    Apart from the training program, so that another number of rows recompiles only this.
+
+    Parameters
+    ----------
+    data
+        Training rows, shape (rows, columns).
+    member_rows
+        Positions of the rows that each member may see, also as strangers; None for all.
+    key
+        Of the randomness.
+    members, length, rows
+        How many members, iterations, and rows of a batch.
+    damage
+        What is done to what the encoder sees; None for nothing.
+    """
+
+    def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
+        if member_rows is None:
+            return jr.randint(key, (members, *shape), 0, data.shape[0], np.int32)
+        drawn = jr.randint(key, (members, *shape), 0, member_rows.shape[1], np.int32)
+        found: Array = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
+        return found
+
+    x = data[draw(key, (length, rows))].swapaxes(2, 3)
+    if damage is None:
+        return Batches(x, None)
+    others, damaging = jr.split(jr.fold_in(key, 1))
+    columns = data.shape[1]
+    strangers = data[draw(others, (length, columns, rows)), jnp.arange(columns)[:, None]]
+    return Batches(x, corrupt(x, strangers, damage, damaging))

@@ -1,0 +1,297 @@
+"""Training: blocks of iterations compiled into one program, and the members of an ensemble."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from advae.config import VARIANTS, Config, Variant
+from advae.core.adam import Descent, descents
+from advae.core.arrays import HostMatrix
+from advae.core.batches import Batches, damage_of, draw_batches
+from advae.core.compilation import compiled, shielded
+from advae.core.randomness import generator, stream
+from advae.core.validation import HELD_OUT, HeldOut, History, best_block, exhausted
+from advae.errors import TrainingError
+from advae.methods.advae.losses import Noise, Settings
+from advae.methods.advae.networks import AdVAE, Sizes, initialise, network_shapes
+from advae.methods.advae.steps import TrainState, fresh_state, term_names, train_step
+from advae.parallel import check_process, workers
+
+Tree = TypeVar("Tree")
+
+
+def state_shapes(sizes: Sizes, config: Config) -> TrainState:
+    """Return the shapes of the leaves of all members' state, stacked on a leading axis."""
+    shapes = network_shapes(sizes, config.members)
+    state: TrainState = jax.eval_shape(fresh_state, shapes)
+    return state
+
+
+def initial_state(sizes: Sizes, config: Config) -> TrainState:
+    """Return untrained members, stacked on a leading axis."""
+    members = range(config.members)
+    draws = [generator(config.seed, "initial weights", member) for member in members]
+    return fresh_state(initialise(sizes, draws))
+
+
+@partial(compiled, donate=(0,))
+def _run_block(
+    state: TrainState,
+    batches: Batches,
+    key: Key[Array, ""],
+    settings: Settings,
+    descents: Descent,
+    iterations: Int[Array, ""] | int,
+    variant: Variant,
+) -> tuple[TrainState, Float[Array, "terms members"]]:
+    """Do the first ``iterations`` of a block; return the state and the sums of the terms."""
+    members, length, _, rows = batches.x.shape
+    # Without a transformer there is no z_T to draw for.
+    shape = (1 + variant.transforms, members, state.model.sizes.latent, rows)
+    # Drawn for the whole block at once, in long rows, because a generator that fills short rows
+    # loses its vector instructions: on a CPU that is the difference between 3 and 20 ns a draw.
+    draws = jr.normal(key, (length, math.prod(shape)), np.float32)
+    step = jax.vmap(partial(train_step, variant=variant), in_axes=(0, 0, 0, None, None))
+
+    def iterate(i: Array, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+        state, sums = carry
+        noise = draws[i].reshape(shape) if variant.stochastic else jnp.zeros(shape, np.float32)
+        batch = jax.tree.map(lambda whole: whole[:, i], batches)
+        descent = Descent(*(part[i] for part in descents))
+        both = Noise(noise[0], noise[-1])
+        state, terms = step(state, batch.x, both, settings, descent, shown=batch.shown)
+        return state, sums + jnp.stack(jax.tree.leaves(terms))
+
+    sums = jnp.zeros((len(term_names(variant)), members), np.float32)
+    end: tuple[TrainState, Array] = jax.lax.fori_loop(0, iterations, iterate, (state, sums))
+    return end
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Training at the end of a block.
+
+    Parameters
+    ----------
+    iteration
+        Iterations done so far.
+    parts
+        Networks and optimisers, in groups of members. Their buffers are reused by the next
+        block: read them at once.
+    history
+        ``"iteration"``, and for each loss term its unweighted mean over each block and the
+        members; `HELD_OUT` where rows were held out.
+    best
+        With ``Config.patience``, the members' networks at the block with the lowest error of the
+        rows held out; None without, and before the first block.
+    finished
+        Whether the training has ended.
+    """
+
+    iteration: int
+    parts: tuple[TrainState, ...]
+    history: History
+    best: AdVAE | None = None
+    finished: bool = False
+
+    @property
+    def state(self) -> TrainState:
+        """Networks and optimisers of all members, stacked on a leading axis."""
+        return _joined(self.parts)
+
+    @property
+    def model(self) -> AdVAE:
+        """The networks that training arrived at: the best ones where they are kept."""
+        return self.state.model if self.best is None else self.best
+
+
+def block_length(sizes: Sizes, config: Config) -> int:
+    """Return how many iterations one compiled block has: 10 to 200, at most 16 MB of input."""
+    floats = config.members * config.batch_size * (sizes.columns + 2 * sizes.latent)
+    return min(200, max(10, 2**22 // floats))
+
+
+def learning_rates(config: Config) -> Float[np.ndarray, "iterations"]:
+    """Return the learning rate of every iteration.
+
+    NOTE[DIFF]: the paper's is constant; the ``default`` preset lets it fall to 0.
+    """
+    if config.schedule == "constant":
+        return np.full(config.iterations, config.learning_rate, np.float32)
+    done = np.arange(config.iterations) / config.iterations
+    return (config.learning_rate * 0.5 * (1.0 + np.cos(np.pi * done))).astype(np.float32)
+
+
+def fit(
+    data: HostMatrix,
+    config: Config,
+    *,
+    held_out: Float[np.ndarray, "held_out columns"] | None = None,
+    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+    resume: Snapshot | None = None,
+    on_block: Callable[[Snapshot], None] | None = None,
+) -> Snapshot:
+    """Train on normal rows.
+
+    Parameters
+    ----------
+    data
+        Encoded normal rows in [0, 1], shape (rows, columns), at least one row and column.
+    config
+        Settings; one seed gives bit-identical results on one machine.
+    held_out
+        Encoded normal rows that take no part, shape (held out rows, columns); their
+        reconstruction error joins the history, and with ``config.patience`` decides when training
+        ends. None, or no row, for none: then all iterations are done.
+    member_rows
+        Positions of the rows that each member may see, shape (members, rows of each); all rows
+        when None.
+    resume
+        Where an interrupted training with the same data and settings stood.
+    on_block
+        Called after every block; an exception from it ends the training.
+
+    Returns
+    -------
+    The end of the training.
+
+    Raises
+    ------
+    TrainingError
+        If a loss stops being finite.
+    """
+    check_process()
+    names = term_names(VARIANTS[config.variant])
+    sizes = Sizes(data.shape[1], *config.network_sizes(data.shape[1]))
+    watched = None
+    if held_out is not None and len(held_out):
+        watched = HeldOut(held_out, config, sizes.latent)
+    if resume is None:
+        start: History = {name: [] for name in ("iteration", *names)}
+        if watched is not None:
+            start[HELD_OUT] = []
+        resume = Snapshot(0, (initial_state(sizes, config),), start)
+    done, history, best = resume.iteration, resume.history, resume.best
+    patience = config.patience if watched is not None else 0
+    groups = [
+        _Group(data, config, sizes, members, resume, member_rows)
+        for members in _member_groups(config.members)
+    ]
+    # The first group's first block by itself, so that it is compiled once.
+    alone = 1
+    finished = done >= config.iterations or exhausted(history, patience)
+    while not finished:
+        count = min(block_length(sizes, config), config.iterations - done)
+        advance = partial(_Group.advance, count=count)
+        first = [advance(group) for group in groups[:alone]]
+        sums = np.concatenate([*first, *workers().map(advance, groups[alone:])], axis=1)
+        alone, done = 0, done + count
+        means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
+        _check_finite(means, done)
+        if watched is not None:
+            means[HELD_OUT] = watched.error(group.state.model for group in groups)
+        history = {"iteration": [*history["iteration"], done]} | {
+            name: [*history[name], float(mean)] for name, mean in means.items()
+        }
+        if patience and best_block(history) == len(history[HELD_OUT]) - 1:
+            best = _joined(tuple(group.state.model for group in groups))
+        finished = done >= config.iterations or exhausted(history, patience)
+        if on_block is not None:
+            parts = tuple(group.state for group in groups)
+            on_block(Snapshot(done, parts, history, best, finished))
+    return Snapshot(done, tuple(group.state for group in groups), history, best, finished)
+
+
+@shielded
+def _joined(parts: tuple[Tree, ...]) -> Tree:
+    """Return a copy of the members of all groups, stacked; the next block reuses their buffers."""
+    tree: Tree = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return tree
+
+
+def _member_groups(members: int) -> list[range]:
+    """Return the members that train together in one program.
+
+    On a CPU each trains by itself, in a thread of its own: networks of this size keep one core
+    busy, and a batched matrix product is slower there than the single ones. Elsewhere all train
+    in one batched program.
+    """
+    if jax.default_backend() == "cpu":
+        return [range(member, member + 1) for member in range(members)]
+    return [range(members)]
+
+
+class _Group:
+    """Members that train together, and where they stand."""
+
+    @shielded
+    def __init__(
+        self,
+        data: HostMatrix,
+        config: Config,
+        sizes: Sizes,
+        members: range,
+        start: Snapshot,
+        member_rows: Int[np.ndarray, "members member_rows"] | None,
+    ) -> None:
+        own = slice(members.start, members.stop)
+        # Cut by NumPy and moved as they are: JAX would compile a program for each shape. Not shared
+        # with what was given, which may be used again: training writes over its state.
+        cut = jax.tree.map(lambda leaf: np.asarray(leaf)[own], start.state)
+        self.state: TrainState = jax.device_put(cut, may_alias=False)
+        self._done = start.iteration
+        self._variant = VARIANTS[config.variant]
+        self._settings = Settings(*(getattr(config, name) for name in Settings._fields))
+        self._length = block_length(sizes, config)
+        self._descents = descents(np.pad(learning_rates(config), (0, self._length)))
+        self._seed, self._first = config.seed, members.start
+        own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
+        self._draw = partial(
+            draw_batches,
+            *jax.device_put((np.asarray(data, np.float32), own_rows)),
+            members=len(members),
+            length=self._length,
+            rows=config.batch_size,
+            damage=damage_of(config),
+        )
+        self._batches = self._draw(self._key("batches"))
+
+    @shielded
+    def advance(self, count: int) -> Float[np.ndarray, "terms members"]:
+        """Do the next ``count`` iterations, at most a block; return the sums of the terms."""
+        self.state, sums = _run_block(
+            self.state,
+            self._batches,
+            self._key("training noise"),
+            self._settings,
+            Descent(*(part[self._done : self._done + self._length] for part in self._descents)),
+            count,
+            variant=self._variant,
+        )
+        self._done += count
+        # Queued before the wait for this block.
+        self._batches = self._draw(self._key("batches"))
+        return np.asarray(sums)
+
+    def _key(self, name: str) -> Key[Array, ""]:
+        """Return the key of the block that begins here."""
+        return stream(self._seed, name, self._first, self._done)
+
+
+def diverged(what: str) -> TrainingError:
+    """Return the error that says so, and what to do."""
+    return TrainingError(f"training diverged: {what}. Lower learning_rate, gamma or lambda_.")
+
+
+def _check_finite(means: dict[str, np.floating], iteration: int) -> None:
+    broken = [name for name, mean in means.items() if not np.isfinite(mean)]
+    if broken:
+        raise diverged(f"{', '.join(broken)} stopped being finite by iteration {iteration}")

@@ -1,0 +1,86 @@
+"""The reconstruction error of rows that take no part in training.
+
+NOTE[DIFF]: the paper trains for a fixed number of iterations. With ``Config.patience`` this error
+ends a training early.
+"""
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from advae.config import VARIANTS, Config
+from advae.core.arrays import Code, HostMatrix, Scalar, Upright, Vector
+from advae.core.compilation import compiled, shielded
+from advae.core.randomness import generator
+from advae.methods.advae.losses import Noise, reconstruct, squared_error
+from advae.methods.advae.networks import INPUT_RANGE, AdVAE
+
+HELD_OUT = "held_out_reconstruction"
+"""Its name in a training's history."""
+
+ROWS = 1024
+"""Most rows measured."""
+
+History = dict[str, list[float]]
+"""A value of every quantity for each block of iterations, and ``"iteration"`` at its end."""
+
+
+def best_block(history: History) -> int:
+    """Return the position of the block after which the error was least; the first of equals."""
+    errors = history[HELD_OUT]
+    return errors.index(min(errors))
+
+
+def exhausted(history: History, patience: int) -> bool:
+    """Return whether the error last fell ``patience`` iterations ago; never for 0."""
+    iterations = history["iteration"]
+    if not patience or not iterations:
+        return False
+    return iterations[-1] - iterations[best_block(history)] >= patience
+
+
+class HeldOut:
+    """Rows to see by when the networks begin to learn the others by heart.
+
+    The same rows and noise serve after every block, so that the curve is smooth, and in one
+    shape, so that all tables of one width share the compiled program.
+
+    Parameters
+    ----------
+    data
+        Encoded rows, shape (rows, columns), at least one; a sample of more than `ROWS`.
+    config
+        Settings of the training.
+    latent
+        Latent size.
+    """
+
+    def __init__(self, data: HostMatrix, config: Config, latent: int) -> None:
+        rows = data[:: -(-len(data) // ROWS)]
+        self._rows = np.zeros((data.shape[1], ROWS), np.float32)
+        # One value far outside the training range would hide everything else.
+        self._rows[:, : len(rows)] = np.clip(rows, *INPUT_RANGE).T
+        self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
+        draws = generator(config.seed, "held-out noise")
+        self._noise = draws.standard_normal((latent, ROWS), np.float32)
+        if not VARIANTS[config.variant].stochastic:
+            self._noise = np.zeros_like(self._noise)
+
+    @shielded
+    def error(self, models: Iterable[AdVAE]) -> float:
+        """Return ||x - x_r||^2, mean over the rows and the members of all ``models``."""
+        errors = [_errors(model, self._rows, self._weights, self._noise) for model in models]
+        return float(np.concatenate(errors).mean())
+
+
+@compiled
+def _errors(model: AdVAE, x: Upright, weights: Vector, noise: Code) -> Float[Array, "members"]:
+    def error(member: AdVAE) -> Scalar:
+        made = reconstruct(member.generator, member.encoder(x), None, Noise(noise, noise))
+        return jnp.sum(weights * squared_error(x, made.x_r))
+
+    errors: Float[Array, "members"] = jax.vmap(error)(model)
+    return errors

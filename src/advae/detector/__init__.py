@@ -1,0 +1,1 @@
+"""A fitted detector: how it is learned from a table, what it answers, and its file."""

@@ -1,0 +1,203 @@
+"""What would have made a row normal: a few columns to change, and to which values.
+
+Contributions say where a row and its reconstruction differ. But an odd value also misleads the
+encoder, and so spoils the reconstruction of columns that are fine. Replacing values and scoring
+again tells the culprits from the bystanders.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+
+from advae.core.arrays import HostMatrix
+from advae.detector.detector import Detector
+from advae.tables.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    HashedColumn,
+    NumberColumn,
+    TimeColumn,
+)
+from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE
+
+MOST_CHANGES = 3
+"""Columns changed at most."""
+
+CANDIDATES = 12
+"""Columns tried in each step: those that contribute most."""
+
+ROUNDS = 4
+"""How often a replaced value is expected anew from the row that it was put into."""
+
+TOLERANCE = 1e-6
+"""How far from a whole number a quantile of whole numbers may be computed to lie."""
+
+SEARCHED_ROWS = 1024
+"""Rows at a time: each stands for `CANDIDATES` rows to be scored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counterfactual:
+    """A row as it would have to be to score low.
+
+    Attributes
+    ----------
+    columns
+        Positions of the columns changed, in the order in which they help; empty for a row that
+        is not flagged.
+    scores
+        The score after each change, with all changed columns at their new values.
+    encoded
+        The row with all changes, shape (width,).
+    normal
+        Whether the last score is not above the threshold.
+    """
+
+    columns: tuple[int, ...]
+    scores: tuple[float, ...]
+    encoded: Float[np.ndarray, "width"]
+    normal: bool
+
+
+def counterfactuals(
+    detector: Detector, encoded: HostMatrix, most: int = MOST_CHANGES
+) -> list[Counterfactual]:
+    """Find for each row the columns to change until it is no longer flagged.
+
+    Greedy: in each step the column whose replacement lowers the score most. A column is replaced,
+    together with those found before, by what the model expects given the rest of the row.
+
+    Parameters
+    ----------
+    detector
+        A fitted detector.
+    encoded
+        Rows that ``detector.table.transform`` encoded, shape (rows, width).
+    most
+        How many columns may be changed, at least 1; more than `CANDIDATES` never are.
+    """
+    found: list[Counterfactual] = []
+    for first in range(0, len(encoded), SEARCHED_ROWS):
+        found += _Search(detector, encoded[first : first + SEARCHED_ROWS]).run(most)
+    return found
+
+
+class _Search:
+    """The search for some rows at once."""
+
+    def __init__(self, detector: Detector, encoded: HostMatrix) -> None:
+        self._detector, self._encoded = detector, encoded
+        table, scored = detector.table, detector.score_encoded(encoded)
+        contributions = table.group(scored.contributions)
+        self._candidates = np.argsort(-contributions, axis=1, kind="stable")[:, :CANDIDATES]
+        self._changed: Bool[np.ndarray, "rows features"] = np.zeros(contributions.shape, bool)
+        self._columns: list[list[int]] = [[] for _ in encoded]
+        self._scores: list[list[float]] = [[] for _ in encoded]
+        self._flagged = scored.score > detector.threshold.value
+        self._rows = encoded.copy()
+        self._typical = np.zeros((1, table.width), np.float32)
+        for column, places in zip(table.features, table.places, strict=True):
+            self._typical[0, list(places)] = _typical(column)
+
+    def run(self, most: int) -> list[Counterfactual]:
+        active = self._flagged
+        for _ in range(min(most, self._candidates.shape[1])):
+            active = self._step(np.flatnonzero(active))
+        return [
+            Counterfactual(tuple(columns), tuple(scores), row, not flagged)
+            for columns, scores, row, flagged in zip(
+                self._columns, self._scores, self._rows, active, strict=True
+            )
+        ]
+
+    def _step(self, rows: Int[np.ndarray, "active"]) -> Bool[np.ndarray, "rows"]:
+        """Change one more column of each of these rows; return which rows are still flagged."""
+        still = np.zeros(len(self._encoded), bool)
+        if not len(rows):
+            return still
+        candidates = self._candidates[rows]
+        tries = candidates.shape[1]
+        changed = np.repeat(self._changed[rows], tries, axis=0)
+        changed[np.arange(len(changed)), candidates.ravel()] = True
+        trial = self._replaced(np.repeat(self._encoded[rows], tries, axis=0), changed)
+        scores = self._detector.anomaly_score_encoded(trial).reshape(len(rows), tries)
+        scores[np.take_along_axis(self._changed[rows], candidates, axis=1)] = np.inf
+        best = scores.argmin(axis=1)
+        for position, row in enumerate(rows):
+            choice = int(best[position])
+            column = int(candidates[position, choice])
+            self._changed[row, column] = True
+            self._columns[row].append(column)
+            self._scores[row].append(float(scores[position, choice]))
+            self._rows[row] = trial[position * tries + choice]
+            still[row] = scores[position, choice] > self._detector.threshold.value
+        return still
+
+    def _replaced(
+        self, trial: HostMatrix, changed: Bool[np.ndarray, "rows features"]
+    ) -> HostMatrix:
+        """Replace the changed columns by what the model expects given the others."""
+        table = self._detector.table
+        mask = changed[:, table.owner]
+        trial = np.where(mask, self._typical, trial)
+        for _ in range(ROUNDS):
+            trial = np.where(mask, self._detector.score_encoded(trial).expected, trial)
+        for number in np.flatnonzero(changed.any(axis=0)).tolist():
+            part = np.flatnonzero(changed[:, number])[:, None], np.array(table.places[number])
+            trial[part] = possible(table.features[number], trial[part])
+        return trial
+
+
+def _typical(column: Column) -> Float[np.ndarray, "encoded"]:
+    """Return the middle or most frequent value of training, encoded."""
+    part = np.zeros(len(column.fixed), np.float32)
+    if isinstance(column, NumberColumn):
+        part[0] = column.scale.apply(np.array([column.median]))[0]
+    elif isinstance(column, TimeColumn):
+        part[:] = _encode(column, column.reading.show(column.name, np.array([column.median])))
+    elif isinstance(column, BooleanColumn):
+        part[0] = column.profile.counts[1] >= column.profile.counts[0]
+    elif isinstance(column, CategoryColumn | HashedColumn):
+        part[column.profile.counts.index(max(column.profile.counts))] = 1
+    return part
+
+
+def possible(
+    column: Column, part: Float[np.ndarray, "rows encoded"]
+) -> Float[np.ndarray, "rows encoded"]:
+    """Turn what is expected on average, half one category and half another, into one value."""
+    if isinstance(column, HashedColumn):  # a bucket has no value of its own
+        return np.asarray(np.eye(part.shape[1])[part.argmax(axis=1)], np.float32)
+    values = column.decode(np.ascontiguousarray(part))
+    if isinstance(column, NumberColumn) and only_whole(column):
+        values = values.round()
+    return _encode(column, values)
+
+
+def only_whole(column: NumberColumn) -> bool:
+    """Tell from its quantiles whether a column's numbers were whole in training.
+
+    Between two neighbours in order, a quantile lies on a straight line: at a known part of the way
+    from one whole number to another, and that is no further than to the next quantiles.
+    """
+    profile, quantiles = column.profile, np.array(column.profile.quantiles)
+    known = min(profile.rows - profile.missing, RESERVOIR_SIZE)
+    part = QUANTILE_LEVELS * (known - 1) % 1
+    with np.errstate(over="ignore"):
+        room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
+    # Numbers that are all tiny are whole to within the tolerance, but differ by less than 1.
+    apart = column.scale.high - column.scale.low >= 1
+    # As the part is a multiple of 1/20, twenty steps further on everything repeats.
+    steps = np.arange(20.0)
+    ends = quantiles[:, None] - part[:, None] * steps
+    fits = (np.abs(ends - np.rint(ends)) < TOLERANCE) & (steps <= room[:, None] + TOLERANCE)
+    return bool(apart and fits.any(axis=1).all())
+
+
+def _encode(column: Column, values: pl.Series) -> Float[np.ndarray, "rows encoded"]:
+    part = np.empty((len(values), len(column.fixed)), np.float32)
+    column.encode(values, list(part.T), 0)
+    return part

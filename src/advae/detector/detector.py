@@ -1,0 +1,300 @@
+"""A fitted detector of anomalous rows: table encoder, networks, latent noise and threshold."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+
+from advae.config import Config, ThresholdMethod
+from advae.core.arrays import HostMatrix
+from advae.core.threshold import p_values
+from advae.detector.explanation import Explanation, top_reasons
+from advae.display.card import card
+from advae.errors import InputError
+from advae.methods.advae import scoring
+from advae.methods.advae.networks import AdVAE
+from advae.methods.advae.reference import Reference
+from advae.tables.encoder import TableEncoder
+from advae.tables.frames import as_batches, as_frame, kept_columns
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score above which a row is an anomaly, and where it comes from.
+
+    Parameters
+    ----------
+    method
+        ``"conformal"``: quantile of the scores of calibration rows; ``"kde"``: quantile of the
+        kernel density of the training scores; ``"given"``: chosen by a person.
+    alpha
+        Share of normal rows that may be flagged, in (0, 1); None for a given threshold.
+    value
+        The score, at least 0; a row is an anomaly when its score is strictly above.
+    why
+        One sentence on what it was learned from.
+    """
+
+    method: ThresholdMethod | Literal["given"]
+    alpha: float | None
+    value: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What is worth keeping of a training.
+
+    Parameters
+    ----------
+    rows
+        Rows that trained the networks.
+    calibration_rows
+        Rows held out for the conformal threshold.
+    folds
+        Parts of the training rows, each unseen by some members, for cross-calibration; or 0.
+    history
+        ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
+    notes
+        Sentences that the user should read.
+    versions
+        Of advae and of the libraries that the numbers depend on.
+    """
+
+    rows: int
+    calibration_rows: int
+    folds: int
+    history: dict[str, list[float]]
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+
+
+class EncodedScores(NamedTuple):
+    """Scores of encoded rows, column by column.
+
+    ``score``: shape (rows,), at least 0. ``contributions``: what each encoded column adds, shape
+    (rows, width), float64. ``expected``: what the model expects of the row, shape (rows, width).
+    """
+
+    score: Float[np.ndarray, "rows"]
+    contributions: Float[np.ndarray, "rows width"]
+    expected: HostMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A model of normal rows that scores, flags and explains new ones.
+
+    Made by ``fit_detector`` or ``load``. Scores are in squared units of the training ranges, at
+    least 0, higher = more anomalous; see `residuals`. They depend on the row and the model alone.
+
+    Parameters
+    ----------
+    config
+        The settings it was fitted with.
+    table
+        Turns the user's columns into encoded ones and back.
+    model
+        The networks; leaves have a leading member axis.
+    latent_noise
+        Noise vectors shared by all rows, shape (points, latent).
+    reference
+        What scoring knows of the training rows besides the networks; see `residuals`.
+    training_scores
+        Scores of the training rows (a sample of them in a large table), ascending.
+    calibration_scores
+        Scores of normal rows by networks that never saw them, ascending; may be empty.
+    threshold
+        The threshold in use.
+    summary
+        What is worth keeping of the training.
+    ignored
+        Columns of the training table that were not learned; new rows may have them too.
+    earlier_thresholds
+        The thresholds that were in use before, the oldest first.
+    """
+
+    config: Config
+    table: TableEncoder
+    model: AdVAE
+    latent_noise: Float[np.ndarray, "points latent"]
+    reference: Reference
+    training_scores: Float[np.ndarray, "training_rows"]
+    calibration_scores: Float[np.ndarray, "calibration_rows"]
+    threshold: Threshold
+    summary: TrainingSummary
+    ignored: tuple[str, ...] = ()
+    earlier_thresholds: tuple[Threshold, ...] = ()
+
+    @property
+    def reference_scores(self) -> Float[np.ndarray, "reference_rows"]:
+        """The normal scores that p-values compare with: calibration rows where there are any."""
+        return self.calibration_scores if len(self.calibration_scores) else self.training_scores
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the detector is, in words: name and value."""
+        summary, config, sizes = self.summary, self.config, self.model.sizes
+        held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
+        in_folds = f", in {summary.folds} folds" if summary.folds else ""
+        memory = self.reference.memory
+        kept = f", {len(memory.rows):,} kept to compare with" if memory is not None else ""
+        members = f", {config.members} members" if config.members > 1 else ""
+        return {
+            "rows": f"{summary.rows:,} learned from{held_out}{in_folds}{kept}",
+            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} "
+            f"number{'s' * (sizes.columns != 1)}",
+            "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
+            "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",
+            "made with": ", ".join(f"{name} {number}" for name, number in summary.versions.items()),
+        }
+
+    def with_threshold(self, threshold: Threshold) -> "Detector":
+        """Return the same detector with another threshold, the present one kept as history.
+
+        Raises
+        ------
+        InputError
+            If the threshold is not a number, or below 0, where no score is.
+        """
+        if not (math.isfinite(threshold.value) and threshold.value >= 0):
+            raise InputError(f"threshold is {threshold.value}; expected a finite score, at least 0")
+        threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
+        earlier = (*self.earlier_thresholds, self.threshold)
+        return replace(self, threshold=threshold, earlier_thresholds=earlier)
+
+    def _repr_html_(self) -> str:
+        threshold = f"{self.threshold.value:.4g} ({self.threshold.method}): {self.threshold.why}"
+        groups = {
+            "training rows": self.training_scores,
+            "calibration rows": self.calibration_scores,
+        }
+        facts = self.facts | {"threshold": threshold}
+        return card("advae Detector", facts, groups, self.threshold.value, self.summary.notes)
+
+    def anomaly_score(self, data: Any) -> Float[np.ndarray, "rows"]:
+        """Return the score of each row, float64, shape (rows,), at least 0; equation (12).
+
+        Parameters
+        ----------
+        data
+            A table with the training columns, in any order; see ``frames.as_frame``.
+
+        Raises
+        ------
+        InputError
+            For a missing column or a value that cannot be read.
+        """
+        parts = self.table.transform_parts(as_frame(data))
+        return np.concatenate([self.anomaly_score_encoded(encoded) for _, encoded in parts])
+
+    def is_anomaly(self, data: Any) -> Bool[np.ndarray, "rows"]:
+        """Return whether each row's score is strictly above the threshold, shape (rows,)."""
+        return self.anomaly_score(data) > self.threshold.value
+
+    def p_value(self, data: Any) -> Float[np.ndarray, "rows"]:
+        """Return for each row the share of normal rows that score at least as high, in (0, 1]."""
+        return p_values(self.reference_scores, self.anomaly_score(data))
+
+    def explain(self, data: Any) -> Explanation:
+        """Return what each original column adds to each row's score, and the value expected.
+
+        Raises
+        ------
+        InputError
+            For a missing column or a value that cannot be read.
+        """
+        frame = as_frame(data)
+        return self._explain(self.table.transform(frame))
+
+    def score_batches(
+        self, batches: Any, *, keep: Sequence[str] = (), explain: int = 0
+    ) -> Iterator[pl.DataFrame]:
+        """Score a table batch by batch.
+
+        Parameters
+        ----------
+        batches
+            The training columns, in any order; see ``frames.as_batches``.
+        keep
+            Columns to carry along.
+        explain
+            How many of the columns that contributed most to name, with their contribution, the
+            observed and the expected value; 0 names none.
+
+        Yields
+        ------
+        polars.DataFrame
+            ``row`` from 0, kept columns, ``anomaly_score``, ``is_anomaly``, ``p_value``; for each k
+            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
+
+        Raises
+        ------
+        InputError
+            For a missing or clashing column, or a value that cannot be read.
+        """
+        if explain < 0:
+            raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
+        first = 0
+        for frame in as_batches(batches):
+            scores, reasons = self._with_reasons(frame, first, explain)
+            scored = pl.DataFrame(
+                {
+                    "anomaly_score": scores,
+                    "is_anomaly": scores > self.threshold.value,
+                    "p_value": p_values(self.reference_scores, scores),
+                }
+            )
+            kept = kept_columns(frame, keep, ("row", *scored.columns, *reasons.columns))
+            row = pl.Series("row", first + np.arange(frame.height))
+            yield pl.DataFrame({each.name: each for each in (row, *kept, *scored, *reasons)})
+            first += frame.height
+
+    def _with_reasons(
+        self, frame: pl.DataFrame, first_row: int, count: int
+    ) -> tuple[Float[np.ndarray, "rows"], pl.DataFrame]:
+        """Return the scores of rows, and the columns of `top_reasons`; none for a count of 0."""
+        scores, reasons = [], [pl.DataFrame()]
+        for part, encoded in self.table.transform_parts(frame, first_row=first_row):
+            if count:
+                explanation = self._explain(encoded)
+                scores.append(explanation.score)
+                reasons.append(top_reasons(explanation, part, count))
+            else:
+                scores.append(self.anomaly_score_encoded(encoded))
+        return np.concatenate(scores), pl.concat(reasons[1:] or reasons)
+
+    def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
+        """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
+        varied, fixed = self._parted(encoded)
+        scored = scoring.score_rows(self.model, self.latent_noise, varied, self.reference)
+        contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
+        expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
+        score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
+        return EncodedScores(score, contributions, expected)
+
+    def anomaly_score_encoded(self, encoded: HostMatrix) -> Float[np.ndarray, "rows"]:
+        """Return the scores of `score_encoded` alone, which is faster."""
+        varied, fixed = self._parted(encoded)
+        scores = scoring.anomaly_scores(self.model, self.latent_noise, varied, self.reference)
+        return np.asarray(scores + fixed.sum(axis=1))
+
+    def _parted(
+        self, encoded: HostMatrix
+    ) -> tuple[Float[np.ndarray, "rows varied"], Float[np.ndarray, "rows fixed"]]:
+        """Return what the networks see of encoded rows, and what the other columns contribute.
+
+        NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
+        otherwise. They bypass the networks, which could learn nothing of them, and add their
+        square: on rows like training's the score is the paper's.
+        """
+        varied = self.table.network_width
+        return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
+
+    def _explain(self, encoded: HostMatrix) -> Explanation:
+        score, contributions, expected = self.score_encoded(encoded)
+        return Explanation(score, self.table.group(contributions), self.table.decode(expected))

@@ -1,0 +1,261 @@
+"""From a table of normal rows to a detector."""
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from advae.config import Config
+from advae.core import screening, training
+from advae.core.randomness import choice
+from advae.core.training import Snapshot
+from advae.core.validation import best_block
+from advae.detector import checkpoint as checkpoints
+from advae.detector.calibration import TRIMMED, learned_threshold
+from advae.detector.checkpoint import OnBlock
+from advae.detector.detector import Detector, Threshold, TrainingSummary
+from advae.detector.out_of_fold import out_of_fold_scores
+from advae.detector.split import Plan, plan_rows
+from advae.errors import ConfigError, InputError
+from advae.methods.advae.latent import latent_noise
+from advae.methods.advae.networks import Sizes
+from advae.methods.advae.scoring import compile_for, learn_reference
+from advae.parallel import Beside
+from advae.tables.encoder import TableEncoder
+from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
+from advae.tables.sampling import RowSample
+from advae.tables.values import check_finite
+
+MOST_SCORES = 20_000
+"""Most training rows whose scores are kept for the threshold; a larger table is sampled."""
+
+
+def fit_detector(
+    data: Any,
+    config: Config | None = None,
+    *,
+    hashed: Collection[str] = (),
+    ignored: Collection[str] = (),
+    sample: int = 500_000,
+    numbers: Sequence[np.ndarray] = (),
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    on_block: OnBlock | None = None,
+) -> Detector:
+    """Learn what normal rows look like.
+
+    Parameters
+    ----------
+    data
+        Normal rows, at least two different ones: a table, or its batches where it is larger than
+        memory; see ``frames.as_batches``. Batches have the same columns, in any order.
+    config
+        Settings; the ``default`` preset when None. The same data and settings give the same
+        detector, bit for bit, on one machine. Its own have more ``members`` where a conformal
+        threshold takes them, see ``plan.plan_rows``.
+    hashed
+        Text columns with many values, to be hashed instead of refused.
+    ignored
+        Columns that are not to be learned.
+    sample
+        Most rows to train and calibrate with. A table with more is read once: the columns' ranges
+        and categories are those of all its rows, the networks and the threshold learn from a
+        uniform sample.
+    numbers
+        Of the rows, for notes: int, in parts that may come as ``data`` is read; from 0 if empty.
+    checkpoint
+        Where to keep the state of the training. It stays at the end, so that ``resume`` ends at
+        once if saving the detector fails; remove it when that is done.
+    resume
+        Go on from the checkpoint if there is one. The result is bit-identical to that of a
+        training that was never interrupted.
+    on_block
+        Called after every block of iterations; an exception from it ends the training.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be used.
+    ConfigError
+        For a sample of less than two rows, or a memory too small for the folds of a small table.
+    TrainingError
+        If training diverges.
+    ModelFileError
+        If the checkpoint is damaged or belongs to another training.
+    """
+    config = Config() if config is None else config
+    ignored, hashed = names_given(ignored), names_given(hashed)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    if sample < 2:
+        raise ConfigError(f"sample is {sample}; expected at least 2 rows")
+    frame, table, sampled = _gather(
+        (without_columns(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
+    )
+    screened = ""
+    if config.trim:
+        frame, screened = _screen(frame, table, config, hashed, numbers)
+        table = None  # an anomaly would stretch a column's range, and so hide others
+    plan = plan_rows(frame.height, config)
+    config, member_rows = replace(config, members=plan.members), plan.member_rows()
+    training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
+    if table is None:
+        # Of the training rows alone: calibration rows must be as strange to it as new rows are.
+        table = TableEncoder.fit(training_frame, hashed=hashed)
+    encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
+    watched = table.transform(frame[plan.watched])
+    varied = np.ascontiguousarray(encoded[:, : table.network_width])
+    sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
+
+    start = None
+    if checkpoint is not None:
+        # The other rows stand in it too: they decide on the detector that comes out.
+        fingerprint = checkpoints.fingerprint(config, table, encoded, calibration, watched)
+        if resume and checkpoint.exists():
+            start = checkpoints.load(checkpoint, config, sizes, fingerprint)
+        on_block = checkpoints.saving(checkpoint, fingerprint, on_block)
+    # With patience those held out decide when training ends, which calibration rows must not.
+    held_out = watched if config.patience else calibration
+    noise = latent_noise(config, sizes.latent)
+    # From the first block on: until then the compilation of the training program takes all cores.
+    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config, member_rows))
+
+    def after_block(snapshot: Snapshot) -> None:
+        compiling.begin()
+        if on_block is not None:
+            on_block(snapshot)
+
+    end = training.fit(
+        varied,
+        config,
+        held_out=held_out[:, : table.network_width],
+        member_rows=member_rows,
+        resume=start,
+        on_block=after_block,
+    )
+    compiling.wait()
+    model = end.model
+    reference, kept = learn_reference(model, noise, varied, config, member_rows)
+    detector = Detector(
+        config=config,
+        table=table,
+        model=model,
+        latent_noise=noise,
+        reference=reference,
+        training_scores=np.empty(0),
+        calibration_scores=np.empty(0),
+        threshold=Threshold("given", None, np.inf),
+        summary=_summary(table, end, plan, (sampled, screened)),
+        ignored=tuple(sorted(ignored)),
+    )
+    stride = -(-len(plan.training) // MOST_SCORES)
+    training_scores = detector.anomaly_score_encoded(encoded[::stride])
+    if not np.isfinite(training_scores).all():
+        # The terms of the last block do not know of the last step.
+        raise training.diverged("the scores of the training rows are not finite")
+    calibration_scores = (
+        out_of_fold_scores(detector, encoded, plan.fold, kept)
+        if plan.folds
+        else detector.anomaly_score(calibration_frame)
+    )
+    detector = replace(
+        detector,
+        training_scores=np.sort(training_scores),
+        calibration_scores=np.sort(calibration_scores),
+    )
+    return replace(detector, threshold=_threshold(detector, config))
+
+
+def _gather(
+    batches: Iterator[pl.DataFrame], most: int, seed: int, hashed: Collection[str]
+) -> tuple[pl.DataFrame, TableEncoder | None, str]:
+    """Return the rows to learn from, and the encoder and a note if it had to see more."""
+    held: list[pl.DataFrame] = []
+    read = 0
+    batches = map(Matching().match, batches)
+    for batch in batches:
+        # Now, while the rows have the numbers that they have in the table.
+        check_finite(batch, read)
+        held.append(batch)
+        read += batch.height
+        if read > most:
+            break
+    else:
+        if not held:
+            raise InputError("there is no table to learn from: no frame came. Give at least one.")
+        return joined(held), None, ""
+    rows = RowSample(most, choice(seed, "sampled rows"))
+
+    def watched() -> Iterator[pl.DataFrame]:
+        nonlocal read
+        read = 0
+        for batch in itertools.chain(held, batches):
+            rows.add(batch)
+            read += batch.height
+            yield batch
+
+    table = TableEncoder.fit_batches(watched(), hashed=hashed)
+    frame = rows.frame()
+    note = (
+        f"A uniform sample of {frame.height:,} of {read:,} rows trained and calibrated the model."
+    )
+    return frame, table, note
+
+
+def _screen(
+    frame: pl.DataFrame,
+    table: TableEncoder | None,
+    config: Config,
+    hashed: Collection[str],
+    numbers: Sequence[np.ndarray],
+) -> tuple[pl.DataFrame, str]:
+    """Return the rows without those that ``trim`` sets aside, and a note about these.
+
+    They calibrate nothing either: the anomalies among them would raise the threshold.
+    """
+    encoded = (table or TableEncoder.fit(frame, hashed=hashed)).transform(frame)
+    found = screening.suspects(encoded, config.trim, config.seed)
+    kept = np.isin(np.arange(frame.height), found, invert=True)
+    if not np.ptp(encoded[kept], axis=0).any():
+        raise InputError(
+            f"all rows but the {len(found):,} that trim = {config.trim:g} sets aside are "
+            "identical, so there is nothing to learn. Lower trim, or give other rows."
+        )
+    aside = f"Suspected anomalies set aside (trim = {config.trim:g}): "
+    note = f"{aside}{len(found):,} of {frame.height:,} rows"
+    if table is None and len(found):
+        worst = ", ".join(map(str, np.concatenate(numbers)[found[:5]] if numbers else found[:5]))
+        note += f", most suspect: {worst} (counted from 0)"
+    promise = f". {TRIMMED}" if len(found) else "."
+    return frame.filter(pl.Series(kept)), note + promise
+
+
+def _threshold(detector: Detector, config: Config) -> Threshold:
+    if isinstance(config.threshold, str):
+        return learned_threshold(detector, config.alpha)
+    return Threshold("given", None, config.threshold, "given before training")
+
+
+def _summary(
+    table: TableEncoder, end: Snapshot, plan: Plan, notes: tuple[str, ...]
+) -> TrainingSummary:
+    ended = ""
+    if end.best is not None:
+        best = int(end.history["iteration"][best_block(end.history)])
+        ended = (
+            f"Training ended after {end.iteration:,} iterations. The weights kept are those after "
+            f"{best:,}, where the error of {len(plan.watched):,} rows set apart for it was least."
+        )
+    return TrainingSummary(
+        rows=len(plan.training),
+        calibration_rows=len(plan.calibration),
+        folds=plan.folds,
+        history=end.history,
+        notes=tuple(filter(None, (*table.notes, *notes, plan.note, ended))),
+        versions={name: version(name) for name in ("advae", "jax", "polars")},
+    )

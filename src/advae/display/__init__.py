@@ -1,0 +1,1 @@
+"""How numbers, texts and scores are shown, everywhere alike."""

@@ -1,0 +1,1 @@
+"""The examination of a training table before anything is learned from it."""

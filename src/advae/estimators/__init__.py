@@ -1,0 +1,1 @@
+"""The detector as scikit-learn and PyOD know estimators."""

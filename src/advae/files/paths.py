@@ -1,0 +1,143 @@
+"""Which files are meant, and what formats their extensions stand for."""
+
+import glob
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from advae.errors import InputError, quoted
+
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".arrow": "arrow",
+    ".ipc": "arrow",
+    ".feather": "arrow",
+}
+ADVICE = {
+    **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"), "Unpack it."),
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "Save the sheet as CSV."),
+    ".json": "Write one object a line, and call it .ndjson.",
+}
+"""What to do about some files of other extensions."""
+
+BEGINNINGS = {
+    b"\x1f\x8b": "compressed with gzip. Add .gz to its name, if it is text",
+    b"PK\x03\x04": "a ZIP archive, or an Excel workbook. Unpack it, or save the sheet as CSV",
+    b"BZh": "compressed with bzip2. Unpack it",
+    b"\xfd7zXZ": "compressed with xz. Unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard. Unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook. Save the sheet as CSV",
+    b"PAR1": "a Parquet file. Let its name end in .parquet",
+    b"ARROW1": "an Arrow file. Let its name end in .arrow",
+    b"FEA1": "a Feather file of the first version. Write it as Parquet",
+    b"SQLite format 3": "an SQLite database. Read a table of it in Python, or export it as CSV",
+}
+"""What a file is by its first bytes, and what to do when its name says something else."""
+
+TEXT_FORMATS = ("csv", "ndjson")
+"""Formats that do not say the types of their columns; they may be compressed with gzip."""
+
+
+def expand_paths(data: Data) -> tuple[Path, ...]:
+    """Return the files that a path, a pattern or a list of them stands for.
+
+    Raises
+    ------
+    InputError
+        For a folder, a pipe or device, a missing file, a pattern without a match, an empty list, or
+        a name that is not UTF-8.
+    """
+    if not isinstance(data, str | os.PathLike):
+        if not data:
+            raise InputError("the list of files is empty. Name at least one file.")
+        return tuple(path for item in data for path in expand_paths(item))
+    path = Path(data)
+    found = matching_paths(path)
+    if found == (path,) and path.is_dir():
+        raise InputError(f"{path}: this is a folder. Give its files, for instance '{path}/*.csv'.")
+    if not found and not glob.has_magic(str(path)):
+        raise InputError(f"{path}: no such file. Check the name and the folder.")
+    if not found:
+        raise InputError(f"{path}: no file matches this pattern. Check it, and quote it.")
+    for each in found:
+        _check_name(each)
+        _check_kind(each)
+    return found
+
+
+def matching_paths(data: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return what a path or a pattern stands for, in the order of the names; maybe nothing.
+
+    Raises
+    ------
+    InputError
+        For a name that no file can have.
+    """
+    path = Path(data)
+    try:
+        if path.exists():
+            return (path,)
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+    return tuple(Path(name) for name in sorted(names))
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Polars takes no such names
+        raise InputError(
+            f"{str(path)!r}: the name of this file, or of a folder in it, is not UTF-8. Rename it."
+        ) from None
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # said where it is read
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+            f"{path}: this is a pipe, a device or a socket, and a table is read more than once. "
+            "Write it to a file first."
+        )
+
+
+def file_format(path: Path) -> str:
+    """Return the format that a file's extension stands for, one of the values of `FORMATS`.
+
+    Raises
+    ------
+    InputError
+        For an extension that stands for none.
+    """
+    compressed = path.suffix.lower() == ".gz"
+    kind = FORMATS.get(Path(path.stem if compressed else path.name).suffix.lower())
+    if kind is None or (compressed and kind not in TEXT_FORMATS):
+        raise InputError(
+            f"{path}: unknown file extension {quoted(path.suffix)}. Known are "
+            f"{', '.join(FORMATS)}; text files may end in .gz too. "
+            + ADVICE.get(path.suffix.lower(), "Convert the file, or rename it.")
+        )
+    return kind
+
+
+def described(beginning: bytes, kind: str) -> str | None:
+    """Say what a file is that is not of the format its name stands for; None where unknown."""
+    for mark, what in BEGINNINGS.items():
+        if beginning.startswith(mark):
+            return None if what.endswith(f".{kind}") else what
+    written = beginning.isascii() and "".join(beginning.decode().split()).isprintable()
+    if kind not in TEXT_FORMATS and written:
+        return "text. Let its name end in .csv, .tsv or .ndjson"
+    return None

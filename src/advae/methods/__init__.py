@@ -1,0 +1,1 @@
+"""The methods of detection, each a detector of encoded rows."""

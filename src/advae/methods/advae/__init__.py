@@ -1,0 +1,1 @@
+"""The self-adversarial variational autoencoder of Wang et al. 2020."""

@@ -1,0 +1,217 @@
+"""The three networks of adVAE: encoder E, generator G and Gaussian transformer T (Figure 4)."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from advae.core.arrays import Code, Upright
+from advae.methods.advae.gaussian import Gaussian
+
+INPUT_RANGE = (-1.0, 2.0)
+"""NOTE[DIFF]: after training the encoder sees values clipped to this range, and the residual uses
+them as they are. Training rows lie in [0, 1] and are untouched; a value far outside would otherwise
+overflow in the encoder. The score still rises without bound with the value."""
+
+
+class Sizes(NamedTuple):
+    """The sizes that fix the shape of every weight.
+
+    ``columns`` is d, the width of an encoded row; ``hidden`` is h; ``latent`` is k.
+    """
+
+    columns: int
+    hidden: int
+    latent: int
+
+
+class Dense(NamedTuple):
+    """An affine layer: ``weight.T @ x + bias``, for ``x`` with a column for each row."""
+
+    weight: Float[Array, "inputs outputs"]
+    bias: Float[Array, "outputs"]
+
+    def __call__(self, x: Float[Array, "inputs rows"]) -> Float[Array, "outputs rows"]:
+        """Apply the layer to every row."""
+        return _affine(x, self.weight, self.bias)
+
+
+@jax.custom_vjp
+def _affine(
+    x: Float[Array, "inputs rows"],
+    weight: Float[Array, "inputs outputs"],
+    bias: Float[Array, "outputs"],
+) -> Float[Array, "outputs rows"]:
+    """Return ``weight.T @ x + bias``.
+
+    Its slopes are written out for the speed of XLA on a CPU: as JAX derives them, the slope of the
+    weight comes transposed, and Adam reads it against the order of the memory; the slope of the
+    bias is a sum over rows, which as a product is faster.
+    """
+    return weight.T @ x + bias[:, None]
+
+
+_Kept = tuple[Float[Array, "inputs rows"], Float[Array, "inputs outputs"]]
+
+
+def _affine_forward(
+    x: Float[Array, "inputs rows"],
+    weight: Float[Array, "inputs outputs"],
+    bias: Float[Array, "outputs"],
+) -> tuple[Float[Array, "outputs rows"], _Kept]:
+    return _affine(x, weight, bias), (x, weight)
+
+
+def _affine_backward(
+    kept: _Kept, slope: Float[Array, "outputs rows"]
+) -> tuple[Float[Array, "inputs rows"], Float[Array, "inputs outputs"], Float[Array, "outputs"]]:
+    x, weight = kept
+    ones = jnp.ones((slope.shape[1], 1), slope.dtype)
+    # Not x @ slope.T, whose transposition takes longer than the product.
+    of_weight = jax.lax.dot_general(x, slope, (((1,), (1,)), ((), ())))
+    return weight @ slope, of_weight, (slope @ ones)[:, 0]
+
+
+_affine.defvjp(_affine_forward, _affine_backward)
+
+
+class Encoder(NamedTuple):
+    """E: rows in [0, 1] to the Gaussian of their latent variables; d -> h -> h -> 2k, ReLU."""
+
+    layers: tuple[Dense, Dense, Dense]
+
+    def __call__(self, x: Upright) -> Gaussian:
+        """Return q = N(mean, exp(log_variance)) for each row."""
+        first, second, head = self.layers
+        mean, log_variance = jnp.split(head(jax.nn.relu(second(jax.nn.relu(first(x))))), 2, axis=0)
+        return Gaussian(mean, log_variance)
+
+
+class Generator(NamedTuple):
+    """G: latent variables to rows in [0, 1]; k -> h -> h -> d, ReLU, last sigmoid."""
+
+    layers: tuple[Dense, Dense, Dense]
+
+    def __call__(self, z: Code) -> Upright:
+        """Return the reconstruction of each row."""
+        return self.activations(z)[-1]
+
+    def activations(self, z: Code) -> tuple[Array, Array, Upright]:
+        """Return what comes out of each layer; of the last, the reconstructions."""
+        first, second, head = self.layers
+        low = jax.nn.relu(first(z))
+        high = jax.nn.relu(second(low))
+        return low, high, jax.nn.sigmoid(head(high))
+
+
+class Transformer(NamedTuple):
+    """T: the Gaussian of a normal row to a nearby anomalous one; 2k -> 2k -> 2k -> 2k, sigmoid."""
+
+    layers: tuple[Dense, Dense, Dense]
+
+    def __call__(self, q: Gaussian) -> Gaussian:
+        """Return q_T from the concatenation of q's mean and log-variance."""
+        first, second, head = self.layers
+        both = jnp.concatenate([q.mean, q.log_variance], axis=0)
+        hidden = jax.nn.sigmoid(second(jax.nn.sigmoid(first(both))))
+        mean, log_variance = jnp.split(head(hidden), 2, axis=0)
+        return Gaussian(mean, log_variance)
+
+
+class AdVAE(NamedTuple):
+    """The three networks. Scoring uses the encoder and the generator; T serves training only."""
+
+    encoder: Encoder
+    generator: Generator
+    transformer: Transformer
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the networks, also when the leaves carry a leading member axis."""
+        columns, hidden = self.encoder.layers[0].weight.shape[-2:]
+        latent = self.generator.layers[0].weight.shape[-2]
+        return Sizes(columns, hidden, latent)
+
+
+def network_shapes(sizes: Sizes, members: int) -> AdVAE:
+    """Return the shapes of the leaves of ``members`` networks, stacked on a leading axis."""
+    d, h, k = sizes
+
+    def layers(*widths: int) -> tuple[Dense, Dense, Dense]:
+        first, second, head = (
+            Dense(float32_shape(members, inputs, outputs), float32_shape(members, outputs))
+            for inputs, outputs in itertools.pairwise(widths)
+        )
+        return first, second, head
+
+    return AdVAE(
+        Encoder(layers(d, h, h, 2 * k)),
+        Generator(layers(k, h, h, d)),
+        Transformer(layers(2 * k, 2 * k, 2 * k, 2 * k)),
+    )
+
+
+def float32_shape(*shape: int) -> Any:
+    """Return what stands for a float32 array of this shape where only its shape is known."""
+    return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
+
+
+def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE:
+    """Return networks with Kaiming-uniform weights and zero biases, one for each generator.
+
+    They are stacked on a leading axis. Kaiming-uniform for rectifiers (He et al. 2015): variance
+    2 / inputs.
+    """
+
+    def drawn(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        if len(leaf.shape) < 3:
+            return np.zeros(leaf.shape, np.float32)
+        _, inputs, outputs = leaf.shape
+        bound = (6.0 / inputs) ** 0.5
+        weights = [own.uniform(-bound, bound, (inputs, outputs)) for own in generators]
+        return np.asarray(weights, np.float32)
+
+    model: AdVAE = jax.tree.map(drawn, network_shapes(sizes, len(generators)))
+    return model
+
+
+@jax.custom_vjp
+def _frozen(generator: Generator, z: Code, z_T: Code) -> tuple[Upright, Upright]:
+    """Return G(z) and G(z_T). JAX by itself would send slopes of zero back through G(z_T)."""
+    return _halves(generator(_joined(z, z_T)))
+
+
+_FrozenKept = tuple[Generator, Array, Array, Upright]
+
+
+def _frozen_forward(
+    generator: Generator, z: Code, z_T: Code
+) -> tuple[tuple[Upright, Upright], _FrozenKept]:
+    low, high, both = generator.activations(_joined(z, z_T))
+    x_r, x_Tr = _halves(both)
+    return (x_r, x_Tr), (generator, _halves(low)[0], _halves(high)[0], x_r)
+
+
+def _frozen_backward(kept: _FrozenKept, slopes: tuple[Upright, Upright]) -> tuple[None, Code, None]:
+    generator, low, high, x_r = kept
+    first, second, head = generator.layers
+    of_head = slopes[0] * x_r * (1.0 - x_r)
+    of_high = jnp.where(high > 0, head.weight @ of_head, 0.0)
+    of_low = jnp.where(low > 0, second.weight @ of_high, 0.0)
+    return None, first.weight @ of_low, None
+
+
+_frozen.defvjp(_frozen_forward, _frozen_backward)
+
+
+def _joined(first: Upright, second: Upright) -> Float[Array, "columns both"]:
+    return jnp.concatenate([first, second], axis=1)
+
+
+def _halves(both: Float[Array, "columns both"]) -> tuple[Upright, Upright]:
+    first, second = jnp.split(both, 2, axis=1)
+    return first, second

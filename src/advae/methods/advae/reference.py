@@ -1,0 +1,285 @@
+"""What the networks leave unexplained, beside what they leave of normal rows like it.
+
+NOTE[DIFF]: the paper's score is the plain squared norm of the residual, equation (12); the `paper`
+preset keeps it. Here
+
+    s(x) = ‖W (x − x̂ − e(x))‖ · ‖x − n(x)‖
+
+The first factor is the paper's residual, with x̂ the mean reconstruction, less the error e(x) that
+is to be expected of x: the mean of the errors of training rows, each weighed by its closeness to
+x. Networks leave some groups of normal rows worse than others; what they leave of x counts only as
+far as it differs from what they leave of rows like it. Far from all training rows nothing is
+expected, and the residual counts in full. W undoes the correlations that residuals of training
+rows have: errors that usually come together count once, and one that breaks the pattern counts
+more. The second factor is the distance to the nearest training row n(x). The networks know the
+dependencies between columns, the rows know the gaps between the groups of normal rows: each finds
+anomalies that the others miss. The score is the geometric mean of two squared norms in units of
+the training ranges, a squared norm as the paper's is; it needs no scale for its factors, where a
+sum does.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from advae.core.arrays import HostMatrix, Matrix
+
+SHRINKAGE = 0.1
+"""Share of the identity in the correlations of residuals: a combination of columns in which
+training rows have no residual at all weighs ten times as much as it would by itself."""
+
+BANDWIDTH = 0.7
+"""Of the weights of rows, in mean squared distances between a training row and its nearest."""
+
+DOUBT = 0.001
+"""Weight of expecting no error, in rows that equal the one asked about: half of the error is
+expected where the weights of all rows come to this."""
+
+SAME = 1e-6
+"""Squared distance of rows that count as equal, in their mean squared distances from the centre:
+what rounding leaves."""
+
+_SMALLEST_BANDWIDTH = 1e-5
+"""In mean squared distances from the centre: where most rows have a duplicate. Above `SAME`."""
+
+
+class Memory(NamedTuple):
+    """Training rows that a row is compared with.
+
+    ``rows``: shape (kept, columns). ``errors``: what the members' mean reconstruction leaves of
+    them, same shape. ``bandwidth``: of the weights exp(-squared distance / bandwidth), above 0,
+    shape (1,).
+    """
+
+    rows: Matrix | HostMatrix
+    errors: Matrix | HostMatrix
+    bandwidth: Float[Array, "1"] | Float[np.ndarray, "1"]
+
+
+class Factors(NamedTuple):
+    """A square matrix that few rows gave: diagonal(``diagonal``) + ``into`` @ ``back``.
+
+    Shapes (columns,), (columns, rows) and (rows, columns); all may lead with a member axis. In a
+    table with many more columns than rows it is far smaller than the square, and faster.
+    """
+
+    diagonal: Array | np.ndarray
+    into: Array | np.ndarray
+    back: Array | np.ndarray
+
+
+Whitening = Array | np.ndarray | Factors
+"""W, of one member or, with a leading axis, of all: the square matrix itself, or its factors."""
+
+
+class Reference(NamedTuple):
+    """What scoring knows of the training rows besides the networks; the paper's knows nothing.
+
+    ``whitening``: W of each member; None leaves residuals as they are. ``memory``: None expects no
+    error, and leaves out the other factor.
+    """
+
+    whitening: Whitening | None = None
+    memory: Memory | None = None
+
+
+def in_factors(rows: int, columns: int) -> bool:
+    """Return whether the residuals of so many rows give a whitening in factors."""
+    return 2 * rows < columns
+
+
+def whitening(
+    residuals: Float[np.ndarray, "rows columns"],
+) -> Float[np.ndarray, "columns columns"] | Factors:
+    """Return the symmetric matrix that undoes the correlations of usual residuals.
+
+    The inverse square root of their correlations about 0, shrunk towards the identity by
+    `SHRINKAGE`; shape (columns, columns), float32. Columns keep their scale: one that hardly ever
+    varies would otherwise weigh so much that its rare other values decide every score.
+    """
+    r = residuals.astype(np.float64)
+    if in_factors(*r.shape):
+        return _whitening_of_few(r)
+    covariance = r.T @ r / len(r)
+    spread = np.sqrt(np.diagonal(covariance))
+    spread = np.where(spread > 0, spread, 1.0)
+    correlations = covariance / np.outer(spread, spread)
+    np.fill_diagonal(correlations, 1.0)
+    strengths, axes = np.linalg.eigh(correlations)
+    return np.asarray((axes / _shrunk(strengths)) @ axes.T, np.float32)
+
+
+def _whitening_of_few(r: Float[np.ndarray, "rows columns"]) -> Factors:
+    """Return `whitening` for few rows, by way of their products with each other.
+
+    Those have the strengths above 0 of the columns' correlations, and their axes lead to those of
+    the columns. All other axes have strength 0. So the work grows with the columns, not their cube.
+    """
+    spread = np.sqrt(np.square(r).mean(axis=0))
+    r = r / (np.where(spread > 0, spread, 1.0) * np.sqrt(len(r)))
+    strengths, axes = np.linalg.eigh(r @ r.T)
+    # What rounding leaves of a strength of 0 belongs to no axis.
+    found = strengths > strengths[-1] * len(strengths) * np.finfo(np.float64).eps
+    axes = r.T @ (axes / np.sqrt(np.where(found, strengths, np.inf)))
+    nothing = 1 / _shrunk(np.zeros(1))
+    # A column without residuals keeps its scale.
+    diagonal = np.where(spread > 0, nothing, 1.0)
+    beyond = np.where(found, 1 / _shrunk(np.where(found, strengths, 0.0)) - nothing, 0.0)
+    return Factors(*(part.astype(np.float32) for part in (diagonal, axes * beyond, axes.T)))
+
+
+def _shrunk(strengths: Float[np.ndarray, "axes"]) -> Float[np.ndarray, "axes"]:
+    """Return the size that residuals along each axis count by, shrunk towards 1."""
+    sizes: Float[np.ndarray, "axes"] = np.sqrt((1 - SHRINKAGE) * strengths + SHRINKAGE)
+    return sizes
+
+
+def weighed(residual: Matrix, whitening: Whitening | None) -> Matrix:
+    """Return residuals times W of one member."""
+    if whitening is None:
+        return residual
+    if isinstance(whitening, Factors):
+        return residual * whitening.diagonal + (residual @ whitening.into) @ whitening.back
+    return residual @ whitening
+
+
+def in_units(whitening: Whitening, units: Float[np.ndarray, "columns"]) -> Whitening:
+    """Return the matrix that weighs residuals in these units of their columns."""
+    if isinstance(whitening, Factors):
+        diagonal, into, back = whitening
+        return Factors(units * diagonal, units[:, None] * into, back)
+    return units[:, None] * whitening
+
+
+def whitening_of(make: Callable[..., Any], members: int, columns: int, rows: int) -> Whitening:
+    """Return what ``make`` makes of the shapes of the whitening of all members.
+
+    For the residuals of so many rows of each.
+    """
+    if not in_factors(rows, columns):
+        square: np.ndarray = make(members, columns, columns)
+        return square
+    shapes = (members, columns), (members, columns, rows), (members, rows, columns)
+    return Factors(*(make(*shape) for shape in shapes))
+
+
+def padded(reference: Reference) -> Reference:
+    """Return a reference whose memory has rows of NaN to the next power of two, at least 256.
+
+    So that memories of different sizes share a few compiled programs.
+    """
+    if reference.memory is None:
+        return reference
+    rows, errors, bandwidth = map(np.asarray, reference.memory)
+    missing = max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    memory = Memory(
+        np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan),
+        np.pad(errors, ((0, missing), (0, 0))),
+        bandwidth,
+    )
+    return reference._replace(memory=memory)
+
+
+class Recalled(NamedTuple):
+    """What a memory has beside each row asked about: e(x) and n(x), both (rows, columns)."""
+
+    error: Matrix
+    nearest: Matrix
+
+
+def recall(memory: Memory, x: Matrix) -> Recalled:
+    """Return what the memory has beside each row: the expected error, and the nearest row.
+
+    A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
+    row is then as strange to the memory as it was before it was kept, and an anomaly among them
+    does not excuse itself when its table is scored.
+
+    Parameters
+    ----------
+    memory
+        Training rows; rows of NaN are none.
+    x
+        Rows, shape (rows, columns).
+    """
+    there = ~jnp.isnan(memory.rows[:, 0])
+    # About their centre, where squares are small and little is lost by rounding.
+    centre = jnp.nanmean(memory.rows, axis=0)
+    kept, x = jnp.where(there[:, None], memory.rows - centre, 0.0), x - centre
+    squares, own_square = jnp.sum(kept**2, axis=1), jnp.sum(x**2, axis=1)
+    typical = jnp.mean(squares, where=there)
+    # Less than the negated squared distance by the square of x, which all rows of the memory share.
+    # Every pass over it costs as much as a product, so sums come with the products.
+    closeness = (
+        _beside(2.0 * x, jnp.ones(len(x), x.dtype))
+        @ _beside(kept, jnp.where(there, -squares, -jnp.inf)).T
+    )
+    best, itself = _best(closeness)
+    same = own_square - best[:, 0] <= SAME * (own_square + typical)
+    # A place outside of the memory drops nothing.
+    dropped = jnp.arange(len(x)), jnp.where(same, itself, len(kept))
+    closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
+    _, nearest = _best(closeness)
+    weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
+    sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept), x.dtype))
+    return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])
+
+
+def _beside(rows: Matrix, last: Float[Array, "rows"]) -> Float[Array, "rows wider"]:
+    """Return rows with one more column."""
+    return jnp.concatenate([rows, last[:, None]], axis=1)
+
+
+def _best(
+    closeness: Float[Array, "rows kept"],
+) -> tuple[Float[Array, "rows 1"], Int[Array, "rows"]]:
+    """Return the largest number of each row and its place, in two passes: faster than argmax."""
+    best = jnp.max(closeness, axis=1, keepdims=True)
+    places = jnp.arange(closeness.shape[1])
+    return best, jnp.min(jnp.where(closeness == best, places, len(places)), axis=1)
+
+
+def geometric_mean(*factors: Matrix) -> Matrix:
+    """Return by column the geometric mean of squared norms, given the squares that add up to each.
+
+    A column's part is the mean of its shares of the sums, in units of the whole: nothing is
+    negative, and the parts add up to the whole.
+    """
+    sums = [jnp.sum(squares, axis=1, keepdims=True) for squares in factors]
+    # Roots first: the product of the sums could overflow.
+    whole = jnp.prod(jnp.stack([total ** (1 / len(sums)) for total in sums]), axis=0)
+    # A norm of 0 makes the whole 0, whatever the other columns are.
+    shares = [m / jnp.where(total > 0, total, 1) for m, total in zip(factors, sums, strict=True)]
+    mean: Matrix = whole * sum(shares[1:], shares[0]) / len(shares)
+    return mean
+
+
+def remember(rows: HostMatrix, errors: HostMatrix) -> Memory:
+    """Return the memory of training rows and their errors, both (kept, columns), at least 2."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    squares = np.square(centred).sum(axis=1)
+    nearest = np.empty(len(rows))
+    for first in range(0, len(rows), 256):
+        part = slice(first, first + 256)
+        distances = squares[part, None] + squares - 2 * centred[part] @ centred.T
+        np.fill_diagonal(distances[:, first:], np.inf)
+        nearest[part] = distances.min(axis=1)
+    smallest = max(_SMALLEST_BANDWIDTH * float(squares.mean()), 1e-12)
+    bandwidth = max(BANDWIDTH * float(np.maximum(nearest, 0.0).mean()), smallest)
+    return Memory(rows, errors, np.full(1, bandwidth, np.float32))
+
+
+def without(reference: Reference, absent: Int[np.ndarray, "absent"]) -> Reference:
+    """Return a reference whose memory lacks the rows at these positions of it.
+
+    Others stand in their places, so that the compiled program serves it too.
+    """
+    if reference.memory is None:
+        return reference
+    rows, errors, bandwidth = map(np.asarray, reference.memory)
+    # Rows of NaN are none.
+    rows = rows.copy()
+    rows[absent] = np.nan
+    return reference._replace(memory=Memory(rows, errors, bandwidth))

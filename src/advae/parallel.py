@@ -1,0 +1,149 @@
+"""Rows in blocks: how many are computed together, how many are held, and all of them in threads."""
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float
+
+from advae.errors import ForkError
+
+
+def available() -> int:
+    """Return the number of threads to use, at least 1.
+
+    ``OMP_NUM_THREADS`` where it is set, as for other numerical libraries; otherwise the cores
+    that this process may run on.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def workers() -> ThreadPoolExecutor:
+    """Return `available` threads, started once: new ones would take a fifth of a short scoring."""
+    return _workers(available())
+
+
+@functools.cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
+
+
+class Beside:
+    """Work that a thread does beside a longer one, once that is under way.
+
+    Parameters
+    ----------
+    work
+        Done once, after the first `begin`.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._done: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Begin, unless it has begun."""
+        if self._done is None:
+            self._done = workers().submit(self._work)
+
+    def wait(self) -> None:
+        """Return when the work is done, if it has begun; raise what it raised."""
+        if self._done is not None:
+            self._done.result()
+
+
+def check_process() -> None:
+    """Refuse to compute in a fork of a process that has computed.
+
+    Raises
+    ------
+    ForkError
+        In such a process, which would wait for ever.
+    """
+    if _first_process() != os.getpid():
+        raise ForkError(
+            "this process was forked from one that had already loaded a model, scored or trained, "
+            "and a fork lacks the threads for it. Load models after the fork, in each worker of a "
+            "server; or start processes by 'spawn' or 'forkserver' (multiprocessing.get_context), "
+            "or with joblib's default backend."
+        )
+
+
+@functools.cache
+def _first_process() -> int:
+    """Return the process that computed first."""
+    return os.getpid()
+
+
+BLOCK_ROWS = 256
+"""Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so
+its score cannot depend, not even in the last bit, on the rows beside it. Small enough that a
+block's activations stay in a core's cache, so that blocks in different threads do not disturb
+each other: faster than larger blocks that share out every matrix product."""
+
+CELLS_AT_ONCE = 2**24
+"""Values of a table held at a time where it is read or scored in parts: 128 MB in float64."""
+
+
+def rows_at_once(columns: int, most: int = 65_536) -> int:
+    """Return how many rows of so many columns to hold at a time, in whole blocks, at most ``most``.
+
+    A table so wide that a block has more than `CELLS_AT_ONCE` is held by the block.
+    """
+    blocks = CELLS_AT_ONCE // (BLOCK_ROWS * max(1, columns))
+    return min(most, BLOCK_ROWS * max(1, blocks))
+
+
+def fill(
+    wholes: tuple[np.ndarray, ...],
+    x: Float[np.ndarray, "rows columns"],
+    function: Callable[[Float[np.ndarray, "padded columns"], int], tuple[np.ndarray, ...]],
+    at_once: int = 1,
+) -> None:
+    """Write into arrays what a function makes of rows, some padded blocks at a time.
+
+    Parameters
+    ----------
+    wholes
+        The arrays to fill, each with an entry for each row.
+    x
+        Rows, shape (rows, columns).
+    function
+        Is given ``at_once`` blocks, and how many of them hold rows; returns a part of each of
+        ``wholes``, with an entry for each row of these blocks. It is called in several threads.
+    at_once
+        How many blocks a call is given, at least 1.
+    """
+    step = at_once * BLOCK_ROWS
+
+    def do(first: int) -> None:
+        part = np.asarray(x[first : first + step], np.float32)
+        rows = part if len(part) == step else np.pad(part, ((0, step - len(part)), (0, 0)))
+        made = function(rows, -(-len(part) // BLOCK_ROWS))
+        for whole, found in zip(wholes, made, strict=True):
+            whole[first : first + len(part)] = found[: len(part)]
+
+    starts = range(0, len(x), step)
+    if len(starts) == 1:
+        do(0)
+    elif starts:
+        function(np.zeros((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
+        left = iter(starts)
+
+        def work(_: int) -> None:
+            for first in left:  # not a task for each, which costs as much as a call
+                do(first)
+
+        try:
+            for _ in workers().map(work, range(available())):
+                pass
+        finally:
+            for _ in left:  # what stops one thread, or the wait for them, stops all
+                pass

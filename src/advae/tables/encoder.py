@@ -1,0 +1,527 @@
+"""Tables of named columns of any type, as the float32 matrices the networks read, and back."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from advae.errors import InputError, quoted, quoted_list
+from advae.parallel import rows_at_once
+from advae.tables.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    ConstantColumn,
+    HashedColumn,
+    NumberColumn,
+    Scale,
+    TimeColumn,
+)
+from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
+from advae.tables.values import HASH_BUCKETS, TIMES, Reading, check_columns, to_instants
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+MARKS = frozenset(
+    {"", "-", "--", "---", ".", "?", "*", "na", "n.a.", "n/a", "#n/a", "nan", "nat", "nil"}
+    | {"null", "(null)", "none", "missing", "unknown", "<na>", "#div/0!", "#value!", "#num!"}
+)
+"""Texts that stand for a missing value, in lower case."""
+
+_GROUPED = r"\d{1,3}(?:[.,'\u2019_ \u00a0\u202f]\d{3})+(?:[.,]\d+)?"
+_NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
+_SIGN = r"[$€£¥%]?"
+WRITTEN = re.compile(rf"[-+−(]?\s*{_SIGN}\s*[-+−]?{_NUMBER}\s*{_SIGN}\s*[-)]?$")
+"""A number with a sign of its unit, groups of digits, a decimal comma, or brackets for minus."""
+
+_DAY = r"(?:\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d\d(?:\d\d)?)"
+DATED = re.compile(rf"{_DAY}(?:\b|T)")
+
+
+def misreading(texts: Collection[str]) -> str:
+    """Say what different texts, all of a column, seem to be, and what to do; nothing if texts.
+
+    Numbers alone are no misreading: they may name categories, and nothing but texts can.
+    """
+    known = sorted(text.strip() for text in texts)
+    marks = [text for text in known if text.lower() in MARKS]
+    values = [text for text in known if text.lower() not in MARKS]
+    plain = pl.Series(values, dtype=pl.String).cast(pl.Float64, strict=False).is_not_null()
+    if len(values) < 2:
+        return ""
+    if plain.all():
+        return marked(marks) if marks else ""
+    if all(map(WRITTEN.match, values)):
+        return (
+            f"holds numbers written like {quoted_list(values, 3)}: write them without signs and "
+            "groups, and with a decimal point."
+        )
+    if not all(map(DATED.match, values)):
+        return ""
+    try:
+        to_instants(pl.Series(values), like="datetime")
+    except InputError:
+        return (
+            f"holds dates in a form, or in forms, that are not read, such as "
+            f"{quoted_list(values, 3)}: write them like 2024-12-31."
+        )
+    return "holds dates as texts: convert it."
+
+
+def marked(marks: Collection[str]) -> str:
+    """Say that numbers are mixed with some texts."""
+    return (
+        f"holds numbers, except for texts such as {quoted_list(marks, 3)}: leave those fields "
+        "empty to have it read so."
+    )
+
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def restore(cls: type[Record], data: object) -> Record:
+    """Build a dataclass from what `dataclasses.asdict` and JSON made of one.
+
+    Parameters
+    ----------
+    cls
+        A dataclass whose fields are bool, int, float, str, None, unions and tuples of these, or
+        such dataclasses.
+    data
+        The decoded JSON: a dict with exactly the fields of ``cls``.
+
+    Raises
+    ------
+    InputError
+        When a field is missing, unknown, or of another type. Each class checks its own values.
+    """
+    types = get_type_hints(cls)
+    hints = {field.name: types[field.name] for field in fields(cls)}
+    if not isinstance(data, dict) or set(data) != set(hints):
+        raise InputError(f"expected the fields {sorted(hints)}, found {data!r:.200}")
+    return cls(**{name: _convert(hint, data[name], name) for name, hint in hints.items()})
+
+
+def _convert(hint: Any, value: object, name: str) -> object:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(arguments[0], item, name) for item in value)
+    if origin in (Union, UnionType):
+        for option in arguments:
+            if type(value) is option:
+                return value
+    if isinstance(hint, type) and is_dataclass(hint):
+        return restore(hint, value)
+    if hint is float and type(value) is int:  # other JSON writers drop the point of 1.0
+        return float(value)
+    if type(value) is hint:
+        return value
+    raise InputError(f"the field {name!r} cannot be {value!r:.200}")
+
+
+MAX_CATEGORIES = 50
+RARE_SHARE = 0.001
+"""A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
+
+
+def least_frequent(rows: int) -> float:
+    """Return how many of the training rows a category takes at least, not to count as rare."""
+    return max(2.0, RARE_SHARE * rows)
+
+
+class ColumnFit:
+    """Gathers one column over the batches of training, then builds the encoder for it.
+
+    Parameters
+    ----------
+    name
+        The column's name.
+    hashed
+        Whether to hash its values instead of learning its categories.
+    """
+
+    def __init__(self, name: str, *, hashed: bool) -> None:
+        self.name = name
+        self._hashed = hashed
+        self._untyped_rows = 0  # rows of null in batches that do not tell the type
+        self._reading: Reading | None = None
+        self._summary: NumberSummary | TextSummary | BucketSummary = TextSummary()
+
+    def update(self, values: pl.Series, first_row: int) -> None:
+        """Take in the next rows [n], the first of which is number ``first_row``.
+
+        Raises
+        ------
+        InputError
+            For a value or type that cannot be used, or a type unlike an earlier batch's.
+        """
+        reading = Reading.of(values)
+        if reading is None:
+            self._untyped_rows += len(values)
+            return
+        if self._reading is None:
+            self._reading = reading
+            self._summary = self._choose_summary(reading.like)
+        elif reading != self._reading:
+            raise InputError(
+                f"column {quoted(self.name)} turns from {self._reading.like} to {reading.like} "
+                f"at row {first_row}. Give it one type throughout."
+            )
+        if isinstance(self._summary, NumberSummary):
+            self._summary.update(reading.numbers(values, first_row))
+        else:
+            self._summary.update(reading.texts(values, first_row))
+
+    def _choose_summary(self, like: str) -> NumberSummary | TextSummary | BucketSummary:
+        if self._hashed:
+            if like in ("text", "number"):
+                return BucketSummary()
+            raise InputError(
+                f"column {quoted(self.name)} holds values of type {like}; only texts and numbers "
+                "can be hashed. Take it out of the hashed columns."
+            )
+        if like in TIMES:
+            return TimeSummary()
+        return NumberSummary() if like == "number" else TextSummary()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the column has too many categories, or hardly any value twice."""
+        if not isinstance(self._summary, TextSummary) or self._reading == Reading("boolean"):
+            return False
+        frequent, present = self._frequent(self._summary), self._summary.counts.total()
+        repeats = sum(frequent.values()) >= present / 2
+        several = len(self._summary.counts) > 1
+        return (
+            self._summary.overflowed or len(frequent) > MAX_CATEGORIES or (several and not repeats)
+        )
+
+    def hint(self) -> str:
+        """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts."""
+        if not isinstance(self._summary, TextSummary):
+            return ""
+        texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
+        odd = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+        if not len(odd):
+            said = "holds numbers as texts, or with blanks: convert it."
+        elif 10 * len(odd) <= len(texts):
+            said = marked(odd)
+        else:
+            said = misreading(texts)
+        return f" But {quoted(self.name)} {said}" if said else ""
+
+    def _frequent(self, summary: TextSummary) -> dict[str, int]:
+        """Return the categories worth a column, the most frequent first."""
+        least = least_frequent(summary.rows + self._untyped_rows)
+        ranked = sorted(summary.counts.items(), key=lambda item: (-item[1], item[0]))
+        return {text: count for text, count in ranked if count >= least}
+
+    def build(self) -> Column:
+        """Return the encoder of the rows taken in so far; the column must not be `crowded`."""
+        summary, reading = self._summary, self._reading or Reading("text")
+        profile = Profile(
+            rows=summary.rows + self._untyped_rows,
+            missing=summary.missing + self._untyped_rows,
+            quantiles=summary.quantiles() if isinstance(summary, NumberSummary) else (),
+        )
+        name = self.name
+        if not summary.varies:
+            value: float | str | None = summary.first
+            if reading.like == "boolean" and value is not None:
+                value = float(value == "true")
+            elif reading.like == "number" and value is not None:
+                value = float(value)  # hashed as a text
+            return ConstantColumn(name=name, profile=profile, reading=reading, value=value)
+        if isinstance(summary, BucketSummary):
+            profile = replace(profile, counts=tuple(summary.counts.tolist()))
+            return HashedColumn(name=name, profile=profile, reading=reading)
+        if isinstance(summary, TextSummary):
+            if reading.like == "boolean":
+                counts = summary.counts["false"], summary.counts["true"]
+                return BooleanColumn(name=name, profile=replace(profile, counts=counts))
+            frequent = self._frequent(summary)
+            profile = replace(profile, counts=tuple(frequent.values()))
+            return CategoryColumn(name=name, profile=profile, categories=tuple(frequent))
+        scale = Scale(summary.range.low, summary.range.high)
+        if isinstance(summary, TimeSummary):
+            return TimeColumn(
+                name=name,
+                profile=profile,
+                reading=reading,
+                scale=scale,
+                median=summary.median,
+                cycles=summary.cycles(reading.like),
+            )
+        return NumberColumn(name=name, profile=profile, scale=scale, median=summary.median)
+
+
+KINDS: dict[str, type[Column]] = {
+    kind.kind: kind
+    for kind in (
+        NumberColumn,
+        BooleanColumn,
+        CategoryColumn,
+        HashedColumn,
+        TimeColumn,
+        ConstantColumn,
+    )
+}
+
+CACHED_ROWS = 8192
+"""Rows encoded at a time: what is being filled, column by column, stays in the cache."""
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Encodes tables as numbers near [0, 1] by what a training table held, and decodes them.
+
+    The encoded columns that varied in training come first, `network_width` of them; those that
+    were fixed come last, and are 0 for a row like training's and 1 for one unlike all of it. So
+    the square of the fixed part always raises a row's score, and no network need learn it.
+
+    Attributes
+    ----------
+    features
+        One encoder per column of the user's table, in training order.
+    """
+
+    features: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.feature_names)) != len(self.features):
+            raise InputError("the stored state of the table has two columns of one name")
+        if self.network_width == 0:
+            raise InputError("no column varies in the training rows; there is nothing to learn")
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, *, hashed: Collection[str] = ()) -> "TableEncoder":
+        """Learn the columns of a table; see `fit_batches`."""
+        return cls.fit_batches([frame], hashed=hashed)
+
+    @classmethod
+    def fit_batches(
+        cls, batches: Iterable[pl.DataFrame], *, hashed: Collection[str] = ()
+    ) -> "TableEncoder":
+        """Learn the columns of a table in one pass and bounded memory.
+
+        Parameters
+        ----------
+        batches
+            The rows, cut anywhere, with the same columns in each batch.
+        hashed
+            Columns of texts or numbers to hash, for those with more categories than one-hot
+            coding can hold.
+
+        Raises
+        ------
+        InputError
+            For no columns, fewer than two rows, rows that are all identical, infinite numbers,
+            columns of a type that cannot be encoded or with too many categories.
+        """
+        fits: list[ColumnFit] = []
+        rows = 0
+        for batch in batches:
+            if not fits:
+                check_columns(hashed, batch.columns, "the table")
+                fits = [ColumnFit(name, hashed=name in hashed) for name in batch.columns]
+            check_columns([fit.name for fit in fits], batch.columns, "the table")
+            for fit in fits:
+                fit.update(batch[fit.name], rows)
+            rows += batch.height
+        if not fits:
+            raise InputError("the table has no columns. Give it at least one.")
+        if rows < 2:
+            raise InputError(
+                f"only {rows} sample{'' if rows else 's'} (n_samples = {rows}): "
+                "learning what is normal needs at least 2 rows."
+            )
+        crowded = [fit for fit in fits if fit.crowded]
+        if crowded:
+            raise InputError(
+                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
+                f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Leave such "
+                "a column out (--ignore COLUMN) if it only names the row, or hash its values "
+                "(--hash COLUMN)." + "".join(fit.hint() for fit in crowded)
+            )
+        columns = tuple(fit.build() for fit in fits)
+        if all(all(column.fixed) for column in columns):
+            raise InputError(
+                f"all {rows} rows are identical: no column varies, so there is nothing to learn. "
+                "Check the columns that were left out, or give other rows."
+            )
+        return cls(columns)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The user's column names, in training order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def width(self) -> int:
+        """The number of encoded columns."""
+        return sum(len(feature.fixed) for feature in self.features)
+
+    @cached_property
+    def network_width(self) -> int:
+        """The number of encoded columns that varied in training; they come first."""
+        return sum(not fixed for feature in self.features for fixed in feature.fixed)
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """For each feature, where its encoded columns are, in the order that it writes them."""
+        varied, fixed = iter(range(self.network_width)), iter(range(self.network_width, self.width))
+        return tuple(
+            tuple(next(fixed if was_fixed else varied) for was_fixed in feature.fixed)
+            for feature in self.features
+        )
+
+    @cached_property
+    def owner(self) -> NDArray[np.int32]:
+        """The position in `features` that each encoded column belongs to, int32 [width]."""
+        owner = np.empty(self.width, np.int32)
+        for number, places in enumerate(self.places):
+            owner[list(places)] = number
+        return owner
+
+    @cached_property
+    def spanned(self) -> NDArray[np.bool_]:
+        """For each encoded column, whether the rows of training gave it its range, bool [width]."""
+        spanned = np.empty(self.width, bool)
+        for feature, places in zip(self.features, self.places, strict=True):
+            spanned[list(places)] = feature.spanned
+        return spanned
+
+    def group(self, contributions: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Add up encoded columns' contributions [n, width] by feature, [n, n_features]."""
+        return np.stack(
+            [contributions[:, list(places)].sum(axis=1) for places in self.places], axis=1
+        )
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """The types to read a text file's columns as, for rows to be scored."""
+        return {feature.name: feature.csv_dtype for feature in self.features}
+
+    def extra_columns(self, frame: pl.DataFrame) -> list[str]:
+        """Return the columns of ``frame`` that training did not have, which are not used."""
+        known = set(self.feature_names)
+        return [name for name in frame.columns if name not in known]
+
+    def transform(self, frame: pl.DataFrame, *, first_row: int = 0) -> NDArray[np.float32]:
+        """Encode the rows of a table.
+
+        Parameters
+        ----------
+        frame
+            The training columns [n rows] in any order; others are not used.
+        first_row
+            The number of the first row, for errors.
+
+        Returns
+        -------
+            float32 [n, width]. Within [0, 1] for rows in the training range, within ±1e9 always.
+
+        Raises
+        ------
+        InputError
+            For a missing column, or a value that cannot be read as training's could.
+        """
+        check_columns(self.feature_names, frame.columns, "the table")
+        encoded = np.empty((frame.height, self.width), np.float32)
+        for start in range(0, frame.height, CACHED_ROWS):
+            block = encoded[start : start + CACHED_ROWS]
+            for feature, places in zip(self.features, self.places, strict=True):
+                values = frame[feature.name].slice(start, CACHED_ROWS)
+                feature.encode(values, [block[:, place] for place in places], first_row + start)
+        return encoded
+
+    def transform_parts(
+        self, frame: pl.DataFrame, *, first_row: int = 0
+    ) -> Iterator[tuple[pl.DataFrame, NDArray[np.float32]]]:
+        """Encode a table in parts, at least one, of bounded memory however wide they become."""
+        step = rows_at_once(self.width)
+        for start in range(0, max(1, frame.height), step):
+            part = frame.slice(start, step)
+            yield part, self.transform(part, first_row=first_row + start)
+
+    def decode(self, encoded: NDArray[np.float32]) -> pl.DataFrame:
+        """Turn encoded rows, usually expected ones, into the user's units.
+
+        Parameters
+        ----------
+        encoded
+            float [n, width].
+
+        Returns
+        -------
+            One column per feature [n]; null where a missing value is expected.
+        """
+        # Not a list of columns: Polars would rename one whose name is empty.
+        return pl.DataFrame(
+            {
+                feature.name: feature.decode(encoded[:, list(places)])
+                for feature, places in zip(self.features, self.places, strict=True)
+            }
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the columns that are treated in a way the user should know of."""
+        constant = [f for f in self.features if isinstance(f, ConstantColumn)]
+        empty = [f.name for f in constant if f.value is None]
+        single = [f.name for f in constant if f.value is not None]
+        hashed = [f.name for f in self.features if isinstance(f, HashedColumn)]
+        dated = [
+            f.name
+            for f in self.features
+            if isinstance(f, TimeColumn) and f.reading.like in ("date", "datetime")
+        ]
+        sentences = {
+            "One value in every training row; a row with another scores higher": single,
+            "Missing in every training row; a row with a value scores higher": empty,
+            f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value": hashed,
+            "Dated; a row before or after the training period scores higher": dated,
+        }
+        misread = [
+            f"Learned as categories, but {quoted(f.name)} {said}"
+            for f in self.features
+            if isinstance(f, CategoryColumn) and (said := misreading(f.categories))
+        ]
+        return (
+            *(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names),
+            *misread,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole state, to be stored as JSON."""
+        return {"features": [{"kind": f.kind, **asdict(f)} for f in self.features]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TableEncoder":
+        """Undo `to_json`, exactly.
+
+        Raises
+        ------
+        InputError
+            For a state that `to_json` cannot have written.
+        """
+        features = data.get("features") if set(data) == {"features"} else None
+        if not isinstance(features, list):
+            raise InputError(f"expected a list of features, found {data!r:.200}")
+        columns = []
+        for feature in features:
+            kind = feature.get("kind") if isinstance(feature, dict) else None
+            if not isinstance(kind, str) or kind not in KINDS:
+                raise InputError(
+                    f"{kind!r:.200} is no kind of column; known are {', '.join(KINDS)}"
+                )
+            state = {name: value for name, value in feature.items() if name != "kind"}
+            columns.append(restore(KINDS[kind], state))
+        return cls(tuple(columns))

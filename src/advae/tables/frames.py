@@ -1,0 +1,353 @@
+"""What users hold as a table, as a Polars frame."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from advae.errors import InputError, quoted, quoted_list
+from advae.parallel import check_process
+from advae.tables.values import Reading, check_columns, is_missing
+
+
+def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Join small frames that follow each other, as long as they have at most so many rows."""
+    held: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        if held and height + frame.height > rows:
+            yield pl.concat(held)
+            held, height = [], 0
+        held.append(frame)
+        height += frame.height
+    if held:
+        yield pl.concat(held)
+
+
+def as_frame(data: Any) -> pl.DataFrame:
+    """Return a table as a Polars frame, without copying where the types allow it.
+
+    Parameters
+    ----------
+    data
+        A Polars frame, lazy or not; a pandas frame; anything with the Arrow capsule interface;
+        a dict of columns; or a two-dimensional NumPy array, shape (rows, columns), whose
+        columns are called ``column_0``, ``column_1`` and so on.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or not two-dimensional.
+    """
+    check_process()
+    if isinstance(data, pl.DataFrame):
+        return data
+    if isinstance(data, pl.LazyFrame):
+        return data.collect()
+    if isinstance(data, np.ndarray):
+        if data.ndim != 2:
+            raise InputError(
+                f"the array has shape {data.shape}; expected two dimensions, (rows, columns): "
+                "reshape(-1, 1) makes a column, reshape(1, -1) a row"
+            )
+        return pl.DataFrame([_column(f"column_{i}", data[:, i]) for i in range(data.shape[1])])
+    if _is_pandas(data):
+        return _from_pandas(data)
+    if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
+        raise InputError(
+            f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "
+            "Arrow table, a dict of columns or a two-dimensional NumPy array; lists and iterators "
+            "of them only where a table may come in batches."
+        )
+    try:
+        if isinstance(data, dict):
+            data = {name: _mapped(name, values) for name, values in data.items()}
+        return pl.DataFrame(data)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise InputError(f"cannot read the table: {error}") from None
+
+
+def as_batches(data: Any) -> Iterator[pl.DataFrame]:
+    """Return a table, or its batches, as an iterator of frames, converted one at a time.
+
+    Parameters
+    ----------
+    data
+        A table, see ``as_frame``; or an iterator, a list or a tuple of tables, such as the chunks
+        of ``pandas.read_csv`` or a reader of Arrow batches.
+
+    Raises
+    ------
+    InputError
+        For anything else, when it is reached.
+    """
+    return map(as_frame, data if isinstance(data, Iterator | list | tuple) else [data])
+
+
+def names_given(names: Collection[str]) -> list[str]:
+    """Return the names of columns, each once; a single one may have been given without a list.
+
+    As texts, which those of a frame become: pandas has others, such as 0 and ("x", "a").
+    """
+    return [names] if isinstance(names, str) else list(dict.fromkeys(map(str, names)))
+
+
+def exactly(*names: str) -> pl.Expr:
+    """Return an expression for columns of just these names; to ``pl.col``, "*" is a pattern."""
+    return pl.selectors.by_name(*names).as_expr()
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that Polars takes for a pattern in whatever it does with the column alone."""
+    if name.startswith("^") and name.endswith("$"):
+        raise InputError(
+            f"column {quoted(name)}: a name from ^ to $ is a pattern to Polars. Rename the column, "
+            "or leave it out."
+        )
+
+
+def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str]) -> list[pl.Series]:
+    """Return columns to carry along, once each.
+
+    Raises
+    ------
+    InputError
+        For a column that the frame lacks, or whose name is among those taken.
+    """
+    keep = names_given(keep)
+    check_columns(keep, frame.columns, "the table")
+    for name in keep:
+        if name in taken:
+            raise InputError(
+                f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
+            )
+    return [frame[name] for name in keep]
+
+
+def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
+    """Return a frame without columns that are not to be learned; ``InputError`` if it lacks one."""
+    check_columns(ignored, frame.columns, "the table")
+    # Not drop, to which names such as "*" are patterns.
+    return frame.select(frame[name] for name in frame.columns if name not in ignored)
+
+
+def _is_pandas(data: object) -> bool:
+    # pandas need not be installed; others, such as GeoPandas, have subclasses of its frame.
+    return any(each.__module__.split(".")[0] == "pandas" for each in type(data).__mro__)
+
+
+def _from_pandas(data: Any) -> pl.DataFrame:
+    # Column by column through NumPy: Polars' own conversion needs pyarrow for text.
+    if getattr(data, "ndim", 0) != 2:
+        raise InputError("expected a pandas DataFrame; to_frame() makes one of a Series")
+    names = [str(name) for name in data.columns]
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise InputError(f"column {twice[0]!r} occurs more than once. Rename one of them.")
+    # Not a list of columns: Polars would rename one whose name is empty.
+    return pl.DataFrame(
+        {name: _from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)}
+    )
+
+
+def _from_pandas_column(name: str, column: Any) -> pl.Series:
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind != "O":
+        return _column(name, column.to_numpy())
+    # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.
+    plain = getattr(dtype, "numpy_dtype", None)
+    if plain is not None and plain.kind in "biuf":
+        values = column.to_numpy(plain, na_value=plain.type())
+        return _column(name, np.ma.array(values, mask=column.isna()))
+    if hasattr(dtype, "tz"):
+        instants = _column(name, column.to_numpy(f"M8[{dtype.unit}]")).dt.replace_time_zone("UTC")
+        with suppress(pl.exceptions.PolarsError):  # a zone without a name, such as an offset
+            return instants.dt.convert_time_zone(str(dtype.tz))
+    return _from_objects(name, column.tolist())
+
+
+def _mapped(name: str, values: Any) -> Any:
+    """Return one column of a mapping, or leave it to Polars."""
+    if _is_pandas(values) and getattr(values, "ndim", 0) == 1:
+        return _from_pandas_column(name, values)
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return _column(name, values)
+    return _from_objects(name, values) if isinstance(values, list | tuple) else values
+
+
+def _column(name: str, values: np.ndarray) -> pl.Series:
+    """Return one column of a NumPy array; values under a mask are missing."""
+    if isinstance(values, np.ma.MaskedArray):
+        hidden = pl.Series(np.ma.getmaskarray(values))
+        shown = _column(name, np.asarray(values.data))
+        return pl.select(pl.when(~hidden).then(shown).alias(name)).to_series()
+    kind = values.dtype.kind
+    if kind in "OT":
+        return _from_objects(name, values.tolist())
+    if kind in _UNITS:
+        unit, multiple = np.datetime_data(values.dtype)
+        if unit not in _UNITS[kind] or multiple != 1:
+            values = values.astype(f"{kind}8[us]")
+    elif kind == "f" and values.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+            values = values.astype(np.float64)
+    elif kind not in "biufUS":
+        raise InputError(
+            f"column {name!r} has NumPy type {values.dtype}; expected numbers, true/false, text or "
+            "times"
+        )
+    return pl.Series(name, np.ascontiguousarray(values))
+
+
+_UNITS = {"M": ("D", "ms", "us", "ns"), "m": ("ms", "us", "ns")}
+"""NumPy's units of instants and of spans that Polars has."""
+
+
+def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
+    """Return a column of Python's, NumPy's or pandas' single values."""
+    if any(_can_be_missing(kind) for kind in set(map(type, values))):
+        values = [None if _is_missing(value) else value for value in values]
+    kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) == 1 and (times := _NUMPY_TIMES.get(*kinds)):
+        return _column(name, np.array(values, times))
+    column = pl.Series(name, dtype=pl.Object)
+    # Polars panics, or lets NumPy and Python raise, for numbers of types or sizes that it lacks.
+    with suppress(
+        *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+        *(TypeError, ValueError, OverflowError, RuntimeError),
+    ):
+        column = pl.Series(name, values)
+    if column.dtype == pl.Object and all(_is_number(kind) for kind in kinds):
+        try:
+            column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
+        except OverflowError:
+            raise InputError(
+                f"column {name!r} holds a whole number beyond 1.8e308, the largest float. Correct "
+                "it, or convert the column to text."
+            ) from None
+    if column.dtype == pl.Object:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise InputError(
+            f"column {name!r} mixes {found}. Convert it to one type, for instance with astype(str)."
+            if len(kinds) > 1
+            else f"column {name!r} holds values of type {found}. Convert it to numbers, "
+            "true/false, text or times."
+        )
+    return column
+
+
+_NUMPY_TIMES = {np.datetime64: "M8", np.timedelta64: "m8"}
+"""NumPy's types of single times, and of arrays of them; Polars knows only those of arrays."""
+
+
+def _is_number(kind: type) -> bool:
+    return issubclass(kind, int | float | Decimal | np.integer | np.floating) and kind is not bool
+
+
+def _can_be_missing(kind: type) -> bool:
+    # pandas has missing values of its own, and need not be installed.
+    return issubclass(kind, float | np.floating | Decimal) or kind.__name__ in _PANDAS_MISSING
+
+
+_PANDAS_MISSING = ("NAType", "NaTType")
+
+
+def _is_missing(value: object) -> bool:
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return type(value).__name__ in _PANDAS_MISSING
+
+
+class Matching:
+    """Makes every batch of a stream fit the ones before it, or says why it does not.
+
+    Whoever cuts a table into batches may tell types batch by batch: whole numbers are floats where
+    one is missing, and a column without any value has a type by chance. So a column must hold the
+    same kind of values throughout, numbers or texts or dates, in whatever type; one without a value
+    in a batch has type Null there. Batches so matched are ready for `joined`.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, None] | None = None
+        self._held: dict[str, tuple[Reading | pl.DataType, pl.DataType]] = {}
+        self._batches = 0
+        self._rows = 0
+
+    def match(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """Return the next batch with the columns of the first, in their order.
+
+        Raises
+        ------
+        InputError
+            For a column that is missing, was not there before, or holds another kind of values;
+            or whose name is a pattern.
+        """
+        self._batches += 1
+        columns = dict.fromkeys(batch.columns)
+        if self._columns is None:
+            self._columns = columns
+            for name in columns:
+                check_name(name)
+        if columns.keys() != self._columns.keys():
+            lacking = [name for name in self._columns if name not in columns]
+            added = [name for name in columns if name not in self._columns]
+            raise InputError(
+                f"{self._where()} has other columns than the first: "
+                + (f"it lacks {quoted_list(lacking)}. " if lacking else "")
+                + (f"It adds {quoted_list(added)}. " if added else "")
+                + "Give batches with the same columns."
+            )
+        matched = batch.select(self._matched(batch[name]) for name in self._columns)
+        self._rows += batch.height
+        return matched
+
+    def _matched(self, values: pl.Series) -> pl.Series:
+        name = values.name
+        if is_missing(values).all():
+            return pl.Series(name, [None] * len(values), dtype=pl.Null)
+        kind, dtype = _kind(values), values.dtype
+        known, before = self._held.setdefault(name, (kind, dtype))
+        if kind != known:
+            raise InputError(
+                f"{self._where()} holds values of type {dtype} in column {quoted(name)}, but "
+                f"{before} stood there before. Give the column one type throughout, or leave it "
+                "out."
+            )
+        return values.cast(_plain(dtype))
+
+    def _where(self) -> str:
+        return f"batch {self._batches} of the table (from row {self._rows} on; the first is row 0)"
+
+
+def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return matched batches, at least one, as one frame."""
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def _kind(values: pl.Series) -> Reading | pl.DataType:
+    try:
+        return Reading.of(values) or values.dtype
+    except InputError:
+        return values.dtype  # not to be learned; that is said where columns are learned
+
+
+def _plain(dtype: pl.DataType) -> pl.DataType:
+    """Return the type for which there is a common one with all types of its kind, without loss.
+
+    Polars takes the coarser of two units of time, knows no common type of two Enums, and has no
+    Decimal with the places of one and the size of another: as floats they are learned anyway.
+    """
+    if isinstance(dtype, pl.Datetime):
+        return pl.Datetime("us", dtype.time_zone)
+    if isinstance(dtype, pl.Duration):
+        return pl.Duration("us")
+    if isinstance(dtype, pl.Decimal):
+        return pl.Float64()
+    return pl.String() if isinstance(dtype, pl.Enum) else dtype

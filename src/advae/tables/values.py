@@ -1,0 +1,464 @@
+"""The user's values as numbers, truth values or texts, or one error that names the cell.
+
+Every function takes one column and gives NaN (or null, for texts) where a value is missing.
+Row numbers in errors start at 0 with the first data row, plus the given ``first_row``.
+"""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from zlib import crc32
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from advae.errors import ColumnError, InputError, quoted, quoted_list
+
+FloatArray = NDArray[np.float64]
+
+FINITE = "a finite number"
+"""What infinite values are said not to be."""
+
+DAY = 86_400_000_000.0
+"""Microseconds in a day. Instants are held as microseconds, which float64 counts exactly for
+285 years around 1970 and to within one for far longer."""
+
+YEAR = 365.2425 * DAY
+HASH_BUCKETS = 32
+CATEGORIES = (pl.Categorical, pl.Enum)
+
+
+def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
+    """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns."""
+    known = set(found)
+    missing = [name for name in wanted if name not in known]
+    if not missing:
+        return
+    near = {name: difflib.get_close_matches(name, found, n=1) for name in missing[:10]}
+    hints = [f"{quoted(close[0])} for {quoted(name)}" for name, close in near.items() if close]
+    raise InputError(
+        f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "
+        f"{quoted_list(found) if found else 'no columns'}. "
+        + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
+    )
+
+
+def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: str) -> ColumnError:
+    """Describe the first cell marked in ``bad``; ``wanted`` completes "... is not"."""
+    row = int(np.flatnonzero(bad)[0])
+    value = "a missing value" if values[row] is None else quoted(values[row])
+    return ColumnError(
+        quoted(values.name),
+        first_row + row,
+        f"{value} is not {wanted}. Correct the value, or remove the row.",
+    )
+
+
+def is_missing(values: pl.Series) -> pl.Series:
+    """Tell which values are missing: null, or NaN."""
+    return (values.fill_nan(None) if values.dtype.is_float() else values).is_null()
+
+
+def no_values(values: pl.Series, wanted: str) -> pl.Series:
+    """Return a column without any value, of whatever type, as one of type Null.
+
+    Where all values of a batch are missing their type is chance: pandas takes them for floats.
+
+    Raises
+    ------
+    ColumnError
+        For a column with a value: it cannot be read as ``wanted``.
+    """
+    if not is_missing(values).all():
+        raise wrong_type(values, wanted)
+    return pl.Series(values.name, [None] * len(values), dtype=pl.Null)
+
+
+def plain_texts(values: pl.Series) -> pl.Series:
+    """Return categories as the texts that they are, other values unchanged."""
+    return values.cast(pl.String) if isinstance(values.dtype, CATEGORIES) else values
+
+
+def to_numbers(values: pl.Series, first_row: int = 0) -> FloatArray:
+    """Read a column as float64 numbers; null and NaN are both missing and give NaN.
+
+    Parameters
+    ----------
+    values
+        Numbers of any type, booleans (0 and 1), or texts that spell numbers.
+    first_row
+        The row number of ``values[0]``, for errors.
+
+    Returns
+    -------
+        float64 [n], finite or NaN. May be a read-only view of ``values``.
+
+    Raises
+    ------
+    InputError
+        For an infinite value, a text that spells no number, or another type.
+    """
+    values = plain_texts(values)
+    dtype = values.dtype
+    if dtype == pl.String:
+        trimmed = values.str.strip_chars()
+        numbers = trimmed.cast(pl.Float64, strict=False)
+        misread = (numbers.is_null() & values.is_not_null() & (trimmed != "")).to_numpy()
+        if misread.any():
+            raise bad_cell(values, misread, first_row, "a number, but training had numbers here")
+    elif dtype.is_numeric() or dtype == pl.Boolean:
+        numbers = values.cast(pl.Float64)
+    else:
+        numbers = no_values(values, "numbers").cast(pl.Float64)
+    array: FloatArray = numbers.to_numpy()
+    if not np.isfinite(array).all():
+        infinite = np.isinf(array)
+        if infinite.any():
+            raise bad_cell(values, infinite, first_row, FINITE)
+    return array
+
+
+def to_truths(
+    values: pl.Series,
+    first_row: int = 0,
+    *,
+    true: Collection[str] = ("true", "1"),
+    false: Collection[str] = ("false", "0"),
+    wanted: str = "true or false (or 1 or 0)",
+) -> FloatArray:
+    """Read a column as truth values: 1 for true, 0 for false, NaN where missing.
+
+    Parameters
+    ----------
+    values
+        Booleans, the numbers 0 and 1, or texts among ``true`` and ``false``.
+    first_row
+        The row number of ``values[0]``, for errors.
+    true, false
+        Accepted spellings in lower case; case and outer blanks in ``values`` do not count.
+    wanted
+        What the error says was expected.
+
+    Raises
+    ------
+    InputError
+        For any other value.
+    """
+    values = plain_texts(values)
+    if values.dtype == pl.String:
+        words = values.str.strip_chars().str.to_lowercase()
+        known = words.is_in(list(true)).cast(pl.Float64)
+        truths = known.set(~words.is_in([*true, *false]) & (words != ""), 2.0)
+        array: FloatArray = truths.set(words == "", None).to_numpy()
+    elif values.dtype.is_numeric() or values.dtype == pl.Boolean:
+        array = values.cast(pl.Float64).to_numpy()
+    else:
+        array = no_values(values, wanted).cast(pl.Float64).to_numpy()
+    bad = ~(np.isnan(array) | (array == 0) | (array == 1))
+    if bad.any():
+        raise bad_cell(values, bad, first_row, wanted)
+    return array
+
+
+def to_texts(values: pl.Series) -> pl.Series:
+    """Read a column of texts, categories, numbers, booleans or times as texts, null where missing.
+
+    Whole numbers are spelled without a point: tools that hold missing integers as floats turn the
+    category 1 into 1.0, and databases into 1.00. Durations are spelled like "3d 04:05:06.25".
+
+    Raises
+    ------
+    InputError
+        For nested and binary values.
+    """
+    dtype = values.dtype
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        return no_values(values, "texts").cast(pl.String)
+    if dtype.is_float():
+        return values.fill_nan(None).cast(pl.String).str.strip_suffix(".0")
+    if isinstance(dtype, pl.Decimal) and dtype.scale:
+        return values.cast(pl.String).str.strip_chars_end("0").str.strip_suffix(".")
+    if isinstance(dtype, pl.Duration):  # the only type that Polars does not cast
+        length = pl.lit(values).dt.total_microseconds()
+        sign = pl.when(length < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+        clock = (length.abs() % int(DAY) * 1000).cast(pl.Time).dt.to_string("%T%.f")
+        days = length.abs() // int(DAY)
+        whole = pl.when(days > 0).then(pl.format("{}d ", days)).otherwise(pl.lit(""))
+        return pl.select(pl.format("{}{}{}", sign, whole, clock)).to_series().alias(values.name)
+    return values if dtype == pl.String else values.cast(pl.String)
+
+
+def to_buckets(texts: pl.Series) -> NDArray[np.int64]:
+    """Spread texts over `HASH_BUCKETS` buckets by their CRC-32, the same everywhere and for ever.
+
+    Returns
+    -------
+        int64 [n], 0 to `HASH_BUCKETS` - 1; -1 where missing.
+    """
+    distinct = texts.drop_nulls().unique()
+    buckets = [crc32(text.encode()) % HASH_BUCKETS for text in distinct]
+    known = pl.DataFrame({"text": distinct, "bucket": pl.Series(buckets, dtype=pl.Int64)})
+    found = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")
+    return found["bucket"].fill_null(-1).to_numpy()
+
+
+def equals(numbers: FloatArray, value: float) -> NDArray[np.bool_]:
+    """Tell which numbers are a value, also where one of the two was stored in single precision."""
+    equal: NDArray[np.bool_] = numbers == value
+    single = np.float32(value)
+    # Whole numbers, and microseconds, are told apart to the last digit; what is tiny becomes 0.
+    if single and not value.is_integer():
+        with np.errstate(over="ignore"):
+            equal |= numbers.astype(np.float32) == single
+    return equal
+
+
+def wrong_type(values: pl.Series, wanted: str) -> ColumnError:
+    """Say that a column holds values of a type that cannot be read as ``wanted``."""
+    return ColumnError(
+        quoted(values.name),
+        None,
+        f"holds values of type {values.dtype}; expected {wanted}. "
+        "Convert the column, or leave it out with --ignore when fitting.",
+    )
+
+
+def to_instants(
+    values: pl.Series, first_row: int = 0, *, like: str, zone: str | None = None
+) -> FloatArray:
+    """Read a column of times as microseconds: since 1970, since midnight, or of duration.
+
+    Parameters
+    ----------
+    values
+        Times, or texts that spell them, except for durations.
+    first_row
+        The row number of ``values[0]``, for errors.
+    like
+        "date", "datetime", "time" or "duration"; the first two may stand for one another.
+    zone
+        Time zone of the clock that gives the microseconds; values without a zone are taken to be
+        in it. None reads the clock time as it is written.
+
+    Returns
+    -------
+        float64 [n], NaN where missing.
+
+    Raises
+    ------
+    InputError
+        For a text that spells no such time, or another type.
+    """
+    values = plain_texts(values)
+    times = _parse_times(values, first_row, like) if values.dtype == pl.String else values
+    dtype = times.dtype
+    if like == "time" and dtype == pl.Time:
+        instants = times.cast(pl.Int64) / 1000
+    elif like == "duration" and isinstance(dtype, pl.Duration):
+        instants = times.dt.total_microseconds()
+    elif like in ("date", "datetime") and isinstance(dtype, (pl.Date, pl.Datetime)):
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+            local = times if zone is None else times.dt.convert_time_zone(zone)
+            times = local.dt.replace_time_zone(None)
+        instants = times.cast(pl.Datetime("us")).cast(pl.Int64)
+    else:
+        instants = no_values(times, f"values of type {like}")
+    return instants.cast(pl.Float64).to_numpy()
+
+
+def _parse_times(texts: pl.Series, first_row: int, like: str) -> pl.Series:
+    trimmed = texts.str.strip_chars()
+    if like == "duration":
+        return no_values(texts, "durations, which cannot be read from texts")
+    parse = trimmed.str.to_time if like == "time" else trimmed.str.to_datetime
+    try:
+        times = parse(strict=False)
+    except pl.exceptions.PolarsError:  # not one value spells a time
+        times = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
+    misread = (times.is_null() & texts.is_not_null() & (trimmed != "")).to_numpy()
+    if misread.any():
+        raise bad_cell(texts, misread, first_row, f"a {like}, such as {_EXAMPLES[like]}")
+    return times if times.is_not_null().any() else pl.Series(texts.name, times, dtype=pl.Null)
+
+
+_EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}
+
+
+def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) -> pl.Series:
+    """Undo `to_instants`: a column of times from finite microseconds [n], rounded as they need."""
+    if like == "time":
+        clipped = np.clip(np.rint(instants), 0, DAY - 1)
+        return pl.Series(name, clipped.astype(np.int64) * 1000).cast(pl.Time)
+    if like == "date":
+        instants = np.rint(instants / DAY) * DAY
+    whole = pl.Series(name, np.clip(np.rint(instants), *_CALENDAR).astype(np.int64))
+    if like == "duration":
+        return whole.cast(pl.Duration("us"))
+    if like == "date":
+        return whole.cast(pl.Datetime("us")).cast(pl.Date)
+    clock, day = whole.cast(pl.Datetime("us")), timedelta(days=1)
+    # Clocks are put forward, too: the hour left out follows by a day that of the day before.
+    there, before = (
+        times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        for times in (clock, clock - day)
+    )
+    return there.zip_with(there.is_not_null(), before + day)
+
+
+_CALENDAR = (-62_135_596_800_000_000, 253_402_214_400_000_000)  # the years 1 to 9999
+
+
+FARTHEST = 250_000 * YEAR
+TIMES = ("date", "datetime", "time", "duration")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What kind of values a column holds.
+
+    Attributes
+    ----------
+    like
+        "number", "boolean", "text", or one of `TIMES`.
+    zone
+        For datetimes, the time zone of the clock; None for clock times as they are written.
+    """
+
+    like: str
+    zone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.like not in ("number", "boolean", "text", *TIMES):
+            raise InputError(f"{self.like!r} is no kind of value")
+        if self.zone is not None:
+            try:
+                pl.Series([0], dtype=pl.Datetime("us")).dt.replace_time_zone(self.zone)
+            except pl.exceptions.PolarsError:
+                raise InputError(f"the time zone {self.zone!r} is unknown here") from None
+
+    @classmethod
+    def of(cls, values: pl.Series) -> "Reading | None":
+        """Tell how to read a column from its type; None where the type is not known yet.
+
+        Raises
+        ------
+        InputError
+            For nested, binary and other types that no kind of column can hold.
+        """
+        dtype = values.dtype
+        if isinstance(dtype, pl.Datetime):
+            return cls("datetime", dtype.time_zone)
+        if dtype.is_numeric():
+            return cls("number")
+        if type(dtype) not in _LIKES:
+            raise wrong_type(values, "numbers, texts, booleans or times")
+        like = _LIKES[type(dtype)]
+        return None if like is None else cls(like)
+
+    def numbers(self, values: pl.Series, first_row: int) -> FloatArray:
+        """Read values [n] other than texts as float64 [n], NaN where missing.
+
+        Raises
+        ------
+        InputError
+            For a value that cannot be read so; row numbers start at ``first_row``.
+        """
+        if self.like == "number":
+            return to_numbers(values, first_row)
+        if self.like == "boolean":
+            return to_truths(values, first_row)
+        _check_calendar(values, first_row)
+        return to_instants(values, first_row, like=self.like, zone=self.zone)
+
+    def texts(self, values: pl.Series, first_row: int) -> pl.Series:
+        """Read values [n] as texts, null where missing; may raise `InputError`."""
+        if self.like == "number":  # through float64, so that it does not matter what held them
+            return to_texts(pl.Series(values.name, self.numbers(values, first_row)))
+        return to_texts(values)
+
+    def show(self, name: str, numbers: FloatArray) -> pl.Series:
+        """Undo `numbers` for finite numbers [n]."""
+        if self.like == "number":
+            return pl.Series(name, numbers)
+        if self.like == "boolean":
+            return pl.Series(name, numbers >= 0.5)
+        return from_instants(name, numbers, self.like, self.zone)
+
+    @property
+    def csv_dtype(self) -> pl.DataType:
+        """The type to read a text file's column as, so that a category "001" keeps its zeros."""
+        return pl.Float64() if self.like == "number" else pl.String()
+
+
+def truths_among(known: Iterable[str]) -> dict[str, str]:
+    """Return how texts of training spell "true" and "false", each if they do in just one way."""
+    spelled: dict[str, list[str]] = {"true": [], "false": []}
+    for text in known:
+        spelled.get(text.strip().lower(), []).append(text)
+    return {word: texts[0] for word, texts in spelled.items() if len(texts) == 1}
+
+
+def respelled(texts: pl.Series, truths: Mapping[str, str]) -> pl.Series:
+    """Spell true and false as training did, see `truths_among`; other texts stay.
+
+    Python writes True where Polars and most files write true, and a boolean is no text at all.
+    """
+    for word, spelling in truths.items():
+        same = texts.str.strip_chars().str.to_lowercase() == word
+        texts = texts.set(same.fill_null(value=False), spelling)
+    return texts
+
+
+def check_finite(
+    frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse infinite numbers and times; ``used`` [n] marks the rows that count, all when None.
+
+    Raises
+    ------
+    ColumnError
+        For the first one; row numbers start at ``first_row``.
+    """
+    for values in frame.select(pl.selectors.float()):
+        infinite = values.is_infinite()
+        if infinite.any():
+            bad = infinite.fill_null(value=False).to_numpy()
+            bad = bad if used is None else bad & used
+            if bad.any():
+                raise bad_cell(values, bad, first_row, FINITE)
+    for values in frame.select(pl.selectors.date() | pl.selectors.datetime()):
+        _check_calendar(values, first_row, used)
+
+
+def _check_calendar(
+    values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse times so far off that Polars panics; some databases write infinity so."""
+    if isinstance(values.dtype, pl.Datetime):
+        unit = {"ms": 1e3, "us": 1.0, "ns": 1e-3}[values.dtype.time_unit]
+    elif isinstance(values.dtype, pl.Date):
+        unit = DAY
+    else:
+        return
+    far = np.abs(values.to_physical().cast(pl.Float64).to_numpy() * unit) > FARTHEST
+    far = far if used is None else far & used
+    if far.any():
+        raise ColumnError(
+            quoted(values.name),
+            first_row + int(np.flatnonzero(far)[0]),
+            "the time is more than 250,000 years off. Correct the value, or leave it empty.",
+        )
+
+
+_LIKES: dict[type[pl.DataType], str | None] = {
+    pl.Boolean: "boolean",
+    pl.String: "text",
+    pl.Categorical: "text",
+    pl.Enum: "text",
+    pl.Date: "date",
+    pl.Time: "time",
+    pl.Duration: "duration",
+    pl.Null: None,
+}

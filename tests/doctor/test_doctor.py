@@ -1,0 +1,278 @@
+"""Examining a table: each finding where it should be, none where it should not, bounded memory."""
+
+import datetime as dt
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Run
+from sklearn.metrics import roc_auc_score
+
+from advae import Config, InputError
+from advae.doctor.checks import CopyCounter, Finding, separation
+from advae.doctor.examination import examine
+
+RNG = np.random.default_rng(0)
+ROWS = 1000
+
+
+def sound() -> pl.DataFrame:
+    """Return a table with which nothing is wrong."""
+    rng = np.random.default_rng(1)
+    return pl.DataFrame(
+        {
+            "amount": rng.gamma(4, 10, ROWS),
+            "count": rng.poisson(30, ROWS),
+            "channel": rng.choice(["web", "shop", "phone"], ROWS),
+            "member": rng.random(ROWS) < 0.4,
+        }
+    )
+
+
+def checks(frame: pl.DataFrame, **options: object) -> dict[str, Finding]:
+    """Return the findings by check; there must be one of each at most."""
+    findings = examine([frame], **options).findings  # type: ignore[arg-type]
+    names = [finding.check for finding in findings]
+    assert len(set(names)) == len(names), names
+    return dict(zip(names, findings, strict=True))
+
+
+def test_nothing_is_found_in_a_sound_table() -> None:
+    diagnosis = examine([sound()])
+    assert diagnosis.findings == ()
+    assert (diagnosis.rows, diagnosis.normal_rows) == (ROWS, ROWS)
+
+
+def spoilt(values: object) -> pl.DataFrame:
+    return sound().with_columns(pl.Series("x", values))
+
+
+PUT_IN = np.where(np.arange(ROWS) % 200 == 0, -999.0, RNG.normal(50, 5, ROWS))
+STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
+
+
+@pytest.mark.parametrize(
+    ("check", "severity", "values", "message"),
+    [
+        ("constant", "hint", [7] * ROWS, "always 7;"),
+        ("constant", "hint", ["a"] * ROWS, "always 'a';"),
+        ("constant", "hint", [dt.date(2024, 5, 1)] * ROWS, "always '2024-05-01';"),
+        ("empty", "hint", [None] * ROWS, "no value in any row"),
+        ("identifier", "problem", list(range(ROWS)), "seems to number the rows"),
+        ("identifier", "problem", RNG.permutation(ROWS) + 0.0, "seems to number the rows"),
+        ("identifier", "problem", [f"k{n}" for n in range(ROWS)], "names the row"),
+        ("identifier", "problem", np.cumsum(RNG.integers(1, 99, ROWS)), "number the rows"),
+        ("many-categories", "problem", [f"c{n % 300}" for n in range(ROWS)], "300 different texts"),
+        ("misread", "problem", [*map(str, range(ROWS - 2)), "?", "?"], "different texts"),
+        ("mostly-missing", "hint", [1.0, 2.0, *[None] * (ROWS - 2)], "100% of the values"),
+        ("code", "problem", PUT_IN, "-999 stands in 0.5% of the rows"),
+        ("outliers", "problem", STRETCHED, "1e+06 is set by a few values"),
+        ("unusable", "problem", pl.Series([{1}] * ROWS, dtype=pl.Object), "type Object"),
+        ("unusable", "problem", [np.inf, *RNG.normal(size=ROWS - 1)], "row 0"),
+        (
+            "time",
+            "hint",
+            [dt.date(2024, 1, 1) + dt.timedelta(days=int(n)) for n in RNG.integers(0, 99, ROWS)],
+            "dates: rows before or after",
+        ),
+    ],
+)
+def test_columns(check: str, severity: str, values: object, message: str) -> None:
+    found = checks(spoilt(values))
+    assert list(found) == [check]
+    assert found[check].columns == ("x",)
+    assert found[check].severity == severity
+    assert message in found[check].message
+    assert found[check].advice.endswith(".")
+
+
+def test_named_identifiers() -> None:
+    numbers = RNG.choice(10**9, ROWS, replace=False)
+    assert checks(spoilt(numbers)) == {}  # a measurement, for all one can see
+    for name in ("customer_id", "ID", "orderId", "row"):
+        found = checks(spoilt(numbers).rename({"x": name}))
+        assert found["identifier"].columns == (name,)
+    assert checks(spoilt(numbers).rename({"x": "paid"})) == {}
+
+
+@pytest.mark.parametrize(
+    "levels", [[1, 2, 4], [1, 2, 4, 8, 16], [5, 10, 25], [0, 10, 50], [1, 3, 9]]
+)
+def test_numbers_that_grow_by_factors_are_no_codes(levels: list[int]) -> None:
+    assert checks(spoilt(RNG.choice(levels, ROWS))) == {}
+    for code in (-999, 999):
+        assert list(checks(spoilt(RNG.choice([*levels, code], ROWS)))) == ["code"]
+
+
+def test_ignored_columns_are_not_examined() -> None:
+    frame = spoilt(range(ROWS))
+    assert checks(frame, ignored=["x"]) == {}
+    with pytest.raises(InputError, match="missing column 'y'"):
+        examine([frame], ignored=["y"])
+    with pytest.raises(InputError, match="no column is left"):
+        examine([frame], ignored=frame.columns)
+
+
+def test_rows_without_any_value() -> None:
+    frame = sound()
+    empty = pl.DataFrame({name: [None] * 3 for name in frame.columns}, schema=frame.schema)
+    assert checks(pl.concat([frame, empty]))["empty-rows"].message.startswith("3 of the normal")
+    assert "empty-rows" not in checks(frame)
+
+
+def test_copies() -> None:
+    twice = pl.concat([sound(), sound().head(50)])
+    assert checks(twice)["copies"].message.startswith("4.8% of the normal rows repeat")
+    assert "copies" not in checks(pl.concat([sound(), sound().head(5)]))
+
+
+def test_copies_are_estimated_where_there_are_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advae.doctor.checks.MOST_HASHES", 500)
+    counter = CopyCounter()
+    for start in range(0, 20_000, 1000):
+        counter.update(pl.DataFrame({"x": np.arange(start, start + 1000) // 4 * 1.0}))
+    assert len(counter._kept) <= 500
+    assert counter.share() == pytest.approx(0.75)  # every copy falls in with its original
+
+
+def test_few_rows() -> None:
+    assert "few-rows" not in checks(sound(), config=Config(alpha=0.1))
+    some = checks(sound(), config=Config(alpha=0.02))["few-rows"]
+    assert some.severity == "hint"
+    assert "199 of 1,000 rows" in some.message
+    assert "Give 1,250 normal rows" in some.advice
+    folds = checks(sound(), config=Config(alpha=0.001))["few-rows"]
+    assert folds.severity == "hint"
+    assert "Too few rows to hold some out" in folds.message
+    none = checks(sound(), config=Config(alpha=0.0001))["few-rows"]
+    assert none.severity == "problem"
+    assert "which takes 9,999" in none.message
+
+
+def test_no_normal_row_is_one_problem_and_not_one_of_each_column() -> None:
+    assert set(checks(sound().with_columns(odd=True), label="odd")) == {"no-normal-rows"}
+
+
+def test_columns_that_give_the_label_away() -> None:
+    labels = RNG.random(ROWS) < 0.1
+    told = sound().with_columns(
+        pl.Series("risk", labels + RNG.normal(0, 0.1, ROWS)),
+        pl.Series("helps", labels + RNG.normal(0, 0.8, ROWS)),
+        pl.Series("rule", ["R7" if label else None for label in labels]),
+        pl.Series("state", np.where(labels, "blocked", "paid")),
+        pl.Series("label", labels),
+    )
+    diagnosis = examine([told], label="label")
+    assert diagnosis.normal_rows == (~labels).sum()
+    (away,) = [each for each in diagnosis.findings if each.check == "gives-away-label"]
+    assert away.columns == ("risk", "rule", "state")
+    without = examine([told.with_columns(label=pl.lit(0))], label="label").findings
+    assert "gives-away-label" not in [each.check for each in without]
+
+
+@pytest.mark.parametrize(("normal", "given_away"), [(5, False), (15, True)])
+def test_chance_gives_no_label_away(normal: int, given_away: bool) -> None:
+    labels = np.arange(5 + normal) < 5
+    frame = pl.DataFrame({f"x{n}": RNG.normal(size=len(labels)) for n in range(30)})
+    frame = frame.with_columns(risk=pl.Series(labels * 1.0 + 0.001 * np.arange(len(labels))))
+    found = examine(frame.with_columns(label=labels), label="label").findings
+    assert ("gives-away-label" in [each.check for each in found]) == given_away
+
+
+def test_separation_is_the_area_under_the_roc_curve() -> None:
+    values = RNG.integers(0, 5, (200, 3)).astype(np.float32)
+    anomalous = RNG.random(200) < 0.3
+    areas = [roc_auc_score(anomalous, column) for column in values.T]
+    np.testing.assert_allclose(
+        separation(values, anomalous), [max(area, 1 - area) for area in areas]
+    )
+
+
+def test_strange_rows() -> None:
+    odd = (
+        sound()
+        .head(20)
+        .with_columns(pl.col("amount") * 8, pl.col("count") * 9, channel=pl.lit("fax"))
+    )
+    found = checks(pl.concat([sound(), odd]))
+    assert list(found) == ["strange-rows"]
+    named = re.findall(r"\d+", found["strange-rows"].message.split("rows ", 3)[-1])[:5]
+    assert all(int(row) >= ROWS for row in named)
+    # Labelled as anomalies they are not learned, and there is nothing to say.
+    labelled = pl.concat([sound(), odd]).with_columns(label=pl.int_range(pl.len()) >= ROWS)
+    assert "strange-rows" not in [
+        each.check for each in examine([labelled], label="label").findings
+    ]
+
+
+def test_batches_change_nothing() -> None:
+    frame = spoilt(range(ROWS)).with_columns(label=pl.Series(RNG.random(ROWS) < 0.05))
+    whole = examine([frame], label="label")
+    parts = examine((frame[start : start + 77] for start in range(0, ROWS, 77)), label="label")
+    assert whole == parts
+
+
+def test_problems_come_first() -> None:
+    frame = spoilt(range(ROWS)).with_columns(pl.lit(1).alias("one"), pl.lit("a").alias("letter"))
+    severities = [each.severity for each in examine([frame]).findings]
+    assert severities == ["problem", "hint", "hint"]
+
+
+def test_identical_rows_leave_nothing_to_learn() -> None:
+    found = {
+        each.check for each in examine([pl.DataFrame({"a": [1] * 50, "b": [2] * 50})]).findings
+    }
+    assert found == {"constant", "copies", "few-rows", "unusable"}
+
+
+# --- the command line ---
+
+
+def test_command(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    path = tmp_path / "data.csv"
+    spoilt(range(ROWS)).write_csv(path)
+    shown = run("doctor", path)
+    assert (shown.code, shown.err) == (0, "")
+    assert "1,000 rows: 1 problem, 0 hints" in shown.out
+    assert "identifier" in shown.out
+    record = json.loads(run("doctor", path, "--json", "--alpha", 0.02).out)
+    assert (record["rows"], record["normal_rows"]) == (ROWS, ROWS)
+    assert [each["check"] for each in record["findings"]] == ["identifier", "few-rows"]
+    assert record["findings"][0].keys() == {"check", "severity", "columns", "message", "advice"}
+    clean = run("doctor", path, "--ignore", "x")
+    assert clean.out == "1,000 rows: 0 problems, 0 hints\n"
+
+
+def test_many_findings_alike_are_shown_as_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    path = tmp_path / "data.csv"
+    sound().with_columns(pl.lit(1).alias(f"c{number}") for number in range(200)).write_csv(path)
+    shown = run("doctor", path).out
+    assert "0 problems, 200 hints" in shown
+    assert shown.count("constant") == 6
+    assert "195 more" in " ".join(shown.split())
+    assert len(json.loads(run("doctor", path, "--json").out)["findings"]) == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label", "y"], "missing column 'y'"),
+        (["--label", "amount"], "Labels are 0"),
+        (["--ignore", "y"], "missing column 'y'"),
+        (["--alpha", 3], "alpha is 3.0"),
+    ],
+)
+def test_misuse(run: Run, tmp_path: Path, arguments: list[object], message: str) -> None:
+    path = tmp_path / "data.csv"
+    sound().write_csv(path)
+    failed = run("doctor", path, *arguments)
+    assert failed.code == 2
+    assert message in failed.err
+    assert run("doctor", tmp_path / "none.csv").code == 2

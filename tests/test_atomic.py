@@ -1,0 +1,269 @@
+"""Where files are written: what is replaced, what is refused, and what stays as it was."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
+
+import polars as pl
+import pytest
+from command_line import Run
+from hostile_files import good_table
+
+import advae
+from advae.atomic import replacing
+from advae.errors import InputError
+from advae.files.paths import expand_paths
+from advae.files.sink import write_frames
+
+LONG = "x" * 300
+
+
+def by_stream(path: Path) -> None:
+    with replacing(path) as stream:
+        stream.write(b"new")
+
+
+def by_frames(path: Path) -> None:
+    write_frames([good_table()], path)
+
+
+@pytest.fixture(params=[by_stream, by_frames])
+def write(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def detector() -> advae.Detector:
+    config = advae.Config(iterations=20, hidden=8, batch_size=16, points=4)
+    return advae.fit_detector(good_table(), config)
+
+
+@pytest.fixture
+def files(detector: advae.Detector, tmp_path: Path) -> tuple[Path, Path]:
+    """Return a model and a table, alone in a folder."""
+    model, data = tmp_path / "good.advae", tmp_path / "good.csv"
+    advae.save(detector, model)
+    good_table().write_csv(data)
+    return model, data
+
+
+def test_a_pipe_is_refused_and_stays(write: Callable[[Path], None], tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe.csv", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(InputError, match=f"cannot write {path}: it is a device, a pipe"):
+            write(path)
+        assert path.is_fifo()
+    assert link.is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_link_stays_a_link(write: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "old.csv").write_text("old")
+    for name in ("old.csv", "none yet.csv"):
+        link = tmp_path / f"link to {name}"
+        link.symlink_to(Path("elsewhere") / name)
+        write(link)
+        assert link.is_symlink()
+        assert (folder / name).read_text() not in ("", "old")
+    assert len(list(folder.iterdir())) == 2
+    (tmp_path / "a.csv").symlink_to("b.csv")
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    with pytest.raises(InputError, match=r"Too many levels of symbolic links\. Choose another"):
+        write(tmp_path / "a.csv")
+    (tmp_path / "c.csv").symlink_to("nowhere/c.csv")
+    with pytest.raises(InputError, match=r"folder .*/nowhere does not exist"):
+        write(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_permissions_stay(write: Callable[[Path], None], tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    path.chmod(mode)
+    write(path)
+    assert path.read_text() != "old"
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_names_that_no_file_can_have(write: Callable[[Path], None], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*: File name too long. Choose another"):
+        write(tmp_path / f"{LONG}.csv")
+    with pytest.raises(InputError, match=r"cannot write .*: its name is not UTF-8. Choose another"):
+        write(tmp_path / os.fsdecode(b"\xff.csv"))
+    assert list(tmp_path.iterdir()) == []
+    longest = tmp_path / f"{'x' * 251}.csv"
+    write(longest)
+    assert longest.exists()
+
+
+def test_names_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        expand_paths(tmp_path / f"{LONG}.csv")
+    odd = tmp_path / os.fsdecode(b"\xff.csv")
+    odd.write_text("a,b\n1,2\n")
+    for given in (odd, tmp_path / "*.csv"):
+        with pytest.raises(InputError, match=r"'.*udcff.csv': the name .* is not UTF-8. Rename"):
+            expand_paths(given)
+
+
+def test_threshold_keeps_permissions_and_links(run: Run, files: tuple[Path, Path]) -> None:
+    model, _ = files
+    model.chmod(0o600)
+    link = model.with_name("link.advae")
+    link.symlink_to(model.name)
+    assert run("threshold", link, "--value", 3).code == 0
+    assert link.is_symlink()
+    assert model.stat().st_mode & 0o777 == 0o600
+    assert advae.load(model).threshold.value == 3
+
+
+def test_outputs_are_refused_before_the_work(run: Run, files: tuple[Path, Path]) -> None:
+    model, data = files
+    folder = model.parent
+    pipe, odd = folder / "pipe.csv", folder / os.fsdecode(b"\xff.csv")
+    os.mkfifo(pipe)
+    longer = folder / f"{LONG}.csv"
+    # A name that is short enough, but not with ".checkpoint" after it.
+    long_model = folder / ("x" * 250)
+    before = sorted(folder.iterdir())
+    for output, message in {
+        pipe: "it is a device, a pipe or a socket",
+        odd: "its name is not UTF-8",
+        longer: "File name too long",
+    }.items():
+        for words in (
+            ("fit", data, "--iterations", "50"),
+            ("score", model, data),
+            ("report", model, data),
+            ("threshold", model, "--value", "1"),
+        ):
+            done = run(*words, "-o", output)
+            assert done.code == 2
+            assert re.fullmatch(rf"error: cannot write [^\n]*{message}[^\n]*\n", done.err)
+    done = run("fit", data, "--iterations", "50", "-o", long_model)
+    assert done.code == 2
+    assert "File name too long" in done.err
+    assert sorted(folder.iterdir()) == before
+    assert pipe.is_fifo()
+
+
+def test_a_folder_not_to_be_written_to_is_refused_before_the_work(
+    run: Run, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = files
+    # The superuser may write everywhere.
+    monkeypatch.setattr("advae.atomic.os.access", lambda _, mode: mode != os.W_OK)
+    monkeypatch.setattr("advae.detector.model_file.load", Mock(side_effect=AssertionError))
+    old, new = data.with_name("old.html"), data.with_name("new.html")
+    old.touch()
+    for words in (("fit", data), ("score", model, data), ("report", model, data)):
+        for output in (old, new):
+            done = run(*words, "-o", output)
+            message = f"error: cannot write {output}: no permission for folder {data.parent}."
+            assert (done.code, done.err[: len(message)]) == (2, message)
+
+
+def test_odd_names_of_inputs_are_one_error(run: Run, files: tuple[Path, Path]) -> None:
+    model, data = files
+    odd = data.rename(data.with_name(os.fsdecode(b"\xff.csv")))
+    long = model.with_name(f"{LONG}.csv")
+    for words in (
+        ("score", model, odd),
+        ("report", model, odd, "-o", model.with_name("r.html")),
+        ("doctor", odd),
+        ("doctor", long),
+        ("score", model, long),
+        ("score", long, odd),
+    ):
+        done = run(*words)
+        assert done.code == 2, words
+        assert re.fullmatch(r"error: [^\n]*\n", done.err), done.err
+
+
+def test_a_model_may_have_an_odd_name(run: Run, files: tuple[Path, Path]) -> None:
+    model, data = files
+    odd = model.rename(model.with_name(os.fsdecode(b"\xff.advae")))
+    report = model.with_name("r.html")
+    for words in (("info", odd), ("score", odd, data), ("report", odd, data, "-o", report)):
+        done = run(*words)
+        assert done.code == 0, done.err
+    assert "?.advae" in report.read_text()
+
+
+def test_a_pattern_does_not_hide_that_an_output_is_an_input(
+    run: Run, files: tuple[Path, Path]
+) -> None:
+    model, data = files
+    content = data.read_bytes()
+    for words in (("score", model, "*.csv"), ("report", model, "good*"), ("fit", "g*.csv")):
+        command, *others, pattern = words
+        done = run(command, *others, data.parent / pattern, "-o", data)
+        assert done.code == 2
+        assert f"error: {data} is also an input. Write to another file" in done.err
+        assert data.read_bytes() == content
+    assert pl.read_csv(data).height == good_table().height
+
+
+def test_the_umask_of_other_threads_is_left_alone(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "umask", Mock(side_effect=AssertionError("all threads share it")))
+    write(tmp_path / "new.csv")
+
+
+@pytest.mark.parametrize("refused", ["open", "fsync"])
+def test_a_folder_that_cannot_be_synced_is_written_to(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(os, refused)
+
+    def on_files_alone(asked: str | Path | int, *options: int) -> int | None:
+        if os.path.isdir(asked):  # noqa: PTH112 - also of a descriptor
+            raise OSError(22, "Invalid argument")
+        opened: int | None = real(asked, *options)
+        return opened
+
+    monkeypatch.setattr(os, refused, on_files_alone)
+    path = tmp_path / "out"
+    by_stream(path)
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks on files there")
+def test_what_killed_processes_left_goes_and_what_others_write_stays(
+    write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    target = tmp_path / "[a].csv"
+    program = (
+        "import sys, pathlib\n"
+        "from advae.replacement import replacing_path\n"
+        "with replacing_path(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n"
+        "    print('ready', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(target)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    writers = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout.readline() == b"ready\n"
+    others = {".[a].csv.unfinished", ".a.csv.0123456789abcdef.unfinished"}  # not of this name
+    for name in others:
+        (tmp_path / name).touch()
+    writers[0].kill()
+    writers[0].communicate()
+    write(target)
+    left = {path.name for path in tmp_path.iterdir()} - others
+    assert len(left) == 2  # the file, and what the other process writes
+    writers[1].communicate(b"")
+    assert {path.name for path in tmp_path.iterdir()} == {target.name, *others}
+    assert target.read_bytes() == b"half"
