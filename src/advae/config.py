@@ -155,6 +155,8 @@ class Config:
             if hasattr(value, "item") and getattr(value, "shape", None) == ():
                 # One of NumPy's numbers, as searches over parameters give them.
                 object.__setattr__(self, field.name, value.item())
+        # Which there are, the registry of `advae.methods` knows.
+        _check("method", self.method, isinstance(self.method, str), "the name of a method")
         for name, choices in _CHOICES.items():
             _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
         if not _is_number(self.threshold) or self.threshold < 0:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from advae.config import VARIANTS, Config
-from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Points
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix
 from advae.core.method import Method, Scored
 from advae.core.randomness import choice
 from advae.core.scoring import score_rows
