@@ -35,7 +35,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-class Beside:
+class BackgroundTask:
     """Work that a thread does beside a longer one, once that is under way.
 
     Parameters
