@@ -18,7 +18,7 @@ MODULES = (
     *("display", "doctor.examination", "methods.advae.gaussian", "methods.advae.latent"),
     *("methods.advae.losses", "methods.advae.networks", "methods.advae.scoring", "parallel"),
     *("report.columns", "report.gather", "report.labels", "report.latent", "report.rows"),
-    *("report.scores", "tables.columns", "tables.distributions", "tables.sampling"),
+    *("report.scores", "tables.distributions", "tables.sampling"),
 )
 PROGRAM = """
 from jaxtyping import install_import_hook
