@@ -12,10 +12,9 @@ import pytest
 
 import advae
 from advae.detector.detector import Detector
-from advae.detector.explanation import shown_values
 from advae.report.summary import summarise
 from advae.tables.frames import as_frame
-from advae.tables.values import to_texts
+from advae.tables.values import shown_values, to_texts
 
 ROWS = 120
 

@@ -18,11 +18,12 @@ from advae.core import threshold
 from advae.core.randomness import generator, stream
 from advae.detector import model_file
 from advae.detector.detector import Threshold
-from advae.detector.explanation import shown_values, top_reasons
+from advae.detector.explanation import top_reasons
 from advae.detector.fitting import fit_detector
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
 from advae.methods.advae.networks import Sizes, network_shapes
 from advae.tables import encoder
+from advae.tables.values import shown_values
 
 CONFIG = Config(hidden=8, latent=3, batch_size=16, points=8, members=2, iterations=250)
 

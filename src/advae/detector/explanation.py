@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from advae.tables.values import to_texts
+from advae.tables.values import shown_values
 
 EXPECTED_DIGITS = 6
 """Significant digits of an expected number, if it has no more before the point."""
@@ -82,34 +82,3 @@ def _shown_at(
         values = frame.to_series(int(number))[own // order.shape[1]]
         shown[own] = shown_values(values.to_frame(), digits)[:, 0]
     return shown.reshape(order.shape)
-
-
-def shown_values(frame: pl.DataFrame, digits: int | None = None) -> np.ndarray:
-    """Return every value as people write it, shape (rows, columns), object.
-
-    Null and NaN, both missing, become None. Of floating-point numbers, fractions are
-    rounded to so many significant digits, if any are given: a value that was observed is to be
-    found again. Fractions of a second that are 0 are left out.
-    """
-    return np.stack([_shown(column, digits).to_numpy() for column in frame], axis=1)
-
-
-def _shown(values: pl.Series, digits: int | None) -> pl.Series:
-    if isinstance(values.dtype, pl.Datetime | pl.Time):
-        return to_texts(values).str.replace(r"\.0+(\D|$)", "$1")
-    if digits is not None and values.dtype.is_float():
-        values = _rounded(values, digits)
-    return to_texts(values)
-
-
-def _rounded(values: pl.Series, digits: int) -> pl.Series:
-    number = pl.lit(values)
-    # Only fractions are rounded away: 20240615 is not 20240000, even if it is an estimate.
-    whole = number.abs() >= 10.0 ** (digits - 1)
-    shown = pl.when(whole).then(number.round()).otherwise(number.round_sig_figs(digits))
-    rounded = pl.select(shown).to_series().alias(values.name)
-    # Polars' powers of ten are inexact beyond the 22nd: of these few numbers texts are made.
-    tiny = (number.abs() < 10.0 ** (digits - 22)) & (number != 0)
-    few = pl.select(tiny).to_series().fill_null(value=False).arg_true()
-    texts = (f"{value:.{digits}g}" for value in values[few])
-    return rounded.scatter(few, list(map(float, texts))) if len(few) else rounded

@@ -13,8 +13,9 @@ from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
 from advae.errors import ColumnError, InputError, quoted
-from advae.tables.columns import CategoryColumn, Column, ConstantColumn, NumberColumn, TimeColumn
+from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
+from advae.tables.profile import Profile
 
 MOST_HASHES = 4_000_000
 
@@ -203,9 +204,10 @@ class ColumnWatch:
             yield self._crowded(sample)
             return
         profile = column.profile
-        if isinstance(column, ConstantColumn):
+        if column.caution in ("constant", "empty"):
             yield self._constant(column)
-        elif profile.missing > MOSTLY * profile.rows:
+            return
+        if profile.missing > MOSTLY * profile.rows:
             yield self._finding(
                 "mostly-missing",
                 "hint",
@@ -213,14 +215,14 @@ class ColumnWatch:
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
-        if isinstance(column, CategoryColumn) and (said := misreading(column.categories)):
-            count = f"{len(column.categories)} texts, each learned as a category"
+        if said := misreading(column.texts):
+            count = f"{len(column.texts)} texts, each learned as a category"
             yield self._finding(
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
             )
-        if isinstance(column, NumberColumn):
-            yield from self._number(column, sample)
-        if isinstance(column, TimeColumn) and column.reading.like in ("date", "datetime"):
+        if sample.dtype.is_numeric():
+            yield from self._number(column.profile, sample)
+        if column.caution == "dated":
             yield self._finding(
                 "time",
                 "hint",
@@ -250,26 +252,21 @@ class ColumnWatch:
             "Hash them with --hash, or leave the column out with --ignore.",
         )
 
-    def _constant(self, column: ConstantColumn) -> Finding:
-        if column.value is None:
-            return self._finding(
-                "empty",
-                "hint",
-                "no value in any row; a row with a value will score higher",
-                "Leave it out with --ignore if that should not count.",
-            )
-        return self._finding(
-            "constant",
-            "hint",
-            f"always {_shown(column)}; a row with another value will score higher",
-            "Leave it out with --ignore if that should not count.",
-        )
+    def _constant(self, column: Column) -> Finding:
+        advice = "Leave it out with --ignore if that should not count."
+        if column.caution == "empty":
+            message = "no value in any row; a row with a value will score higher"
+            return self._finding("empty", "hint", message, advice)
+        value = column.decode(column.typical[None])[0]
+        shown = f"{value:g}" if isinstance(value, float) else quoted(value)
+        message = f"always {shown}; a row with another value will score higher"
+        return self._finding("constant", "hint", message, advice)
 
-    def _number(self, column: NumberColumn, sample: pl.Series) -> Iterator[Finding]:
+    def _number(self, profile: Profile, sample: pl.Series) -> Iterator[Finding]:
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
-        low, high = column.scale.low, column.scale.high
+        low, high = profile.quantiles[0], profile.quantiles[-1]
         whole = bool((known == known.round()).all())
-        dense = high - low < 2 * column.profile.rows
+        dense = high - low < 2 * profile.rows
         if (
             whole
             and _all_differ(known)
@@ -292,8 +289,7 @@ class ColumnWatch:
                 "If it is a code for a missing value, leave those fields empty.",
             )
             return
-        quantiles = column.profile.quantiles
-        middle = quantiles[-2] - quantiles[1]
+        middle = profile.quantiles[-2] - profile.quantiles[1]
         if 0 < middle < SQUASHED * (high - low):
             yield self._finding(
                 "outliers",
@@ -302,14 +298,6 @@ class ColumnWatch:
                 f"{100 * middle / (high - low):.2g} % of it, and their differences hardly count",
                 "Check the extreme values; if they are right, give the column on a log scale.",
             )
-
-
-def _shown(column: ConstantColumn) -> str:
-    if column.value is None or isinstance(column.value, str):
-        return quoted(column.value)
-    if column.reading.like == "number":
-        return f"{column.value:g}"
-    return quoted(column.reading.show("", np.array([column.value]))[0])
 
 
 def _all_differ(values: pl.Series) -> bool:

@@ -20,7 +20,6 @@ from advae.detector.detector import Detector, Threshold
 from advae.detector.explanation import Explanation
 from advae.detector.fitting import fit_detector
 from advae.errors import ConfigError, InputError, quoted_list
-from advae.tables.columns import HashedColumn
 from advae.tables.frames import as_frame
 
 Scores = Float[np.ndarray, "rows"]
@@ -505,7 +504,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         """
         detector = model_file.load(Path(path))
         preset, changes = detector.config.nearest_preset()
-        hashed = [f.name for f in detector.table.features if isinstance(f, HashedColumn)]
+        hashed = detector.table.cautioned("hashed")
         estimator = cls(
             preset, random_state=changes.pop("seed", 0), hashed=hashed or None, **changes
         )

@@ -8,17 +8,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from advae.detector.explanation import shown_values
-from advae.display.text import LONGEST, count, listed, shorten
-from advae.report.distributions import Distribution, Part, distribution
-from advae.tables.columns import CategoryColumn, Column, ConstantColumn, NumberColumn, TimeColumn
-from advae.tables.values import is_missing, to_numbers, to_texts
+from advae.display.text import LONGEST, listed, shorten
+from advae.tables.columns import Column
+from advae.tables.values import is_missing, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
-
-RANGE_DIGITS = 4
-"""Significant digits of the ends of a range, if these are enough to tell them apart."""
 
 MAX_EXAMPLES = 1000
 """Different unseen values counted per column; later ones are not named."""
@@ -73,47 +68,35 @@ class ColumnTally:
 
     def __init__(self, column: Column) -> None:
         self.column = column
-        self.distribution: Distribution = distribution(column)
-        self._groups = np.zeros(len(self.distribution.labels) + 1)
-        self._bars = np.zeros(len(self.distribution.bars))
+        self._groups = np.zeros(column.distribution.missing + 1)
+        self._bars = np.zeros(len(column.distribution.bars))
         self._strange = 0
         self._examples: Counter[str] = Counter()
-        self._extremes: tuple[float, float] | None = None
+        self._extent: tuple[float, float] | None = None
 
-    def update(self, part: Part, values: pl.Series) -> None:
+    def update(self, encoded: Float[np.ndarray, "rows encoded"], values: pl.Series) -> None:
         """Take in the next rows: their encoded columns, and the values themselves."""
-        groups, strange = self.distribution.groups(part), self.distribution.strange(part)
-        if isinstance(self.column, ConstantColumn):
-            # Encoded, a missing value may be another value like any other.
-            absent = is_missing(values).to_numpy()
-            groups = np.where(absent, len(self.distribution.labels), groups)
-            strange &= ~absent
-            part = part[~absent]
-        self._groups += np.bincount(groups, minlength=len(self._groups))
-        self._bars += self.distribution.bar_counts(part)
-        found = int(strange.sum())
-        if not found:
+        distribution = self.column.distribution
+        # Encoded, a missing value in a constant column may be another value like any other.
+        absent = is_missing(values).to_numpy()
+        positions = np.where(absent, np.nan, self.column.positions(encoded))
+        self._groups += np.bincount(distribution.groups(positions), minlength=len(self._groups))
+        self._bars += distribution.bar_counts(positions)
+        strange = values.filter(pl.Series(distribution.strange(positions)))
+        if not len(strange):
             return
-        self._strange += found
-        chosen = values.filter(pl.Series(strange))
-        if isinstance(self.column, CategoryColumn | ConstantColumn):
-            self._count_examples(chosen)
-        elif isinstance(self.column, NumberColumn | TimeColumn):
-            # As they are: encoded, they are rounded and bounded.
-            numbers = (
-                self.column.reading.numbers(chosen, 0)
-                if isinstance(self.column, TimeColumn)
-                else to_numbers(chosen)
-            )
-            seen = [
-                *(self._extremes or ()),
-                *numbers[[numbers.argmin(), numbers.argmax()]].tolist(),
-            ]
-            self._extremes = min(seen), max(seen)
+        self._strange += len(strange)
+        extent = self.column.extent(strange)
+        if extent is None:
+            self._count_examples(strange)
+        else:
+            ends = (*extent, *(self._extent or extent))
+            self._extent = min(ends), max(ends)
 
     def _count_examples(self, values: pl.Series) -> None:
         heads = to_texts(values).drop_nulls().str.head(LONGEST + 1).alias("text")
-        for text, rows in heads.value_counts(name="rows").iter_rows():
+        counted = heads.to_frame().group_by("text", maintain_order=True).len()
+        for text, rows in counted.iter_rows():
             shown = shorten(text)
             if shown in self._examples or len(self._examples) < MAX_EXAMPLES:
                 self._examples[shown] += rows
@@ -121,9 +104,12 @@ class ColumnTally:
     def view(self, alarm_share: float, leads: int) -> ColumnView:
         """Return what the report shows, given the column's part in the alarms."""
         rows = float(self._groups.sum())
-        drift, chance = self.distribution.drift(self._groups)
+        distribution = self.column.distribution
+        drift, chance = distribution.drift(self._groups)
         profile = self.column.profile
         present = max(float(self._bars.sum()), 1.0)
+        named = [text for text, _ in self._examples.most_common()]
+        others = listed(named) if named else ""
         return ColumnView(
             name=self.column.name,
             kind=self.column.kind,
@@ -135,47 +121,11 @@ class ColumnTally:
             missing=float(self._groups[-1]) / rows,
             missing_expected=(profile.missing + 1) / (profile.rows + 1),
             strange=self._strange / rows,
-            strange_expected=self.distribution.strange_expected,
-            remark=self._remark(),
-            training=tuple(self.distribution.bars.tolist()),
+            strange_expected=distribution.strange_expected,
+            remark=self.column.describe(self._extent, others),
+            training=tuple(distribution.bars.tolist()),
             new=tuple((self._bars / present).tolist()),
         )
-
-    def _remark(self) -> str:
-        if isinstance(self.column, CategoryColumn):
-            known = f"{count(len(self.column.categories), 'category', 'categories')} in training"
-            return f"{known}; others: {self._named()}" if self._examples else known
-        if isinstance(self.column, ConstantColumn):
-            value = "only missing values" if self.column.value is None else "one value"
-            return f"{value} in training" + (
-                f"; now also {self._named()}" if self._examples else ""
-            )
-        if not isinstance(self.column, NumberColumn | TimeColumn):
-            return ""
-        scale = self.column.scale
-        least, most = self._extremes or (scale.low, scale.high)
-        low, high, down, up = _in_units(self.column, [scale.low, scale.high, least, most])
-        beyond = [f"down to {down}"] if least < scale.low else []
-        beyond += [f"up to {up}"] if most > scale.high else []
-        if not beyond:
-            return f"{low} to {high} in training"
-        return f"{low} to {high} in training; now {' and '.join(beyond)}"
-
-    def _named(self) -> str:
-        return listed([text for text, _ in self._examples.most_common()])
-
-
-def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[str]:
-    """Show numbers, or instants in microseconds, as the user writes them."""
-    array = np.array(numbers)
-    shown = column.show(array) if isinstance(column, TimeColumn) else pl.Series("", array)
-    whole = isinstance(column, NumberColumn) and (array == np.rint(array)).all()
-    # Whole numbers may be names or dates; and ends that differ are to look so.
-    for digits in (None,) if whole else (RANGE_DIGITS, 2 * RANGE_DIGITS, None):
-        texts = [shorten(text) for text in shown_values(shown.to_frame(), digits)[:, 0]]
-        if len(set(texts)) == len(set(numbers)):
-            break
-    return texts
 
 
 class Drivers:

@@ -9,7 +9,6 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from advae.detector.detector import Detector
-from advae.detector.explanation import shown_values
 from advae.display.text import LONGEST, shorten
 from advae.parallel import rows_at_once
 from advae.report.columns import ColumnTally, Drivers
@@ -17,7 +16,7 @@ from advae.report.latent import SHOWN
 from advae.tables.frames import names_given
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Highest, Reservoir
-from advae.tables.values import check_columns
+from advae.tables.values import check_columns, shown_values
 
 SCORES = 500_000
 """Scores kept for histograms, slider and curves: all of them up to this many rows."""

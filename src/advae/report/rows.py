@@ -1,53 +1,32 @@
 """The most anomalous rows: what was observed, what was expected, and how unusual that is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from advae.core.threshold import p_values
-from advae.detector.counterfactual import counterfactuals, possible
+from advae.detector.counterfactual import counterfactuals
 from advae.detector.detector import Detector
-from advae.detector.explanation import shown_values
 from advae.display.text import share, shorten
-from advae.report.distributions import Distribution, ScaledDistribution
-from advae.tables.columns import CategoryColumn, Column, NumberColumn, TimeColumn
+from advae.tables.columns import Column, OnePart
 from advae.tables.encoder import TableEncoder
 from advae.tables.sampling import Highest
-
-DIGITS = 4
-"""Significant digits, if more do not stand before the point, and if these tell the numbers of
-training apart."""
+from advae.tables.values import shown_values
 
 
 def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"]) -> np.ndarray:
     """Return decoded values as texts, shape (rows, features), None where missing."""
     decoded = table.decode(encoded)
     shown = [
-        shown_values(decoded[:, [number]], digits_of(column))
+        shown_values(decoded[:, [number]], column.digits)
         for number, column in enumerate(table.features)
     ]
     return np.concatenate(shown, axis=1)
 
 
-def digits_of(column: Column) -> int:
-    """Return the digits that an estimate takes: of latitudes in one town, more than four."""
-    if not isinstance(column, NumberColumn):
-        return DIGITS
-    low, high = column.scale.low, column.scale.high
-    same = np.log10(max(abs(low), abs(high))) - np.log10(high - low)
-    return DIGITS + int(max(same, 0.0))
-
-
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
-
-_OnePart = Float[np.ndarray, "encoded"]
-"""The encoded columns of one feature in one row."""
-
-_SIZES, _TIMES = ("higher", "lower"), ("later", "earlier")
-_CYCLES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
 
 
 @dataclass(frozen=True)
@@ -136,9 +115,7 @@ class RowView:
     remedy: Remedy | None
 
 
-def view_rows(
-    detector: Detector, top: Highest, distributions: Sequence[Distribution]
-) -> tuple[RowView, ...]:
+def view_rows(detector: Detector, top: Highest) -> tuple[RowView, ...]:
     """Explain the rows gathered in ``top``, the highest score first.
 
     Parameters
@@ -147,8 +124,6 @@ def view_rows(
         What scored them.
     top
         With ``row``, ``encoded``, ``observed`` and ``kept`` (texts), and perhaps ``anomalous``.
-    distributions
-        Of the detector's columns.
     """
     table, encoded = detector.table, top["encoded"]
     scored = detector.score_encoded(encoded)
@@ -156,7 +131,7 @@ def view_rows(
     expected = shown_estimates(table, scored.expected)
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
     explainers = [
-        _Explainer(number, column, distributions[number], list(table.places[number]))
+        _Explainer(number, column, list(table.places[number]))
         for number, column in enumerate(table.features)
     ]
     cells = {
@@ -219,7 +194,6 @@ class _Explainer:
 
     number: int
     column: Column
-    distribution: Distribution
     places: list[int]
 
     def cells(
@@ -230,83 +204,46 @@ class _Explainer:
         observed_texts: np.ndarray,
         expected_texts: np.ndarray,
     ) -> list[Cell]:
-        seen, wanted = encoded[:, self.places], expected[:, self.places]
-        if isinstance(self.column, TimeColumn):
-            wanted = possible(self.column, wanted)  # its cycles move it
-        added = contributions[:, self.places]
-        places = self.distribution.places(seen), self.distribution.places(wanted)
-        groups = self.distribution.groups(seen), self.distribution.groups(wanted)
+        column, distribution = self.column, self.column.distribution
+        seen, added = encoded[:, self.places], contributions[:, self.places]
+        wanted = column.settled(expected[:, self.places])
+        absent = [text is None for text in observed_texts[:, self.number]]
+        seen_at = np.where(absent, np.nan, column.positions(seen))
+        seen_places = distribution.places(seen_at)
+        wanted_places = distribution.places(column.positions(wanted))
         # Compared as the expected value is shown: no 50.0071 is higher than a 50.01.
-        rounded = shown_values(self.column.decode(seen).to_frame(), digits_of(self.column))[:, 0]
+        rounded = shown_values(column.decode(seen).to_frame(), column.digits)[:, 0]
         cells = []
         for row in range(len(seen)):
             observed = _shown(observed_texts[row, self.number])
             hoped = _shown(expected_texts[row, self.number])
-            group = len(self.distribution.labels) if observed is None else int(groups[0][row])
-            direction = self._direction(seen[row], wanted[row], observed, hoped)
-            if rounded[row] == hoped and direction in (*_SIZES, *_TIMES):
-                direction = "same"
-            if direction == "differs" and groups[0][row] == groups[1][row]:
-                direction = "same"
+            if observed is None:
+                direction = "same" if hoped is None else "missing"
+            elif hoped is None:
+                direction = "present"
+            else:
+                direction = column.direction(seen[row], wanted[row], alike=rounded[row] == hoped)
             cells.append(
                 Cell(
                     column=self.number,
                     observed=observed,
                     expected=hoped,
                     contribution=float(added[row].sum()),
-                    observed_at=None if observed is None else _place(places[0][row]),
-                    expected_at=_place(places[1][row]),
+                    observed_at=_place(seen_places[row]),
+                    expected_at=_place(wanted_places[row]),
                     direction=direction,
-                    remark=self._remark(seen[row], group, added[row]),
+                    remark=self._remark(float(seen_at[row]), added[row]),
                 )
             )
         return cells
 
-    def _direction(
-        self, seen: _OnePart, wanted: _OnePart, observed: str | None, expected: str | None
-    ) -> str:
-        if observed is None:
-            return "same" if expected is None else "missing"
-        if expected is None:
-            return "present"
-        if not isinstance(self.distribution, ScaledDistribution):
-            return "differs"
-        up, down = self._words
-        return up if seen[0] > wanted[0] else down
-
-    @property
-    def _words(self) -> tuple[str, str]:
-        """What a greater and a lesser value are called: an instant is later, a duration higher."""
-        timed = isinstance(self.column, TimeColumn) and self.column.reading.like != "duration"
-        return _TIMES if timed else _SIZES
-
-    def _remark(self, seen: _OnePart, group: int, added: _OnePart) -> str:
+    def _remark(self, position: float, added: OnePart) -> str:
         profile = self.column.profile
-        if group == len(self.distribution.labels):
-            if not profile.missing:
-                return "never missing in training"
-            return f"missing in {share(profile.missing / profile.rows)} of training rows"
-        if isinstance(self.column, TimeColumn) and self.column.reading.like in ("date", "datetime"):
-            by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
-            if by_cycle.max(initial=0.0) > added[0]:
-                return f"the {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]} counts most"
-        if isinstance(self.distribution, ScaledDistribution):
-            return _rank(float(seen[0]), self.distribution, self._words)
-        if self.distribution.strange(seen[None])[0]:
-            rare = isinstance(self.column, CategoryColumn) and self.column.rare
-            return "rare or never seen in training" if rare else "never seen in training"
-        return f"found in {share(float(self.distribution.bars[group]))} of training rows"
-
-
-def _rank(value: float, distribution: ScaledDistribution, words: tuple[str, str]) -> str:
-    """Say where a scaled number or instant stands among training's."""
-    more, less = words
-    if value < 0 or value > 1:
-        return f"{less if value < 0 else more} than every training row"
-    if value in (0, 1):
-        return "at the end of the training range"
-    below = min(max(round(100 * distribution.share_below(value)), 1), 99)
-    return f"{more} than {below}\u00a0% of training rows"
+        if not np.isnan(position):
+            return self.column.standing(position, added)
+        if not profile.missing:
+            return "never missing in training"
+        return f"missing in {share(profile.missing / profile.rows)} of training rows"
 
 
 def _shown(text: str | None) -> str | None:

@@ -118,7 +118,6 @@ def summarise(
     found = gather(detector, as_batches(data), keep=keep, label=column, top=top, where=data_name)
     if not found.rows:
         raise InputError(f"{data_name} has no rows, so there is nothing to report on. Give rows.")
-    distributions = [tally.distribution for tally in found.tallies]
     scores = found.scores["score"]
     anomalous = found.scores["anomalous"] if column is not None else None
     columns = found.drivers.view(found.tallies)
@@ -139,7 +138,7 @@ def summarise(
         remarks=find_remarks(detector, found, columns, score_view, labels),
         scores=score_view,
         labels=labels,
-        top=view_rows(detector, found.highest, distributions),
+        top=view_rows(detector, found.highest),
         columns=columns,
         latent=latent,
         training=view_training(detector),
@@ -147,5 +146,7 @@ def summarise(
         kept=tuple(names_given(keep)),
         feature_names=detector.table.feature_names,
         beside_rows=detector.method.kept_rows(detector.scorer) > 0,
-        feature_bars=tuple(tuple(each.bars.tolist()) for each in distributions),
+        feature_bars=tuple(
+            tuple(feature.distribution.bars.tolist()) for feature in detector.table.features
+        ),
     )

@@ -1,23 +1,30 @@
 """The kinds of column a table can have: how each becomes numbers near [0, 1], and back.
 
+Whatever differs from kind to kind is a method here: what is typical, what can stand in a value's
+place, how training's values were distributed, and how values are described.
+
 A column becomes one or more encoded columns. Each of those either varied in training, and then
 holds values in [0, 1] for training rows, or was fixed, and then is 0 for every training row and 1
 for a row unlike all of them: another value in a constant column, a missing value where training
 had none, a new category where training had no rare ones.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 from numpy.typing import NDArray
 
+from advae.display.text import count, share, shorten
 from advae.errors import InputError
-from advae.tables.profile import Profile
+from advae.tables.distributions import Distribution, GroupedDistribution, ScaledDistribution
+from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE, Profile
 from advae.tables.values import (
     DAY,
     HASH_BUCKETS,
@@ -28,13 +35,25 @@ from advae.tables.values import (
     equals,
     is_missing,
     respelled,
+    shown_values,
     to_buckets,
-    to_numbers,
     to_truths,
     truths_among,
 )
 
 Encoded = NDArray[np.float32]
+
+OnePart = Float[np.ndarray, "encoded"]
+"""The encoded columns of one column in one row."""
+
+Positions = Float[np.ndarray, "rows"]
+"""Where values stand, see `advae.tables.distributions`; NaN where missing."""
+
+Caution = Literal["constant", "empty", "hashed", "dated"]
+"""What the user should know of how a column is treated."""
+
+DIGITS = 4
+"""Significant digits of an estimate, if more do not stand before the point."""
 
 LIMIT = 1e9
 """Scaled values stop here, so that the squares and sums of float32 scores stay finite."""
@@ -87,14 +106,100 @@ class Column(ABC):
         return pl.String()
 
     @property
-    def frequencies(self) -> dict[str, int]:
-        """Training rows per category, bucket or truth value; empty for other kinds."""
-        return {}
-
-    @property
     def missing_is_new(self) -> bool:
         """Whether training had no missing value in this column."""
         return self.profile.missing == 0
+
+    def encoded(self, values: pl.Series) -> Encoded:
+        """Return values [n] as encoded columns [n, k]."""
+        encoded = np.empty((len(values), len(self.fixed)), np.float32)
+        self.encode(values, list(encoded.T), 0)
+        return encoded
+
+    @property
+    @abstractmethod
+    def typical(self) -> OnePart:
+        """The middle or most frequent value of training, encoded [k]."""
+
+    def possible(self, expected: Encoded) -> Encoded:
+        """Replace expected columns [n, k] by those of possible values.
+
+        What is expected is an average, such as half of one category and half of another.
+        """
+        return self.encoded(self.decode(np.ascontiguousarray(expected)))
+
+    def settled(self, expected: Encoded) -> Encoded:
+        """Return expected columns [n, k] with the first one where the decoded values stand."""
+        return expected
+
+    @property
+    def caution(self) -> Caution | None:
+        """What the user should know of how the column is treated."""
+        return None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that were learned as categories; none for other kinds."""
+        return ()
+
+    @property
+    def digits(self) -> int:
+        """Significant digits that tell the values of training apart."""
+        return DIGITS
+
+    @property
+    @abstractmethod
+    def distribution(self) -> Distribution:
+        """The distribution of the values of training."""
+
+    @abstractmethod
+    def positions(self, encoded: Encoded) -> Positions:
+        """Return where the values of encoded columns [n, k] stand in `distribution`."""
+
+    def extent(self, values: pl.Series) -> tuple[float, float] | None:
+        """Return the least and the greatest of present values; None for kinds without a range."""
+        return None
+
+    @abstractmethod
+    def describe(self, extent: tuple[float, float] | None, others: str) -> str:
+        """Say in a phrase what values training had, and what new values add to them.
+
+        Parameters
+        ----------
+        extent
+            The least and the greatest of the strange new values, from `extent`.
+        others
+            Some of the strange new values, in quotation marks; may be empty.
+        """
+
+    @abstractmethod
+    def direction(self, seen: OnePart, expected: OnePart, *, alike: bool) -> str:
+        """Say how an observed value differs from an expected one, both present.
+
+        Parameters
+        ----------
+        seen, expected
+            Encoded columns of the two, [k]; the expected ones `settled`.
+        alike
+            Whether the two are shown as the same text: then neither is the higher one.
+
+        Returns
+        -------
+            ``"same"`` or ``"differs"``; for kinds with an order ``"same"``, ``"higher"``,
+            ``"lower"``, ``"later"`` or ``"earlier"``.
+        """
+
+    @abstractmethod
+    def standing(self, position: float, added: OnePart) -> str:
+        """Say how usual a present value was in training, or which part of it counts most.
+
+        Parameters
+        ----------
+        position
+            Where the value stands.
+        added
+            What each encoded column adds to the score, [k].
+        """
 
 
 @dataclass(frozen=True)
@@ -129,17 +234,107 @@ class Scale:
         return np.nan_to_num(numbers)
 
 
-@dataclass(frozen=True, kw_only=True)
-class NumberColumn(Column):
-    """A column of numbers, scaled by the training range; a missing one takes the median."""
+RANGE_DIGITS = 4
+"""Significant digits of the ends of a range, if these are enough to tell them apart."""
 
-    kind = "number"
 
+class RangedColumn(Column):
+    """A column of numbers or instants, scaled by the training range."""
+
+    # Not a dataclass: how values are read is a field of times, but the same for all numbers.
+    reading: Reading
     scale: Scale
     median: float
 
     def __post_init__(self) -> None:
         check(self.scale.low <= self.median <= self.scale.high, self.name)
+
+    def show(self, numbers: FloatArray) -> pl.Series:
+        """Return numbers, or instants in microseconds, [n] in the user's units."""
+        return self.reading.show(self.name, numbers)
+
+    @property
+    def typical(self) -> OnePart:
+        """The median."""
+        median = self.reading.show(self.name, np.array([self.median]))
+        return np.asarray(self.encoded(median)[0])
+
+    @property
+    def csv_dtype(self) -> pl.DataType:
+        """Numbers, whole or not; times are read as texts."""
+        return self.reading.csv_dtype
+
+    @cached_property
+    def distribution(self) -> ScaledDistribution:
+        """Known by the quantiles."""
+        scaled = self.scale.apply(np.array(self.profile.quantiles))
+        return ScaledDistribution(scaled.astype(np.float32), self.profile)
+
+    def positions(self, encoded: Encoded) -> Positions:
+        """Return the scaled values."""
+        return np.where(encoded[:, -1] > 0.5, np.nan, encoded[:, 0])
+
+    def extent(self, values: pl.Series) -> tuple[float, float] | None:
+        """Return the least and the greatest value as they are: encoded, they are rounded."""
+        numbers = self.reading.numbers(values, 0)
+        return float(numbers[numbers.argmin()]), float(numbers[numbers.argmax()])
+
+    def describe(self, extent: tuple[float, float] | None, others: str) -> str:
+        """Name the ends of the training range, and those of new values beyond it."""
+        scale = self.scale
+        least, most = extent or (scale.low, scale.high)
+        low, high, down, up = self._shown([scale.low, scale.high, least, most])
+        beyond = [f"down to {down}"] if least < scale.low else []
+        beyond += [f"up to {up}"] if most > scale.high else []
+        if not beyond:
+            return f"{low} to {high} in training"
+        return f"{low} to {high} in training; now {' and '.join(beyond)}"
+
+    def _shown(self, numbers: list[float]) -> list[str]:
+        """Show numbers as the user writes them, those that differ in texts that differ."""
+        array = np.array(numbers)
+        frame = self.show(array).to_frame()
+        whole = (array == np.rint(array)).all()  # and may be names or dates
+        for digits in (None,) if whole else (RANGE_DIGITS, 2 * RANGE_DIGITS, None):
+            texts = [shorten(text) for text in shown_values(frame, digits)[:, 0]]
+            if len(set(texts)) == len(set(numbers)):
+                break
+        return texts
+
+    @property
+    def _words(self) -> tuple[str, str]:
+        """What a greater and a lesser value are called."""
+        return "higher", "lower"
+
+    def direction(self, seen: OnePart, expected: OnePart, *, alike: bool) -> str:
+        """Say which is the greater one."""
+        more, less = self._words
+        return "same" if alike else more if seen[0] > expected[0] else less
+
+    def standing(self, position: float, added: OnePart) -> str:
+        """Say where the value stands among those of training."""
+        more, less = self._words
+        if position < 0 or position > 1:
+            return f"{less if position < 0 else more} than every training row"
+        if position in (0, 1):
+            return "at the end of the training range"
+        below = min(max(round(100 * self.distribution.share_below(position)), 1), 99)
+        return f"{more} than {below}\u00a0% of training rows"
+
+
+WHOLE = 1e-6
+"""How far from a whole number a quantile of whole numbers may be computed to lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberColumn(RangedColumn):
+    """A column of numbers, scaled by the training range; a missing one takes the median."""
+
+    kind = "number"
+    reading = Reading("number")
+
+    scale: Scale
+    median: float
 
     @property
     def fixed(self) -> tuple[bool, ...]:
@@ -148,7 +343,7 @@ class NumberColumn(Column):
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Scale the numbers, and mark the missing ones."""
-        numbers = to_numbers(values, first_row)
+        numbers = self.reading.numbers(values, first_row)
         into[0][:] = self.scale.apply(numbers)
         missing = np.isnan(numbers)
         into[1][:] = missing
@@ -157,16 +352,96 @@ class NumberColumn(Column):
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the numbers."""
-        return without_missing(pl.Series(self.name, self.scale.invert(encoded[:, 0])), encoded)
+        return without_missing(self.show(self.scale.invert(encoded[:, 0])), encoded)
+
+    def possible(self, expected: Encoded) -> Encoded:
+        """Round the numbers where training had whole ones only."""
+        numbers = self.decode(expected)
+        return self.encoded(numbers.round() if self.whole else numbers)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether the numbers of training were whole, as far as its quantiles tell.
+
+        Between two neighbours in order, a quantile lies on a straight line: at a known part of the
+        way from one whole number to another, and that is no further than to the next quantiles.
+        """
+        profile, quantiles = self.profile, np.array(self.profile.quantiles)
+        known = min(profile.rows - profile.missing, RESERVOIR_SIZE)
+        part = QUANTILE_LEVELS * (known - 1) % 1
+        with np.errstate(over="ignore"):
+            room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
+        # Numbers that are all tiny are whole to within the tolerance, but differ by less than 1.
+        apart = self.scale.high - self.scale.low >= 1
+        # As the part is a multiple of 1/20, twenty steps further on everything repeats.
+        steps = np.arange(20.0)
+        ends = quantiles[:, None] - part[:, None] * steps
+        fits = (np.abs(ends - np.rint(ends)) < WHOLE) & (steps <= room[:, None] + WHOLE)
+        return bool(apart and fits.any(axis=1).all())
 
     @property
-    def csv_dtype(self) -> pl.DataType:
-        """Numbers, whole or not."""
-        return pl.Float64()
+    def digits(self) -> int:
+        """More than four for numbers that share their first digits: latitudes in one town."""
+        low, high = self.scale.low, self.scale.high
+        same = np.log10(max(abs(low), abs(high))) - np.log10(high - low)
+        return DIGITS + int(max(same, 0.0))
+
+
+class GroupedColumn(Column):
+    """A column whose values have no order, each in one of several groups."""
+
+    @property
+    @abstractmethod
+    def frequencies(self) -> dict[str, int]:
+        """Training rows per group of present values, by its name."""
+
+    @property
+    def _strange(self) -> list[bool]:
+        """For each group, whether its values are strange."""
+        return [rows == 0 for rows in self.frequencies.values()]
+
+    @property
+    def _nearly_strange(self) -> int:
+        """Training rows that would be strange to the others, as new rows are to all."""
+        return 0
+
+    @property
+    def typical(self) -> OnePart:
+        """The most frequent category or bucket."""
+        encoded = np.zeros(len(self.fixed), np.float32)
+        encoded[self.profile.counts.index(max(self.profile.counts))] = 1
+        return encoded
+
+    @cached_property
+    def distribution(self) -> GroupedDistribution:
+        """Known by the rows in each group."""
+        rows = tuple(self.frequencies.values())
+        return GroupedDistribution(rows, self._strange, self._nearly_strange, self.profile)
+
+    def positions(self, encoded: Encoded) -> Positions:
+        """Return the numbers of the groups, whose encoded columns stand before that of missing."""
+        group = encoded.argmax(axis=1)
+        return np.where(group == encoded.shape[1] - 1, np.nan, group)
+
+    def describe(self, extent: tuple[float, float] | None, others: str) -> str:
+        """Say nothing: buckets have no names, and there is no third truth value."""
+        return ""
+
+    def direction(self, seen: OnePart, expected: OnePart, *, alike: bool) -> str:
+        """Say whether the two are in one group."""
+        seen_in, expected_in = self.positions(np.stack([seen, expected]))
+        return "same" if seen_in == expected_in else "differs"
+
+    def standing(self, position: float, added: OnePart) -> str:
+        """Say how frequent the value was, or that it was not seen."""
+        group = int(position)
+        if self._strange[group]:
+            return "never seen in training"
+        return f"found in {share(float(self.distribution.bars[group]))} of training rows"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BooleanColumn(Column):
+class BooleanColumn(GroupedColumn):
     """A column of true and false; a missing one takes the training share of true."""
 
     kind = "boolean"
@@ -192,13 +467,23 @@ class BooleanColumn(Column):
         return without_missing(pl.Series(self.name, encoded[:, 0] >= 0.5), encoded)
 
     @property
+    def typical(self) -> OnePart:
+        """The more frequent of the two."""
+        false, true = self.profile.counts
+        return np.array([true >= false, False], np.float32)
+
+    @property
     def frequencies(self) -> dict[str, int]:
         """Training rows with false and with true."""
         return dict(zip(("false", "true"), self.profile.counts, strict=True))
 
+    def positions(self, encoded: Encoded) -> Positions:
+        """Return 0 for false and 1 for true."""
+        return np.where(encoded[:, -1] > 0.5, np.nan, encoded[:, 0] >= 0.5)
+
 
 @dataclass(frozen=True, kw_only=True)
-class ConstantColumn(Column):
+class ConstantColumn(GroupedColumn):
     """A column with one value, or none, in training: any other value is new.
 
     ``value`` is a number (instants in microseconds, false and true as 0 and 1), a text, or None
@@ -253,6 +538,34 @@ class ConstantColumn(Column):
         """The type of training's value."""
         return self.reading.csv_dtype
 
+    @property
+    def typical(self) -> OnePart:
+        """The only value."""
+        return np.zeros(len(self.fixed), np.float32)
+
+    @property
+    def caution(self) -> Caution | None:
+        """Another value is an anomaly by itself."""
+        return "empty" if self.value is None else "constant"
+
+    @property
+    def frequencies(self) -> dict[str, int]:
+        """Training rows with the only value; none have another one."""
+        return {"training's value": self.profile.rows - self.profile.missing, "another value": 0}
+
+    def positions(self, encoded: Encoded) -> Positions:
+        """Return 0 for the only value and 1 for another one."""
+        other = encoded[:, 0] > 0.5
+        if self.value is None:
+            return np.where(other, 1.0, np.nan)
+        # The only encoded column, where training had no missing value, marks all other values.
+        return np.where((encoded[:, 1:] > 0.5).any(axis=1), np.nan, other)
+
+    def describe(self, extent: tuple[float, float] | None, others: str) -> str:
+        """Say that there was one value, and name other ones."""
+        known = f"{'only missing values' if self.value is None else 'one value'} in training"
+        return f"{known}; now also {others}" if others else known
+
 
 def without_missing(values: pl.Series, encoded: Encoded) -> pl.Series:
     """Replace by null what the last encoded column, the one for missing values, marks so."""
@@ -260,6 +573,7 @@ def without_missing(values: pl.Series, encoded: Encoded) -> pl.Series:
 
 
 CYCLES = {"day": DAY, "week": 7 * DAY, "year": YEAR}
+_CYCLE_NAMES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
 
 SECOND = 1e6
 LONG = 100 * SECOND
@@ -267,7 +581,7 @@ LONG = 100 * SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeColumn(Column):
+class TimeColumn(RangedColumn):
     """A column of instants: their position in the training range, and where they fall in cycles.
 
     Each cycle gives a sine and a cosine, moved to [0, 1].
@@ -281,7 +595,7 @@ class TimeColumn(Column):
     cycles: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        check(self.scale.low <= self.median <= self.scale.high, self.name)
+        super().__post_init__()
         check(self.reading.like in TIMES and set(self.cycles) <= set(CYCLES), self.name)
 
     @property
@@ -340,12 +654,44 @@ class TimeColumn(Column):
             whole = np.minimum(whole, DAY - SECOND)
         return self.reading.show(self.name, np.where(size < LONG, instants, whole))
 
+    @property
+    def _dated(self) -> bool:
+        return self.reading.like in ("date", "datetime")
+
+    @property
+    def caution(self) -> Caution | None:
+        """A date after the training period is an anomaly by itself."""
+        return "dated" if self._dated else None
+
+    def settled(self, expected: Encoded) -> Encoded:
+        """Move the times as their cycles move them when they are decoded."""
+        return self.possible(expected)
+
+    @property
+    def _words(self) -> tuple[str, str]:
+        """An instant is later, a duration higher."""
+        return ("higher", "lower") if self.reading.like == "duration" else ("later", "earlier")
+
+    def standing(self, position: float, added: OnePart) -> str:
+        """Name the cycle that counts most, if it counts more than the place in time."""
+        by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
+        if self._dated and by_cycle.max(initial=0.0) > added[0]:
+            return f"the {_CYCLE_NAMES[self.cycles[int(by_cycle.argmax())]]} counts most"
+        return super().standing(position, added)
+
 
 RARE = "(rare or unseen)"
+RARE_SHARE = 0.001
+"""A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
+
+
+def least_frequent(rows: int) -> float:
+    """Return how many of the training rows a category takes at least, not to count as rare."""
+    return max(2.0, RARE_SHARE * rows)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoryColumn(Column):
+class CategoryColumn(GroupedColumn):
     """A column of categories: one encoded column for each frequent one, one for all others."""
 
     kind = "category"
@@ -390,14 +736,40 @@ class CategoryColumn(Column):
         return without_missing(chosen, encoded)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The frequent categories."""
+        return self.categories
+
+    @property
     def frequencies(self) -> dict[str, int]:
         """Training rows per category, the rare ones together."""
-        rare = {RARE: self.rare} if self.rare else {}
-        return dict(zip(self.categories, self.profile.counts, strict=True)) | rare
+        return dict(zip(self.categories, self.profile.counts, strict=True)) | {RARE: self.rare}
+
+    @property
+    def _strange(self) -> list[bool]:
+        """Rare values are, even if training had some."""
+        return [False] * len(self.categories) + [True]
+
+    @property
+    def _nearly_strange(self) -> int:
+        """Also rows of a category that would be rare without one of them."""
+        least = math.ceil(least_frequent(self.profile.rows))
+        return self.rare + least * self.profile.counts.count(least)
+
+    def describe(self, extent: tuple[float, float] | None, others: str) -> str:
+        """Count the categories, and name values that are none of them."""
+        known = f"{count(len(self.categories), 'category', 'categories')} in training"
+        return f"{known}; others: {others}" if others else known
+
+    def standing(self, position: float, added: OnePart) -> str:
+        """Say how frequent the category was; rare values and unseen ones are one."""
+        if self.rare and position == len(self.categories):
+            return "rare or never seen in training"
+        return super().standing(position, added)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HashedColumn(Column):
+class HashedColumn(GroupedColumn):
     """A column with many different texts or numbers, spread over `HASH_BUCKETS` by a hash."""
 
     kind = "hash"
@@ -430,7 +802,21 @@ class HashedColumn(Column):
         """The type of training's values."""
         return self.reading.csv_dtype
 
+    def possible(self, expected: Encoded) -> Encoded:
+        """Choose the likeliest bucket: a bucket has no value of its own."""
+        return np.asarray(np.eye(expected.shape[1], dtype=np.float32)[expected.argmax(axis=1)])
+
+    @property
+    def caution(self) -> Caution | None:
+        """A bucket stands for many values."""
+        return "hashed"
+
     @property
     def frequencies(self) -> dict[str, int]:
         """Training rows per bucket."""
         return {f"(hash bucket {bucket})": n for bucket, n in enumerate(self.profile.counts)}
+
+    @property
+    def _nearly_strange(self) -> int:
+        """The row of a bucket that would be empty without it."""
+        return self.profile.counts.count(1)

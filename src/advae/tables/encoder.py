@@ -16,12 +16,14 @@ from advae.parallel import rows_at_once
 from advae.tables.columns import (
     BooleanColumn,
     CategoryColumn,
+    Caution,
     Column,
     ConstantColumn,
     HashedColumn,
     NumberColumn,
     Scale,
     TimeColumn,
+    least_frequent,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.tables.values import HASH_BUCKETS, TIMES, Reading, check_columns, to_instants
@@ -127,13 +129,6 @@ def _convert(hint: Any, value: object, name: str) -> object:
 
 
 MAX_CATEGORIES = 50
-RARE_SHARE = 0.001
-"""A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
-
-
-def least_frequent(rows: int) -> float:
-    """Return how many of the training rows a category takes at least, not to count as rare."""
-    return max(2.0, RARE_SHARE * rows)
 
 
 class ColumnFit:
@@ -272,6 +267,13 @@ KINDS: dict[str, type[Column]] = {
         TimeColumn,
         ConstantColumn,
     )
+}
+
+CAUTIONS: dict[Caution, str] = {
+    "constant": "One value in every training row; a row with another scores higher",
+    "empty": "Missing in every training row; a row with a value scores higher",
+    "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
+    "dated": "Dated; a row before or after the training period scores higher",
 }
 
 CACHED_ROWS = 8192
@@ -471,33 +473,24 @@ class TableEncoder:
             }
         )
 
+    def cautioned(self, caution: Caution) -> list[str]:
+        """Return the names of the columns that are treated so."""
+        return [feature.name for feature in self.features if feature.caution == caution]
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the columns that are treated in a way the user should know of."""
-        constant = [f for f in self.features if isinstance(f, ConstantColumn)]
-        empty = [f.name for f in constant if f.value is None]
-        single = [f.name for f in constant if f.value is not None]
-        hashed = [f.name for f in self.features if isinstance(f, HashedColumn)]
-        dated = [
-            f.name
-            for f in self.features
-            if isinstance(f, TimeColumn) and f.reading.like in ("date", "datetime")
+        cautioned = [
+            f"{sentence}: {quoted_list(names)}."
+            for caution, sentence in CAUTIONS.items()
+            if (names := self.cautioned(caution))
         ]
-        sentences = {
-            "One value in every training row; a row with another scores higher": single,
-            "Missing in every training row; a row with a value scores higher": empty,
-            f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value": hashed,
-            "Dated; a row before or after the training period scores higher": dated,
-        }
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"
             for f in self.features
-            if isinstance(f, CategoryColumn) and (said := misreading(f.categories))
+            if (said := misreading(f.texts))
         ]
-        return (
-            *(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names),
-            *misread,
-        )
+        return *cautioned, *misread
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state, to be stored as JSON."""

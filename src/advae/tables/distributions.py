@@ -1,28 +1,16 @@
-"""How the training values of a column were distributed, and where new values fall among them.
+"""How the training values of a column were distributed, and where new values stand among them.
 
-Everything is read from the encoded columns, so that one place decides what a value means, and
-from the few numbers that the model keeps of each column: no training row is needed.
+All comes from the few numbers that a model keeps of a column: no training row is needed. A column
+tells the position of each value, NaN where it is missing.
 """
 
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import chi2
 
-from advae.tables.columns import (
-    RARE,
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    ConstantColumn,
-    HashedColumn,
-    NumberColumn,
-    TimeColumn,
-)
-from advae.tables.encoder import least_frequent
-from advae.tables.profile import QUANTILE_LEVELS
+from advae.tables.profile import QUANTILE_LEVELS, Profile
 
 BARS = 24
 """Bars that a column of numbers is drawn with."""
@@ -34,30 +22,27 @@ FEWEST_GROUPED = 5
 """Training rows of a category from which on it is a group by itself: with fewer, an index does not
 follow chi-squared."""
 
-Part = Float[np.ndarray, "rows encoded"]
-"""The encoded columns of one feature."""
-
 
 class Distribution(ABC):
     """A column's training values in groups, for drift, and in bars, for drawing.
 
     Attributes
     ----------
-    labels
-        What each group of present values is called; numbers and instants are scaled.
+    missing
+        The number of the last group, that of missing values.
     bars
         Share of the training rows with a value in each bar, in drawing order.
     strange_expected
         Share of strange values that further rows like training's would have.
     """
 
-    labels: tuple[str, ...]
+    missing: int
     bars: Float[np.ndarray, "bars"]
     strange_expected: float
 
     @abstractmethod
-    def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
-        """Return the group of each row; the last one is that of missing values."""
+    def groups(self, positions: Float[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:
+        """Return the group of each row, from 0 to `missing`."""
 
     @abstractmethod
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
@@ -67,16 +52,16 @@ class Distribution(ABC):
         """
 
     @abstractmethod
-    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
+    def strange(self, positions: Float[np.ndarray, "rows"]) -> Bool[np.ndarray, "rows"]:
         """Return which rows hold a value unlike those that training knew."""
 
     @abstractmethod
-    def places(self, part: Part) -> Float[np.ndarray, "rows"]:
+    def places(self, positions: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
         """Return where values stand among the bars: inside [0, 1], beyond it, or NaN (missing)."""
 
-    def bar_counts(self, part: Part) -> Int[np.ndarray, "bars"]:
+    def bar_counts(self, positions: Float[np.ndarray, "rows"]) -> Int[np.ndarray, "bars"]:
         """Count the present values in each bar, those beyond in the outermost."""
-        places = self.places(part)
+        places = self.places(positions)
         bar = np.floor(places[~np.isnan(places)] * len(self.bars))
         return np.bincount(
             np.clip(bar, 0, len(self.bars) - 1).astype(int), minlength=len(self.bars)
@@ -86,37 +71,41 @@ class Distribution(ABC):
 class ScaledDistribution(Distribution):
     """Numbers and instants, known by 21 quantiles; bars of equal width.
 
-    A quantile that many rows share, like a 0 among counts, does not tell how many: between which
-    levels it lies is all that is known. So rows are counted between the quantiles and at each of
-    them, and `drift` shares out those at a quantile.
+    A quantile that many rows share, like a 0 among counts, does not tell how many rows share it:
+    only the levels below and above are known. So rows are counted between the quantiles and at
+    each of them, and `drift` shares out those at a quantile.
+
+    Parameters
+    ----------
+    quantiles
+        Of the training values, scaled. In single precision, as positions are: a value equal to a
+        quantile must compare equal.
+    profile
+        Of the column.
     """
 
-    def __init__(self, column: NumberColumn | TimeColumn) -> None:
-        profile = column.profile
-        # In float32, as rows are encoded: a value equal to a quantile must compare equal.
-        self._quantiles = column.scale.apply(np.array(profile.quantiles)).astype(np.float32)
-        self._distinct = np.unique(self._quantiles)
-        self.labels = (
-            *(f"{side} {v:g}" for v in self._distinct for side in ("below", "at")),
-            "above",
-        )
+    def __init__(self, quantiles: Float[np.ndarray, "levels"], profile: Profile) -> None:
+        self._quantiles = quantiles
+        self._distinct = np.unique(quantiles)
+        self.missing = 2 * len(self._distinct) + 1
         # Of levels with one quantile, those between the first and the last tell nothing more.
-        edge = np.append(True, self._quantiles[1:] > self._quantiles[:-1])
+        edge = np.append(True, quantiles[1:] > quantiles[:-1])
         cuts = edge | np.append(edge[1:], True)
         self._levels = QUANTILE_LEVELS[cuts]
-        self._pieces = 2 * np.searchsorted(self._distinct, self._quantiles[cuts])
+        self._pieces = 2 * np.searchsorted(self._distinct, quantiles[cuts])
         present = profile.rows - profile.missing
         self._training = np.append(np.diff(self._levels) * present, profile.missing)
         # Of n + 1 rows like one another, the last is the least or the greatest with chance 2/(n+1).
         self.strange_expected = 2.0 / (profile.rows + 1)
-        self._low, self._high = _drawn_range(self._quantiles)
+        self._low, self._high = _drawn_range(quantiles)
         edges = np.linspace(self._low, self._high, BARS + 1)
-        self.bars = _spread(self._quantiles.astype(np.float64), edges)
+        self.bars = _spread(quantiles.astype(np.float64), edges)
 
-    def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
+    def groups(self, positions: Float[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:
         """Return the number of quantiles below each value plus that of those not above it."""
-        group = sum(np.searchsorted(self._distinct, part[:, 0], side) for side in ("left", "right"))
-        return np.where(part[:, -1] > 0.5, len(self.labels), group)
+        below = np.searchsorted(self._distinct, positions, "left")
+        not_above = np.searchsorted(self._distinct, positions, "right")
+        return np.where(np.isnan(positions), self.missing, below + not_above)
 
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
         """Return the least index that the rows can have, however those at a quantile are shared.
@@ -131,19 +120,19 @@ class ScaledDistribution(Distribution):
         shared = np.append(np.diff(straightest(self._levels, low, high)), counts[-1])
         return stability_index(self._training, shared)
 
-    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
+    def strange(self, positions: Float[np.ndarray, "rows"]) -> Bool[np.ndarray, "rows"]:
         """Return which values lie outside the training range."""
-        return np.asarray((part[:, -1] <= 0.5) & ((part[:, 0] < 0) | (part[:, 0] > 1)))
+        return np.asarray((positions < 0) | (positions > 1))
 
-    def places(self, part: Part) -> Float[np.ndarray, "rows"]:
+    def places(self, positions: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
         """Return where values stand in the drawn range."""
-        place = (part[:, 0].astype(np.float64) - self._low) / (self._high - self._low)
-        return np.where(part[:, -1] > 0.5, np.nan, place)
+        return np.asarray((positions.astype(np.float64) - self._low) / (self._high - self._low))
 
     def share_below(self, value: float) -> float:
         """Return the share of training rows with less than a scaled value, in [0, 1].
 
-        At a quantile it lies between that level and the one before: the middle is returned.
+        Of a value that is a quantile, the share lies between its level and the one before: the
+        middle is returned.
         """
         first = int(np.searchsorted(self._quantiles, value))
         if first < len(self._quantiles) and self._quantiles[first] == value:
@@ -152,80 +141,48 @@ class ScaledDistribution(Distribution):
 
 
 class GroupedDistribution(Distribution):
-    """Categories, buckets, truth values, and the value of a constant column: a bar for each."""
+    """Values in groups without an order, such as categories; a bar for each group.
 
-    def __init__(self, column: Column) -> None:
-        profile = column.profile
-        self._column = column
-        counts: tuple[int, ...]
-        if isinstance(column, ConstantColumn):
-            self.labels = "training's value", "another value"
-            counts = profile.rows - profile.missing, 0
-        elif isinstance(column, CategoryColumn):
-            self.labels = *column.categories, RARE
-            counts = *profile.counts, column.rare
-        else:
-            self.labels = tuple(column.frequencies)
-            counts = profile.counts
-        self._training = np.array([*counts, profile.missing], np.float64)
+    Parameters
+    ----------
+    rows
+        Training rows in each group, that of missing values left out. The position of a value is
+        the number of its group.
+    strange
+        For each group, whether its values are strange.
+    nearly_strange
+        Training rows that would be strange to the others, as new rows are to all.
+    profile
+        Of the column.
+    """
+
+    def __init__(
+        self, rows: Sequence[int], strange: Sequence[bool], nearly_strange: int, profile: Profile
+    ) -> None:
+        self.missing = len(rows)
+        self._training = np.array([*rows, profile.missing], np.float64)
+        self._strange = np.array([*strange, False])
         self.bars = self._training[:-1] / max(self._training[:-1].sum(), 1.0)
-        self.strange_expected = (_nearly_strange(column) + 1) / (profile.rows + 1)
+        self.strange_expected = (nearly_strange + 1) / (profile.rows + 1)
 
-    def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
+    def groups(self, positions: Float[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:
         """Return the category, bucket or truth value."""
-        missing = part[:, -1] > 0.5
-        if isinstance(self._column, ConstantColumn):
-            # One encoded column where training had no missing value: another one is then "other".
-            other = part[:, 0] > 0.5
-            missing = ~other if self._column.value is None else missing & (part.shape[1] > 1)
-        elif isinstance(self._column, BooleanColumn):
-            other = part[:, 0] >= 0.5
-        else:
-            return np.asarray(part.argmax(axis=1))
-        return np.where(missing, len(self.labels), other.astype(int))
+        return np.where(np.isnan(positions), self.missing, positions).astype(int)
 
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
-        """Return the index over the groups, those with few training rows and the rare together."""
-        few = np.append(self._training[:-1] < FEWEST_GROUPED, False)
-        few |= np.array([*self.labels, ""]) == RARE
+        """Return the index over the groups; strange ones and small ones count as one group."""
+        few = np.append(self._training[:-1] < FEWEST_GROUPED, False) | self._strange
         return stability_index(
             *(np.append(rows[~few], rows[few].sum()) for rows in (self._training, counts))
         )
 
-    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
+    def strange(self, positions: Float[np.ndarray, "rows"]) -> Bool[np.ndarray, "rows"]:
         """Return which values are rare or unseen, or differ from the only one of training."""
-        if isinstance(self._column, ConstantColumn | CategoryColumn):
-            return np.asarray(self.groups(part) == len(self.labels) - 1)
-        fixed = np.array(self._column.fixed)
-        fixed[-1] = False
-        return np.asarray((part[:, fixed] > 0.5).any(axis=1))
+        return np.asarray(self._strange[self.groups(positions)])
 
-    def places(self, part: Part) -> Float[np.ndarray, "rows"]:
+    def places(self, positions: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
         """Return the middle of the value's bar."""
-        groups = self.groups(part)
-        return np.where(
-            groups == len(self.labels), np.nan, (groups + 0.5) / max(len(self.labels), 1)
-        )
-
-
-def _nearly_strange(column: Column) -> int:
-    """Return how many training rows would be strange to the others, as new rows are to all.
-
-    Besides those with a rare value, all rows of a category that would be one without the row.
-    """
-    if isinstance(column, CategoryColumn):
-        least = math.ceil(least_frequent(column.profile.rows))
-        return column.rare + least * column.profile.counts.count(least)
-    return column.profile.counts.count(1) if isinstance(column, HashedColumn) else 0
-
-
-def distribution(column: Column) -> Distribution:
-    """Return the distribution of a column's training values."""
-    if isinstance(column, NumberColumn | TimeColumn):
-        return ScaledDistribution(column)
-    if isinstance(column, CategoryColumn | HashedColumn | BooleanColumn | ConstantColumn):
-        return GroupedDistribution(column)
-    raise TypeError(f"no distribution for a column of kind {column.kind!r}")
+        return np.asarray((positions + 0.5) / self.missing)
 
 
 def _drawn_range(quantiles: Float[np.ndarray, "levels"]) -> tuple[float, float]:
@@ -295,6 +252,8 @@ def stability_index(
     training, new
         Rows in each group.
     """
+    from scipy.stats import chi2  # slow to import, and only reports need it
+
     used = (training > 0) | (new > 0)
     old, now = training[used] + 0.5, new[used] + 0.5
     before, after = old / old.sum(), now / now.sum()
