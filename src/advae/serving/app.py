@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from advae.errors import ConfigError, quoted, quoted_list
 from advae.parallel import available
 from advae.serving import bodies, models, page
-from advae.serving.bodies import Refusal
+from advae.serving.bodies import RequestError
 from advae.serving.metrics import Metrics
 from advae.serving.models import Model, Scored
 
@@ -42,6 +42,9 @@ BODIES_HELD = 8
 """Largest bodies that may be held at a time in one process."""
 
 WATCH_SECONDS = 0.5
+
+_REFUSALS: tuple[int | str, ...] = (400, 401, 403, 404, 405, 406, 408, 413, 415, 421, 422, 429, 503)
+"""Statuses of answers in the format of `Error`."""
 
 Given = TypeVar("Given")
 
@@ -135,7 +138,7 @@ class Service:
         """Return a model by its name; 404 if there is none."""
         model = self.models.get(name)
         if model is None:
-            raise Refusal(
+            raise RequestError(
                 404,
                 "unknown_model",
                 f"there is no model {quoted(name)}. Ask GET /v1/models for the names.",
@@ -155,7 +158,7 @@ class Service:
 
         Raises
         ------
-        Refusal
+        RequestError
             408, 413, 415, 429 or 503.
         """
         if self._requests >= WAITING_REQUESTS:
@@ -176,14 +179,14 @@ class Service:
                             raise _busy()
                         chunks.append(chunk)
             except TimeoutError:
-                raise Refusal(
+                raise RequestError(
                     408, "too_slow", "the body did not arrive in time. Send it faster, or in parts."
                 ) from None
             try:
                 async with asyncio.timeout(self.settings.timeout):
                     return await answer(b"".join(chunks))
             except TimeoutError:
-                raise Refusal(
+                raise RequestError(
                     503, "out_of_time", "scoring took too long. Send fewer rows, or try again."
                 ) from None
         finally:
@@ -193,7 +196,7 @@ class Service:
     def _check_head(self, request: Request) -> None:
         encoding = request.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            raise Refusal(
+            raise RequestError(
                 415,
                 "compressed_body",
                 f"bodies of encoding {quoted(encoding)} are not read. Send it uncompressed.",
@@ -202,8 +205,8 @@ class Service:
         if length.isdigit() and int(length) > self.settings.max_body:
             raise self._too_large()
 
-    def _too_large(self) -> Refusal:
-        return Refusal(
+    def _too_large(self) -> RequestError:
+        return RequestError(
             413,
             "too_large",
             f"the body has more than {self.settings.max_body} bytes. Send the rows in parts.",
@@ -217,9 +220,7 @@ class Service:
             asked, self.reload_asked = self.reload_asked, False
             for model in self.models.values():
                 try:
-                    await loop.run_in_executor(
-                        self._threads, lambda m=model: m.refresh(asked=asked)
-                    )
+                    await loop.run_in_executor(self._threads, model.refresh, asked)
                     await loop.run_in_executor(self._threads, model.current.monitor.flush)
                 except Exception:  # the service goes on without these
                     log.exception("watching failed", extra={"model": model.name})
@@ -231,8 +232,8 @@ class Service:
         self._threads.shutdown()
 
 
-def _busy() -> Refusal:
-    return Refusal(429, "too_busy", "too many requests are in work. Try again in a second.")
+def _busy() -> RequestError:
+    return RequestError(429, "too_busy", "too many requests are in work. Try again in a second.")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -265,14 +266,10 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=running,
-        responses={
-            status: {"model": Error}
-            for status in (400, 401, 403, 404, 405, 406, 408, 413, 415, 421)
-        }
-        | {status: {"model": Error} for status in (422, 429, 503)},
+        responses=dict.fromkeys(_REFUSALS, {"model": Error}),
     )
     app.state.service = service
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(_Gate, service=service)
@@ -408,7 +405,7 @@ _SCORE: dict[str, Any] = {
 }
 
 
-def _error(refusal: Refusal) -> Response:
+def _error(refusal: RequestError) -> Response:
     headers = {"x-content-type-options": "nosniff"}
     if refusal.status in (408, 413, 415):
         headers["connection"] = "close"  # what is left of the body is not read
@@ -420,7 +417,7 @@ def _error(refusal: Refusal) -> Response:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, RequestError)
     return _error(error)
 
 
@@ -431,7 +428,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", "this address has no such method. See GET /docs."),
     }
     code, message = known.get(error.status_code, ("bad_request", "the request cannot be read."))
-    answer = _error(Refusal(error.status_code, code, message))
+    answer = _error(RequestError(error.status_code, code, message))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -441,7 +438,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = quoted(first["loc"][-1])
     return _error(
-        Refusal(422, "invalid_parameter", f"parameter {where}: {first['msg']}. Correct it.")
+        RequestError(422, "invalid_parameter", f"parameter {where}: {first['msg']}. Correct it.")
     )
 
 
@@ -479,7 +476,7 @@ class _Gate:
         except Exception as error:  # a fault of ours, whose message may hold values of rows
             log.error("failed", extra={"kind": type(error).__name__, "trace": _places(error)})
             if status == 499:
-                failed = Refusal(
+                failed = RequestError(
                     500,
                     "failed",
                     "the service failed at this request. Report it to whoever runs it.",
@@ -488,7 +485,7 @@ class _Gate:
         finally:
             self._account(scope, status, time.perf_counter() - begun)
 
-    def _refusal(self, scope: Scope) -> Refusal | None:
+    def _refusal(self, scope: Scope) -> RequestError | None:
         headers = dict(scope["headers"])
         if self._local:
             # A page that a browser on this machine has open could otherwise reach the service
@@ -496,19 +493,19 @@ class _Gate:
             host = headers.get(b"host", b"").decode("latin-1").rpartition("@")[2]
             name = host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
             if name not in LOOPBACK and not name.startswith("127."):
-                return Refusal(
+                return RequestError(
                     421, "wrong_host", "this service answers to localhost. Use that name."
                 )
             origin = headers.get(b"origin", b"").decode("latin-1")
             if origin and origin.partition("://")[2] != host:
-                return Refusal(
+                return RequestError(
                     403, "wrong_origin", "a page of another origin may not use this service."
                 )
         if self._tokens and scope["path"] not in PUBLIC:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
             fits = [hmac.compare_digest(given.strip(), token) for token in self._tokens]
             if scheme.lower() != b"bearer" or not any(fits):
-                return Refusal(
+                return RequestError(
                     401, "no_token", "a valid token is needed. Send Authorization: Bearer TOKEN."
                 )
         return None

@@ -35,7 +35,7 @@ LARGEST_INFLATION = 64
 """Bytes that a byte of a compressed Arrow buffer may become."""
 
 
-class Refusal(AdVAEError):
+class RequestError(AdVAEError):
     """A request that is answered with an error.
 
     Parameters
@@ -68,14 +68,14 @@ class Refusal(AdVAEError):
         return json.dumps(told).encode()
 
 
-def refusal_of(error: InputError, detector: Detector) -> Refusal:
+def refusal_of(error: InputError, detector: Detector) -> RequestError:
     """Return a refusal for rows that cannot be scored."""
     column, row = None, None
     if isinstance(error, ColumnError):
         names = detector.table.feature_names
         column = next((name for name in names if quoted(name) == error.column), error.column)
         row = error.row
-    return Refusal(422, "unusable_rows", str(error), column, row)
+    return RequestError(422, "unusable_rows", str(error), column, row)
 
 
 @dataclass
@@ -119,7 +119,7 @@ def kind_of(content_type: str) -> str:
     name = content_type.partition(";")[0].strip().lower()
     kind = OTHER_NAMES.get(name, name)
     if kind not in KINDS:
-        raise Refusal(
+        raise RequestError(
             415,
             "unknown_media_type",
             f"bodies of type {quoted(name)} are not read. Send one of {', '.join(KINDS)}.",
@@ -143,7 +143,7 @@ def accepted(accept: str, kind: str) -> str:
         for known in KINDS:
             if name.endswith("/*") and known.startswith(name[:-1]):
                 return known
-    raise Refusal(
+    raise RequestError(
         406,
         "no_acceptable_kind",
         f"no answer of type {quoted(accept)} can be given. Accept one of {', '.join(KINDS)}.",
@@ -166,11 +166,11 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
 
     Raises
     ------
-    Refusal
+    RequestError
         413 for too many rows or columns, 422 for a body that cannot be read.
     """
     if not body:
-        raise Refusal(422, "empty_body", "the body is empty. Send rows.")
+        raise RequestError(422, "empty_body", "the body is empty. Send rows.")
     most = max(MOST_COLUMNS, 2 * len(detector.table.features))
     if kind == JSON:
         rows = Rows.of_columns(_json_columns(read_json(body), most), detector)
@@ -184,7 +184,7 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
         unused = [name for name in frame.columns if name not in known]
         rows = Rows(frame.height, frame=frame, unused=unused)
     if not rows.height:
-        raise Refusal(422, "no_rows", "the body holds no rows. Send at least one.")
+        raise RequestError(422, "no_rows", "the body holds no rows. Send at least one.")
     check_height(rows.height, most_rows)
     return rows
 
@@ -192,7 +192,7 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
 def check_height(height: int, most: int) -> None:
     """Refuse more rows than are taken at once."""
     if height > most:
-        raise Refusal(
+        raise RequestError(
             413,
             "too_many_rows",
             f"the body holds {height} rows; at most {most} are taken at once. Send them in parts.",
@@ -201,7 +201,7 @@ def check_height(height: int, most: int) -> None:
 
 def _check_width(width: int, most: int) -> None:
     if width > most:
-        raise Refusal(
+        raise RequestError(
             413,
             "too_many_columns",
             f"the body holds {width} columns; at most {most} are taken. Send those of the model.",
@@ -213,14 +213,14 @@ def read_json(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=_no_number, object_pairs_hook=_pairs)
     except RecursionError:
-        raise Refusal(422, "invalid_json", "the JSON is nested too deeply. Send rows.") from None
+        raise RequestError(422, "invalid_json", "the JSON is nested too deep. Send rows.") from None
     except ValueError as error:  # of the syntax, or of the encoding
         where = f" at byte {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Refusal(422, "invalid_json", f"the body is no JSON{where}. Correct it.") from None
+        raise RequestError(422, "invalid_json", f"no JSON{where}. Correct the body.") from None
 
 
 def _no_number(text: str) -> NoReturn:
-    raise Refusal(
+    raise RequestError(
         422, "invalid_json", f"{text} is not a number of JSON. Send null where a value is missing."
     )
 
@@ -230,7 +230,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         counted = Counter(name for name, _ in pairs)
         twice = next(name for name, times in counted.items() if times > 1)
-        raise Refusal(
+        raise RequestError(
             422, "invalid_json", f"a record names {quoted(twice)} twice. Send it once.", twice
         )
     return found
@@ -247,7 +247,7 @@ def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
                     break
                 if record.keys() != first.keys():
                     other = sorted(first.keys() ^ record.keys())[0]
-                    raise Refusal(
+                    raise RequestError(
                         422,
                         "unequal_records",
                         f"record {row} (the first is 0) has other columns than the first: see "
@@ -263,7 +263,7 @@ def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
             heights = {name: len(values) for name, values in data.items()}
             if len(set(heights.values())) > 1:
                 short = min(heights, key=heights.__getitem__)
-                raise Refusal(
+                raise RequestError(
                     422,
                     "unequal_columns",
                     f"column {quoted(short)} has {heights[short]} values, others have "
@@ -273,7 +273,7 @@ def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
             return data
     if data == []:
         return {}
-    raise Refusal(
+    raise RequestError(
         422,
         "no_rows",
         'the JSON is not a table. Send a list of records, such as [{"amount": 1.5}], or an object '
@@ -296,7 +296,7 @@ def _read_text(kind: str, body: bytes, detector: Detector, most: int) -> pl.Data
             return open_source(file.name, dtypes=detector.table.dtypes).read()
         except InputError as error:
             told = str(error).replace(f"{file.name}: ", "").replace(file.name, "the body")
-            raise Refusal(422, "unreadable_body", told) from None
+            raise RequestError(422, "unreadable_body", told) from None
 
 
 def _read_arrow(body: bytes, most_columns: int, most_rows: int) -> pl.DataFrame:
@@ -314,8 +314,8 @@ def _read_arrow(body: bytes, most_columns: int, most_rows: int) -> pl.DataFrame:
     return frame
 
 
-def _bad_arrow() -> Refusal:
-    return Refusal(
+def _bad_arrow() -> RequestError:
+    return RequestError(
         422,
         "unreadable_body",
         "the body is no complete Arrow stream of columns that can be read. Send one of numbers, "
@@ -378,7 +378,7 @@ def _check_buffers(batch: "_Flat", data: bytes, rows: int) -> None:
         if compressed and length:
             inflated = struct.unpack_from("<q", data, offset)[0]
             if inflated != -1 and not 0 <= inflated <= LARGEST_INFLATION * length + 1024:
-                raise Refusal(
+                raise RequestError(
                     413,
                     "too_much_inflated",
                     "a compressed buffer of the Arrow stream becomes too large. Send it without "
@@ -459,7 +459,7 @@ def json_answer(records: list[dict[str, Any]], unused: list[str]) -> bytes:
         Columns of the request that the model does not know.
     """
     for record in records:
-        reasons = []
+        reasons: list[dict[str, Any]] = []
         while (name := f"reason_{len(reasons) + 1}") in record:
             reason = {"column": record.pop(name)}
             for part in ("contribution", "observed", "expected"):

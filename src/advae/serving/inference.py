@@ -12,10 +12,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from fastapi import APIRouter, Request, Response
 
 from advae.errors import quoted
-from advae.serving.bodies import JSON, Refusal, Rows, check_height, read_json
+from advae.serving.bodies import JSON, RequestError, Rows, check_height, read_json
 from advae.serving.models import Model, Scored
 
 if TYPE_CHECKING:
@@ -78,7 +79,13 @@ def routes(service: "Service") -> APIRouter:
         inputs = []
         for feature in features:
             dtype = example[feature.name].dtype
-            kind = "FP64" if dtype.is_numeric() else "BOOL" if dtype == bool else "BYTES"
+            kind = (
+                "FP64"
+                if dtype.is_numeric()
+                else "BOOL"
+                if isinstance(dtype, pl.Boolean)
+                else "BYTES"
+            )
             inputs.append({"name": feature.name, "datatype": kind, "shape": [-1]})
         return {
             "name": model.name,
@@ -119,8 +126,8 @@ class _Asked:
     outputs: dict[str, bool]
 
 
-def _wrong(message: str, column: str | None = None) -> Refusal:
-    return Refusal(422, "invalid_inference_request", message, column)
+def _wrong(message: str, column: str | None = None) -> RequestError:
+    return RequestError(422, "invalid_inference_request", message, column)
 
 
 def _read(body: bytes, header_length: str | None) -> _Asked:
@@ -129,7 +136,7 @@ def _read(body: bytes, header_length: str | None) -> _Asked:
     elif header_length.isdecimal() and int(header_length) <= len(body):
         head, binary = body[: int(header_length)], body[int(header_length) :]
     else:
-        raise Refusal(
+        raise RequestError(
             400,
             "invalid_header",
             f"{BINARY_LENGTH} is {quoted(header_length)}; expected the length of the JSON, at most "
@@ -228,7 +235,7 @@ def _checked(name: str, datatype: str, values: list[Any]) -> list[Any]:
         known = (bool,) if datatype == "BOOL" else (str,)
     for row, value in enumerate(values):
         if value is not None and type(value) not in known:
-            raise Refusal(
+            raise RequestError(
                 422,
                 "invalid_inference_request",
                 f"input {quoted(name)}, row {row}: {quoted(value)} is not of datatype {datatype}. "
@@ -253,7 +260,7 @@ def _texts(name: str, data: bytes) -> list[str | None]:
         try:
             found.append(data[place : place + length].decode() if length else None)
         except UnicodeDecodeError:
-            raise Refusal(
+            raise RequestError(
                 422,
                 "invalid_inference_request",
                 f"input {quoted(name)}, row {len(found)}: not text in UTF-8. Encode it so.",

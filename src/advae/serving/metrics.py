@@ -95,7 +95,7 @@ class Metrics:
         if not self._shared:
             return generate_latest(self.registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together)
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
     def monitor(self, model: str, detector: Detector) -> "Monitor":

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import queue
 import shutil
@@ -24,6 +23,7 @@ from advae.detector.detector import Detector
 from advae.errors import AdVAEError, InputError, ModelFileError
 from advae.parallel import BLOCK_ROWS, available
 from advae.serving.bodies import Rows, refusal_of
+from advae.serving.example import example_records, example_rows
 from advae.serving.metrics import Metrics, Monitor
 from advae.tables.frames import as_frame
 
@@ -163,7 +163,7 @@ class Model:
         self._metrics.loads.labels(self.name, "loaded").inc()
         return loaded
 
-    def refresh(self, *, asked: bool = False) -> None:
+    def refresh(self, asked: bool = False) -> None:
         """Take over the file if it has changed and is good; say so, or why not, in the log."""
         found = _signature(self.path)
         if not asked and (found == self._seen or found is None):
@@ -187,7 +187,7 @@ class Model:
 
         Raises
         ------
-        Refusal
+        RequestError
             422 for rows that cannot be scored.
         """
         loop = asyncio.get_running_loop()
@@ -357,26 +357,6 @@ def load(snapshot: Path, path: Path, name: str, metrics: Metrics) -> Loaded:
     fingerprint = hashlib.sha256(snapshot.read_bytes()).hexdigest()
     monitor = metrics.monitor(name, detector)
     return Loaded(detector, fingerprint, example, monitor, np.sort(detector.reference_scores))
-
-
-def example_rows(detector: Detector) -> pl.DataFrame:
-    """Return a row such as training's: what the model expects in the middle of its ranges."""
-    middle = np.zeros((1, detector.table.width), np.float32)
-    middle[:, : detector.table.network_width] = 0.5
-    decoded = detector.table.decode(detector.score_encoded(middle).expected)
-    return decoded.with_columns(
-        pl.lit(feature.profile.quantiles[len(feature.profile.quantiles) // 2]).alias(feature.name)
-        for feature in detector.table.features
-        if feature.profile.quantiles and decoded[feature.name].dtype.is_float()
-    )
-
-
-def example_records(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as records that JSON can hold: times as texts."""
-    times = [name for name, dtype in frame.schema.items() if dtype.is_temporal()]
-    plain = frame.with_columns(frame[name].cast(pl.String) for name in times)
-    records: list[dict[str, Any]] = json.loads(plain.write_json())
-    return records
 
 
 def described(model: Model) -> Mapping[str, Any]:

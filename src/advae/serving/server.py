@@ -24,7 +24,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from advae.detector.model_info import read_info
 from advae.errors import AdVAEError, ConfigError, InputError, ModelFileError, quoted
 from advae.serving.app import Settings, create_app
-from advae.serving.bodies import JSON, Refusal
+from advae.serving.bodies import JSON, RequestError
 
 log = logging.getLogger("advae.serving")
 
@@ -209,15 +209,15 @@ class _Protocol(HttpToolsProtocol):
             raise ValueError("a header twice")
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Answer what is no HTTP, in the service's format, and end the connection."""
         if self._head > HEAD_BYTES:
-            refusal = Refusal(431, "head_too_large", "address and headers are too long.")
+            refusal = RequestError(431, "head_too_large", "address and headers are too long.")
         else:
-            refusal = Refusal(400, "invalid_http", "the request is no valid HTTP/1.1. Correct it.")
+            refusal = RequestError(400, "invalid_http", "this is no valid HTTP/1.1. Correct it.")
         self._refuse(refusal)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: RequestError) -> None:
         body = refusal.body()
         head = f"content-type: {JSON}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[refusal.status] + head.encode() + body)
@@ -236,7 +236,7 @@ class _Protocol(HttpToolsProtocol):
     def _too_late(self) -> None:
         self._deadline = None
         if not self.transport.is_closing():
-            self._refuse(Refusal(408, "too_slow", "no request came in time."))
+            self._refuse(RequestError(408, "too_slow", "no request came in time."))
 
 
 _FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
