@@ -266,7 +266,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=running,
-        responses=dict.fromkeys(_REFUSALS, {"model": Error}),
+        responses={status: {"model": Error} for status in _REFUSALS},
     )
     app.state.service = service
     app.add_exception_handler(RequestError, _refused)
