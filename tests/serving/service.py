@@ -78,7 +78,10 @@ class Service:
 
 @contextmanager
 def running(
-    folder: Path, *models: Path, options: tuple[object, ...] = (), environment: dict[str, str] | None = None
+    folder: Path,
+    *models: Path,
+    options: tuple[object, ...] = (),
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Service]:
     """Start a service on a free port, and end it."""
     log_path = folder / f"log-{time.monotonic_ns()}.ndjson"
@@ -122,7 +125,9 @@ def table(rows: int, seed: int) -> pl.DataFrame:
             "items": rng.integers(0, 9, rows),
             "ratio": size + 0.1 * rng.normal(size=rows),
             "gaps": np.where(rng.random(rows) < 0.1, np.nan, rng.normal(size=rows)),
-            "shop": rng.choice(["north", "south", "east, west", "日本"], rows, p=[0.5, 0.3, 0.1, 0.1]),
+            "shop": rng.choice(
+                ["north", "south", "east, west", "日本"], rows, p=[0.5, 0.3, 0.1, 0.1]
+            ),
             "paid": rng.random(rows) < 0.4,
             "at": instants,
             "always": ["x"] * rows,
