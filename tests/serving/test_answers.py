@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pytest
 from command_line import Run
-from polars.testing import assert_frame_equal
 from serving.service import Service, as_json, odd_table, table
 
 import advae

@@ -96,6 +96,18 @@ class Rows:
     def of_columns(cls, columns: dict[str, list[Any]], detector: Detector) -> "Rows":
         """Return rows of Python values; columns that the model does not know are left out."""
         used = {name: columns[name] for name in detector.table.feature_names if name in columns}
+        for name, values in used.items():
+            # Polars takes very long to find out what a deeply nested value is.
+            if not {list, dict}.isdisjoint(map(type, values)):
+                row = next(row for row, v in enumerate(values) if isinstance(v, list | dict))
+                raise RequestError(
+                    422,
+                    "unusable_rows",
+                    f"column {quoted(name)}, row {row}: a list or an object is no value. Send a "
+                    "number, a text, true, false or null.",
+                    name,
+                    row,
+                )
         height = len(next(iter(columns.values()), []))
         known = {*used, *detector.ignored}
         return cls(height, used, unused=[name for name in columns if name not in known])
@@ -345,7 +357,7 @@ def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
         content = message.table(2)
         if kind == 1:
             schemas += 1
-            _check_width(content.count(1), most_columns)
+            _check_fields(content, most_columns)
         elif kind == 2 and content is not None:  # other messages hold dictionaries
             content = content.table(0)
         if kind in (2, 3):
@@ -364,6 +376,20 @@ def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
     if schemas != 1:
         raise _bad_arrow()
     return rows
+
+
+def _check_fields(schema: "_Flat", most: int) -> None:
+    """Refuse too many columns, and nested ones, whose depth could exhaust the stack."""
+    _check_width(schema.count(1), most)
+    for column in schema.tables(1) if schema.count(1) else ():
+        if column.count(5):
+            name = column.text(0)
+            raise RequestError(
+                422,
+                "unreadable_body",
+                f"column {quoted(name)} of the Arrow stream holds lists or structs. Leave it out.",
+                name,
+            )
 
 
 def _check_buffers(batch: "_Flat", data: bytes, rows: int) -> None:
@@ -419,6 +445,16 @@ class _Flat:
         if self.field(number) is None:
             return 0
         return int(struct.unpack_from("<I", self.data, self._target(number))[0])
+
+    def tables(self, number: int) -> Iterator["_Flat"]:
+        """Yield the entries of a list of tables."""
+        start = self._target(number)
+        for place in range(start + 4, start + 4 + 4 * self.count(number), 4):
+            yield _Flat(self.data, place + int(struct.unpack_from("<I", self.data, place)[0]))
+
+    def text(self, number: int) -> str:
+        start = self._target(number)
+        return self.data[start + 4 : start + 4 + self.count(number)].decode(errors="replace")
 
     def pairs(self, number: int) -> Iterator[tuple[int, int]]:
         """Yield the entries of a list of pairs of numbers of 64 bits."""
