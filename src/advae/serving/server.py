@@ -85,7 +85,10 @@ def serve(settings: Settings, workers: int) -> None:
         if workers == 1:
             app = create_app(settings)
             _say_where(host, port, settings)
-            _Server(_config(app, settings), app).run([listening])
+            signal.signal(signal.SIGHUP, partial(_ask_to_reload, app))
+            # uvicorn raises a signal again that it ended for; this one has been obeyed by then.
+            signal.signal(signal.SIGTERM, lambda *_: None)
+            uvicorn.Server(_config(app, settings)).run([listening])
             return
         metrics = Path(folder) / "metrics"
         metrics.mkdir()
@@ -154,14 +157,6 @@ def _worker(settings: Settings) -> FastAPI:
 
 def _ask_to_reload(app: FastAPI, _number: int, _frame: FrameType | None) -> None:
     app.state.service.reload_asked = True
-
-
-class _Server(uvicorn.Server):
-    """A server in this process alone."""
-
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-        super().__init__(config)
-        signal.signal(signal.SIGHUP, partial(_ask_to_reload, app))
 
 
 class _Supervisor(Multiprocess):
