@@ -4,6 +4,7 @@ Nothing is pickled: MLflow keeps the model file, and asks this module to load it
 """
 
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,15 @@ import polars as pl
 
 from advae.detector import model_file
 from advae.detector.detector import Detector
-from advae.errors import MissingExtraError
+from advae.errors import InputError, MissingExtraError
 from advae.serving.example import example_rows
 
 try:
+    import mlflow.artifacts
     import mlflow.pyfunc
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 except ImportError as error:
     raise MissingExtraError(
         f"advae.mlflow needs {error.name}: pip install 'advae[mlflow]'"
@@ -80,13 +83,16 @@ def load_model(uri: str) -> Detector:
 
     Raises
     ------
+    InputError
+        If it is another kind of model.
     ModelFileError
         If the model file is damaged.
     """
-    wrapped = mlflow.pyfunc.load_model(uri).unwrap_python_model()
-    if not isinstance(wrapped, _Pyfunc):
-        raise TypeError(f"{uri} is a model of {type(wrapped).__name__}, not of advae")
-    return wrapped.detector
+    folder = Path(mlflow.artifacts.download_artifacts(str(uri)))
+    flavor = Model.load(str(folder)).flavors.get("python_function", {})
+    if flavor.get("loader_module") != _LOADER:
+        raise InputError(f"{uri} is not a model of advae. Load it with mlflow.pyfunc.load_model.")
+    return model_file.load(folder / flavor["data"])
 
 
 def _parts(detector: Detector, folder: Path) -> dict[str, Any]:
@@ -96,15 +102,17 @@ def _parts(detector: Detector, folder: Path) -> dict[str, Any]:
     return {
         "loader_module": _LOADER,
         "data_path": str(folder / _FILE),
-        "signature": _signature(example),
+        "signature": _signature(detector, example),
         "input_example": _pandas(example),
         "pip_requirements": [f"advae[mlflow]=={version('advae')}", "pandas"],
     }
 
 
-def _signature(example: pl.DataFrame) -> ModelSignature:
+def _signature(detector: Detector, example: pl.DataFrame) -> ModelSignature:
+    features = detector.table.features
+    columns = [_column(example[each.name], each.profile.quantiles) for each in features]
     return ModelSignature(
-        inputs=Schema([_column(example[name]) for name in example.columns]),
+        inputs=Schema(columns),
         outputs=Schema(
             [
                 ColSpec(DataType.double, "anomaly_score"),
@@ -116,8 +124,12 @@ def _signature(example: pl.DataFrame) -> ModelSignature:
     )
 
 
-def _column(values: pl.Series) -> ColSpec:
+def _column(values: pl.Series, quantiles: Sequence[float]) -> ColSpec:
     dtype = values.dtype
+    if dtype.is_numeric() and all(value == round(value) for value in quantiles):
+        # pandas has these as whole numbers, or as others where one is missing, and MLflow takes
+        # neither for the other.
+        return ColSpec(AnyType(), values.name)
     if dtype.is_numeric():
         kind = DataType.double
     elif isinstance(dtype, pl.Boolean):
