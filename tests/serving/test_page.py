@@ -154,7 +154,7 @@ def test_what_cannot_be_scored_is_said(page: Any, tmp_path: Path) -> None:
     assert "'much' is not a number" in page.inner_text("#status")
     (tmp_path / "bad.pdf").write_text("x")
     page.set_input_files("#file", tmp_path / "bad.pdf")
-    page.wait_for_function("document.getElementById('status').textContent.includes('kind of file')")
+    page.locator("#status", has_text="kind of file").wait_for()
     assert page.locator("#result").is_hidden()
 
 
@@ -178,7 +178,7 @@ def test_a_token_is_asked_for_and_used(browser: Any, tmp_path: Path, rows: Path)
             page.wait_for_selector("#token-field:not([hidden])")
             page.fill("#token", "a-token-of-some-length")
             page.locator("#token").blur()
-            page.wait_for_function("document.getElementById('model').value === 'shop'")
+            page.wait_for_selector("#model option[value=shop]", state="attached")
             scored(page, rows)
             stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
             assert json.loads(stored) == [{}, {}]

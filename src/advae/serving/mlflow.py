@@ -20,7 +20,7 @@ try:
     import mlflow.artifacts
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 except ImportError as error:
     raise MissingExtraError(
@@ -110,7 +110,9 @@ def _parts(detector: Detector, folder: Path) -> dict[str, Any]:
 
 def _signature(detector: Detector, example: pl.DataFrame) -> ModelSignature:
     features = detector.table.features
-    columns = [_column(example[each.name], each.profile.quantiles) for each in features]
+    columns: list[ColSpec | TensorSpec] = [
+        _column(example[each.name], each.profile.quantiles) for each in features
+    ]
     return ModelSignature(
         inputs=Schema(columns),
         outputs=Schema(
@@ -129,7 +131,7 @@ def _column(values: pl.Series, quantiles: Sequence[float]) -> ColSpec:
     if dtype.is_numeric() and all(value == round(value) for value in quantiles):
         # pandas has these as whole numbers, or as others where one is missing, and MLflow takes
         # neither for the other.
-        return ColSpec(AnyType(), values.name)
+        return ColSpec(AnyType(), values.name)  # type: ignore[no-untyped-call]
     if dtype.is_numeric():
         kind = DataType.double
     elif isinstance(dtype, pl.Boolean):
