@@ -98,6 +98,21 @@ def memory(process: int) -> float:
     return total / 1024
 
 
+def alone(detector: advae.Detector, preset: str, rows: int, seconds: float) -> str:
+    """Return a line of the table for the library in this process, asked once after another."""
+    frame = pl.concat([table(min(rows, BATCH), 1)] * -(-rows // BATCH))
+    detector.anomaly_score(frame)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        begin = time.perf_counter()
+        detector.anomaly_score(frame)
+        times.append(time.perf_counter() - begin)
+    p50, p99 = np.quantile(times, [0.5, 0.99]) * 1000
+    load = Load(len(times) / sum(times), float(p50), float(p99), 0)
+    return shown(f"{rows:,} rows, library, {preset}", 0, load, rows)
+
+
 def shown(name: str, workers: int, load: Load, rows: int) -> str:
     """Return a line of the table."""
     return (
@@ -110,6 +125,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="benchmarks.serving", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="prove that it runs")
+    parser.add_argument("--preset", choices=["default", "paper"], action="append")
     parser.add_argument("--seconds", type=float, default=8.0, help="for each line")
     parser.add_argument("--steady", type=float, default=0.0, help="seconds of the steady load")
     arguments = parser.parse_args()
@@ -119,11 +135,13 @@ def main() -> None:
     print("| requests | workers | requests/s | rows/s | p50 ms | p99 ms | errors |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for preset in ("default",) if quick else ("default", "paper"):
+        for preset in arguments.preset or (["default"] if quick else ["default", "paper"]):
             model = Path(folder) / "model.advae"
             iterations = 20 if quick else 500
             detector = advae.fit_detector(table(3000, 0), _config(preset, iterations))
             advae.save(detector, model)
+            for rows in (1, BATCH, BATCH * BATCHES_IN_ARROW):
+                print(alone(detector, preset, rows, seconds), flush=True)
             for workers in (1,) if quick else (1, 2):
                 with serving(model, workers) as (port, process):
                     run(port, jobs(SCORE)[0].requests, 2.0, connections=8)  # to warm up
