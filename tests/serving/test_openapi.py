@@ -44,4 +44,5 @@ def test_requests_by_chance_are_answered_as_described(service: Service) -> None:
                 assert set(answer.json()) == {"error", "code", "column", "row"}
 
         ask()
+    print(asked["number"], "requests")
     assert asked["number"] > CASES

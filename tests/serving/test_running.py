@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -280,8 +281,6 @@ def test_too_much_at_once_is_refused_and_said_so(tmp_path: Path) -> None:
 
 
 def _command(*arguments: object) -> list[str]:
-    import sys
-
     return [sys.executable, "-m", "advae", "serve", *map(str, arguments)]
 
 
@@ -315,6 +314,19 @@ def test_what_cannot_be_served_is_one_message(
     (line,) = [line for line in done.err.splitlines() if not line.startswith("{")]
     assert told in line
     assert line.startswith("error: ")
+
+
+def test_a_missing_extra_is_named() -> None:
+    program = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv = ['advae', 'serve', 'm.advae']; "
+        "from advae.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'advae[serve]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_records_of_the_log_are_json(service: Service) -> None:
