@@ -244,10 +244,8 @@ class Model:
                 except Exception as error:  # such as no memory; the thread goes on
                     log.exception("scoring failed", extra={"model": self.name})
                     results = [error] * len(waiting)
-                # Requests may come from several loops, in tests; in a service from one.
-                for loop in {id(job.loop): job.loop for job in waiting}.values():
-                    own = [(j, r) for j, r in zip(waiting, results, strict=True) if j.loop is loop]
-                    loop.call_soon_threadsafe(_give_all, own)
+                given = list(zip(waiting, results, strict=True))
+                waiting[0].loop.call_soon_threadsafe(_give_all, given)
 
     def _score_together(self, requests: Sequence[Rows]) -> "list[Scored | BaseException]":
         """Return for each of some requests its scores, or what is wrong with it."""
