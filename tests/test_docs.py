@@ -42,7 +42,7 @@ def test_every_option_is_documented_and_no_other(name: str) -> None:
         if option.startswith("-")
     } - {"--help"}
     described = set(re.findall(r"^\| (.*?) \|", sections()[name], flags=re.MULTILINE))
-    found = {option for cell in described for option in re.findall(r"`(--?[a-z]+)`", cell)}
+    found = {option for cell in described for option in re.findall(r"`(--?[a-z-]+)`", cell)}
     assert found == options
 
 

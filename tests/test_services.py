@@ -1,21 +1,17 @@
-"""What the page on services says, in a server and in a forked worker."""
+"""What the page on services says, of the command, of MLflow and of a forked worker."""
 
-import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from serving.service import running
 
 import advae
 
@@ -39,53 +35,53 @@ def examples() -> list[str]:
     )
 
 
-def test_rows_asked_at_the_same_time_score_as_in_their_table(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_client_of_the_page_is_answered_by_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(folder)
+    pytest.importorskip("fastapi", reason="needs the extra serve")
+    with running(folder, folder / "model.advae") as service:
+        exec(examples()[0].replace("http://127.0.0.1:8000", service.address), {})
+    score, flag, p_value, *_ = capsys.readouterr().out.split()
+    rows = pl.DataFrame({"a": [0.3], "b": [None], "c": [-1.2]})
+    detector = advae.load(folder / "model.advae")
+    assert float(score) == detector.anomaly_score(rows)[0]
+    assert flag == str(detector.is_anomaly(rows)[0])
+    assert float(p_value) == detector.p_value(rows)[0]
+
+
+def test_the_page_names_every_address(folder: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra serve")
+    text = (ROOT / "docs" / "services.md").read_text()
+    with running(folder, folder / "model.advae") as service:
+        paths = service.client.get("/openapi.json").json()["paths"]
+        known = service.client.get("/metrics").text
+    assert {path for path in paths if not path.startswith("/v2") and path not in text} == set()
+    named = set(re.findall(r"`(advae_[a-z_]+)[`{]", text))
+    assert named
+    # Histograms and counters have further endings.
+    assert {name for name in named if f"# TYPE {name}" not in known} == set()
+
+
+def test_a_model_goes_to_mlflow_and_comes_back(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "model.advae", tmp_path)
+    mlflow.set_tracking_uri(f"file://{tmp_path}/runs")
     names: dict[str, Any] = {}
-    exec(examples()[0].replace("8000", "0"), names)  # any port that is free
-    monkeypatch.setattr(names["Handler"], "log_message", lambda *_: None)
-    rows = pl.read_parquet("rows.parquet")
-
-    def post(asked: object) -> list[float]:
-        host, port = server.server_address[:2]
-        body = json.dumps(asked).encode()
-        with urllib.request.urlopen(f"http://{host!s}:{port}", body, timeout=60) as answer:
-            scores: list[float] = json.load(answer)
-        return scores
-
-    def ask(row: object) -> float:
-        (score,) = post([row])
-        return score
-
-    def refused(*rows: object, asked: object = None) -> str:
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            post([*rows] if asked is None else asked)
-        assert caught.value.code == 400
-        return str(json.load(caught.value))
-
-    server: ThreadingHTTPServer = names["server"]
-    with server, ThreadPoolExecutor(8) as clients:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            found = list(clients.map(ask, rows.iter_rows(named=True)))
-            assert "column 'c'" in refused({"a": 1.0, "b": 1.0})
-            assert "'much' is not a number" in refused({"a": 1.0, "b": 1.0, "c": "much"})
-            assert refused({"a": [1, 2], "b": {}, "c": 1.0})
-            assert refused(["a"])
-            assert "the table has no columns" in refused()
-            assert refused(asked=3)
-        finally:
-            server.shutdown()
-    assert found == advae.load("model.advae").anomaly_score(rows).tolist()
+    exec(examples()[1], names)
+    rows = pl.read_parquet(folder / "rows.parquet")
+    wanted = names["detector"].anomaly_score(rows)
+    assert names["again"].anomaly_score(rows).tolist() == wanted.tolist()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_forked_worker_loads_by_itself(folder: Path) -> None:
     imports = ("advae", "advae.detector.fitting", "advae.methods.advae.scoring")
     (folder / "service.py").write_text(f"import {', '.join(imports)}")
-    (folder / "gunicorn.conf.py").write_text(examples()[1])
+    (folder / "gunicorn.conf.py").write_text(examples()[2])
     program = (
         "import os, runpy, sys, warnings, service\n"
         "warnings.simplefilter('ignore')\n"  # JAX warns of the fork itself

@@ -25,6 +25,7 @@ from advae.cli.fit import fit
 from advae.cli.info import info
 from advae.cli.report import report
 from advae.cli.score import score
+from advae.cli.serve import serve
 from advae.cli.threshold import threshold
 from advae.errors import AdVAEError
 
@@ -56,7 +57,7 @@ def advae(
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
 
 
-for command in (doctor, fit, score, report, evaluate, threshold, info, demo):
+for command in (doctor, fit, score, report, evaluate, threshold, info, serve, demo):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""How fast and how steady a service is."""

@@ -1,0 +1,1 @@
+"""A model as a service over HTTP, and as an MLflow model."""

@@ -1,0 +1,509 @@
+"""Bodies of requests and answers: JSON, CSV, NDJSON and Arrow streams, as tables and back."""
+
+import io
+import json
+import struct
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import polars as pl
+
+from advae.detector.detector import Detector
+from advae.errors import AdVAEError, ColumnError, InputError, quoted
+from advae.tables.frames import as_frame
+
+JSON = "application/json"
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+KINDS = (JSON, CSV, NDJSON, ARROW)
+"""Media types of the bodies that are read and written."""
+
+OTHER_NAMES = {
+    "application/csv": CSV,
+    "application/ndjson": NDJSON,
+    "application/jsonl": NDJSON,
+    "application/vnd.apache.arrow": ARROW,
+}
+MOST_COLUMNS = 10_000
+"""Columns in a body, unless the model has more."""
+
+LARGEST_INFLATION = 64
+"""Bytes that a byte of a compressed Arrow buffer may become."""
+
+
+class RequestError(AdVAEError):
+    """A request that is answered with an error.
+
+    Parameters
+    ----------
+    status
+        The status code of HTTP, 400 to 599.
+    code
+        A short name of the kind of error, for programs.
+    message
+        What is wrong, and what to do about it.
+    column, row
+        Where it is wrong, if that is known; rows count from 0.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        column: str | None = None,
+        row: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.column, self.row = column, row
+
+    def body(self) -> bytes:
+        """Return the error as JSON; ``error`` is where Open Inference clients look for it."""
+        told = {"error": self.message, "code": self.code, "column": self.column, "row": self.row}
+        return json.dumps(told).encode()
+
+
+def refusal_of(error: InputError, detector: Detector) -> RequestError:
+    """Return a refusal for rows that cannot be scored."""
+    column, row = None, None
+    if isinstance(error, ColumnError):
+        names = detector.table.feature_names
+        column = next((name for name in names if quoted(name) == error.column), error.column)
+        row = error.row
+    return RequestError(422, "unusable_rows", str(error), column, row)
+
+
+@dataclass
+class Rows:
+    """The rows of a request: Python values by column, or a frame.
+
+    Rows of Python values wait to become a frame, since those of several requests can become one
+    together, in the time of one.
+    """
+
+    height: int
+    columns: dict[str, list[Any]] | None = None
+    frame: pl.DataFrame | None = None
+    types: dict[str, type] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of_columns(cls, columns: dict[str, list[Any]], detector: Detector) -> "Rows":
+        """Return rows of Python values; columns that the model does not know are left out."""
+        used = {name: columns[name] for name in detector.table.feature_names if name in columns}
+        for name, values in used.items():
+            # Polars takes very long to find out what a deeply nested value is.
+            if not {list, dict}.isdisjoint(map(type, values)):
+                row = next(row for row, v in enumerate(values) if isinstance(v, list | dict))
+                raise RequestError(
+                    422,
+                    "unusable_rows",
+                    f"column {quoted(name)}, row {row}: a list or an object is no value. Send a "
+                    "number, a text, true, false or null.",
+                    name,
+                    row,
+                )
+        height = len(next(iter(columns.values()), []))
+        known = {*used, *detector.ignored}
+        return cls(height, used, unused=[name for name in columns if name not in known])
+
+    def single_types(self) -> bool:
+        """Tell whether each column's values have one type; then ``types`` holds it."""
+        for name, values in (self.columns or {}).items():
+            kinds = {type(value) for value in values} - {type(None)}
+            if len(kinds) > 1:
+                return False
+            self.types.update((name, kind) for kind in kinds)
+        return True
+
+    def as_frame(self) -> pl.DataFrame:
+        """Return the rows as a frame."""
+        return as_frame(self.columns) if self.frame is None else self.frame
+
+
+def kind_of(content_type: str) -> str:
+    """Return which of `KINDS` a header names; 415 for another."""
+    name = content_type.partition(";")[0].strip().lower()
+    kind = OTHER_NAMES.get(name, name)
+    if kind not in KINDS:
+        raise RequestError(
+            415,
+            "unknown_media_type",
+            f"bodies of type {quoted(name)} are not read. Send one of {', '.join(KINDS)}.",
+        )
+    return kind
+
+
+def accepted(accept: str, kind: str) -> str:
+    """Return which of `KINDS` to answer with: that of the request, if the client takes any."""
+    wanted = []
+    for part in accept.split(","):
+        name, *parameters = (piece.strip() for piece in part.lower().split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        if weight.strip("0.") and name:
+            wanted.append(OTHER_NAMES.get(name, name))
+    if not wanted or any(name in ("*/*", kind) for name in wanted):
+        return kind
+    for name in wanted:
+        if name in KINDS:
+            return name
+        for known in KINDS:
+            if name.endswith("/*") and known.startswith(name[:-1]):
+                return known
+    raise RequestError(
+        406,
+        "no_acceptable_kind",
+        f"no answer of type {quoted(accept)} can be given. Accept one of {', '.join(KINDS)}.",
+    )
+
+
+def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Rows:
+    """Return the rows in a body.
+
+    Parameters
+    ----------
+    kind
+        One of `KINDS`.
+    body
+        The body, not compressed.
+    detector
+        The model that is to score the rows.
+    most_rows
+        More are refused.
+
+    Raises
+    ------
+    RequestError
+        413 for too many rows or columns, 422 for a body that cannot be read.
+    """
+    if not body:
+        raise RequestError(422, "empty_body", "the body is empty. Send rows.")
+    most = max(MOST_COLUMNS, 2 * len(detector.table.features))
+    if kind == JSON:
+        rows = Rows.of_columns(_json_columns(read_json(body), most), detector)
+    else:
+        if kind == ARROW:
+            frame = _read_arrow(body, most, most_rows)
+        else:
+            frame = _read_text(kind, body, detector, most)
+        _check_width(frame.width, most)
+        known = {*detector.table.feature_names, *detector.ignored}
+        unused = [name for name in frame.columns if name not in known]
+        rows = Rows(frame.height, frame=frame, unused=unused)
+    if not rows.height:
+        raise RequestError(422, "no_rows", "the body holds no rows. Send at least one.")
+    check_height(rows.height, most_rows)
+    return rows
+
+
+def check_height(height: int, most: int) -> None:
+    """Refuse more rows than are taken at once."""
+    if height > most:
+        raise RequestError(
+            413,
+            "too_many_rows",
+            f"the body holds {height} rows; at most {most} are taken at once. Send them in parts.",
+        )
+
+
+def _check_width(width: int, most: int) -> None:
+    if width > most:
+        raise RequestError(
+            413,
+            "too_many_columns",
+            f"the body holds {width} columns; at most {most} are taken. Send those of the model.",
+        )
+
+
+def read_json(body: bytes) -> Any:
+    """Return what JSON says, numbers that are none and names that stand twice refused."""
+    try:
+        return json.loads(body, parse_constant=_no_number, object_pairs_hook=_pairs)
+    except RecursionError:
+        raise RequestError(422, "invalid_json", "the JSON is nested too deep. Send rows.") from None
+    except ValueError as error:  # of the syntax, or of the encoding
+        where = f" at byte {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise RequestError(422, "invalid_json", f"no JSON{where}. Correct the body.") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise RequestError(
+        422, "invalid_json", f"{text} is not a number of JSON. Send null where a value is missing."
+    )
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counted = Counter(name for name, _ in pairs)
+        twice = next(name for name, times in counted.items() if times > 1)
+        raise RequestError(
+            422, "invalid_json", f"a record names {quoted(twice)} twice. Send it once.", twice
+        )
+    return found
+
+
+def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
+    """Return the columns of a list of records, or of an object of lists."""
+    if isinstance(data, list) and data:
+        first = data[0]
+        if isinstance(first, dict):
+            _check_width(len(first), most)
+            for row, record in enumerate(data):
+                if not isinstance(record, dict):
+                    break
+                if record.keys() != first.keys():
+                    other = sorted(first.keys() ^ record.keys())[0]
+                    raise RequestError(
+                        422,
+                        "unequal_records",
+                        f"record {row} (the first is 0) has other columns than the first: see "
+                        f"{quoted(other)}. Send null where a value is missing.",
+                        other,
+                        row,
+                    )
+            else:
+                return {name: [record[name] for record in data] for name in first}
+    if isinstance(data, dict):
+        _check_width(len(data), most)
+        if all(isinstance(values, list) for values in data.values()):
+            heights = {name: len(values) for name, values in data.items()}
+            if len(set(heights.values())) > 1:
+                short = min(heights, key=heights.__getitem__)
+                raise RequestError(
+                    422,
+                    "unequal_columns",
+                    f"column {quoted(short)} has {heights[short]} values, others have "
+                    f"{max(heights.values())}. Send null where a value is missing.",
+                    short,
+                )
+            return data
+    if data == []:
+        return {}
+    raise RequestError(
+        422,
+        "no_rows",
+        'the JSON is not a table. Send a list of records, such as [{"amount": 1.5}], or an object '
+        'of columns, such as {"amount": [1.5]}.',
+    )
+
+
+def _read_text(kind: str, body: bytes, detector: Detector, most: int) -> pl.DataFrame:
+    """Read CSV or NDJSON as ``advae score`` reads a file of it."""
+    from advae.files.source import open_source
+
+    header = body[: body.find(b"\n") if b"\n" in body else len(body)]
+    if kind == CSV:
+        _check_width(1 + max(header.count(mark) for mark in b",;\t|"), most)
+    suffix = ".csv" if kind == CSV else ".ndjson"
+    with tempfile.NamedTemporaryFile(prefix="advae-", suffix=suffix) as file:
+        file.write(body)
+        file.flush()
+        try:
+            return open_source(file.name, dtypes=detector.table.dtypes).read()
+        except InputError as error:
+            told = str(error).replace(f"{file.name}: ", "").replace(file.name, "the body")
+            raise RequestError(422, "unreadable_body", told) from None
+
+
+def _read_arrow(body: bytes, most_columns: int, most_rows: int) -> pl.DataFrame:
+    """Read a stream of Arrow's IPC format."""
+    try:
+        claimed = _claimed_rows(body, most_columns, most_rows)
+    except (struct.error, OverflowError):
+        raise _bad_arrow() from None
+    try:
+        frame = pl.read_ipc_stream(io.BytesIO(body))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError):
+        raise _bad_arrow() from None
+    if frame.height != claimed:
+        raise _bad_arrow()
+    return frame
+
+
+def _bad_arrow() -> RequestError:
+    return RequestError(
+        422,
+        "unreadable_body",
+        "the body is no complete Arrow stream of columns that can be read. Send one of numbers, "
+        "texts, true/false and times, as pyarrow.ipc.new_stream writes it.",
+    )
+
+
+def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
+    """Return how many rows an Arrow stream says that it has, before any is read.
+
+    What a message claims is checked against its bytes: otherwise a short body could make the
+    process reserve all of its memory.
+    """
+    rows, place, schemas = 0, 0, 0
+    while place < len(body):
+        mark, size = struct.unpack_from("<II", body, place)
+        if mark != 0xFFFFFFFF:
+            raise _bad_arrow()
+        place += 8
+        if size == 0:
+            break
+        message = _Flat.root(body[place : place + size])
+        place += size
+        kind, length = message.number(1, "<B"), message.number(3, "<q")
+        if place + length > len(body) or length < 0:
+            raise _bad_arrow()
+        content = message.table(2)
+        if kind == 1:
+            schemas += 1
+            _check_fields(content, most_columns)
+        elif kind == 2 and content is not None:  # other messages hold dictionaries
+            content = content.table(0)
+        if kind in (2, 3):
+            claimed = content.number(0, "<q")
+            if claimed < 0:
+                raise _bad_arrow()
+            _check_buffers(content, body[place : place + length], claimed)
+            if kind == 3:
+                rows += claimed
+                check_height(rows, most_rows)
+            else:
+                check_height(claimed, max(most_rows, 1_000_000))
+        elif kind != 1:
+            raise _bad_arrow()
+        place += length
+    if schemas != 1:
+        raise _bad_arrow()
+    return rows
+
+
+def _check_fields(schema: "_Flat", most: int) -> None:
+    """Refuse too many columns, and nested ones, whose depth could exhaust the stack."""
+    _check_width(schema.count(1), most)
+    for column in schema.tables(1) if schema.count(1) else ():
+        if column.count(5):
+            name = column.text(0)
+            raise RequestError(
+                422,
+                "unreadable_body",
+                f"column {quoted(name)} of the Arrow stream holds lists or structs. Leave it out.",
+                name,
+            )
+
+
+def _check_buffers(batch: "_Flat", data: bytes, rows: int) -> None:
+    """Refuse buffers outside the body, and compressed ones that become much larger."""
+    compressed = batch.field(3) is not None
+    for length, nulls in batch.pairs(1):
+        if not 0 <= nulls <= length or length > max(rows, 8 * LARGEST_INFLATION * len(data)):
+            raise _bad_arrow()
+    for offset, length in batch.pairs(2):
+        if offset < 0 or length < 0 or offset + length > len(data):
+            raise _bad_arrow()
+        if compressed and length:
+            inflated = struct.unpack_from("<q", data, offset)[0]
+            if inflated != -1 and not 0 <= inflated <= LARGEST_INFLATION * length + 1024:
+                raise RequestError(
+                    413,
+                    "too_much_inflated",
+                    "a compressed buffer of the Arrow stream becomes too large. Send it without "
+                    "compression.",
+                )
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """A table of FlatBuffers, the form of Arrow's messages: fields found by their number."""
+
+    data: bytes
+    start: int
+
+    @classmethod
+    def root(cls, data: bytes) -> "_Flat":
+        return cls(data, struct.unpack_from("<I", data)[0])
+
+    def field(self, number: int) -> int | None:
+        (back,) = struct.unpack_from("<i", self.data, self.start)
+        directory = self.start - back
+        if directory < 0:
+            raise struct.error("before the beginning")
+        (size,) = struct.unpack_from("<H", self.data, directory)
+        if 4 + 2 * number >= size:
+            return None
+        (offset,) = struct.unpack_from("<H", self.data, directory + 4 + 2 * number)
+        return self.start + offset if offset else None
+
+    def number(self, number: int, form: str) -> int:
+        place = self.field(number)
+        return 0 if place is None else int(struct.unpack_from(form, self.data, place)[0])
+
+    def table(self, number: int) -> "_Flat":
+        return _Flat(self.data, self._target(number))
+
+    def count(self, number: int) -> int:
+        if self.field(number) is None:
+            return 0
+        return int(struct.unpack_from("<I", self.data, self._target(number))[0])
+
+    def tables(self, number: int) -> Iterator["_Flat"]:
+        """Yield the entries of a list of tables."""
+        start = self._target(number)
+        for place in range(start + 4, start + 4 + 4 * self.count(number), 4):
+            yield _Flat(self.data, place + int(struct.unpack_from("<I", self.data, place)[0]))
+
+    def text(self, number: int) -> str:
+        start = self._target(number)
+        return self.data[start + 4 : start + 4 + self.count(number)].decode(errors="replace")
+
+    def pairs(self, number: int) -> Iterator[tuple[int, int]]:
+        """Yield the entries of a list of pairs of numbers of 64 bits."""
+        if self.field(number) is not None:
+            start = self._target(number)
+            for entry in range(self.count(number)):
+                yield struct.unpack_from("<qq", self.data, start + 4 + 16 * entry)
+
+    def _target(self, number: int) -> int:
+        place = self.field(number)
+        if place is None:
+            raise struct.error("a field is missing")
+        return place + int(struct.unpack_from("<I", self.data, place)[0])
+
+
+def write_answer(kind: str, scored: pl.DataFrame) -> bytes:
+    """Return scored rows, a frame of `Detector.score_batches`, as CSV, NDJSON or Arrow.
+
+    Scores keep all their digits.
+    """
+    if kind == CSV:
+        return scored.write_csv().encode()
+    if kind == NDJSON:
+        return scored.write_ndjson().encode()
+    stream = io.BytesIO()
+    scored.write_ipc_stream(stream)
+    return stream.getvalue()
+
+
+def json_answer(records: list[dict[str, Any]], unused: list[str]) -> bytes:
+    """Return scored rows as JSON; the reasons of a row become a list.
+
+    Parameters
+    ----------
+    records
+        The rows, changed by the call.
+    unused
+        Columns of the request that the model does not know.
+    """
+    for record in records:
+        reasons: list[dict[str, Any]] = []
+        while (name := f"reason_{len(reasons) + 1}") in record:
+            reason = {"column": record.pop(name)}
+            for part in ("contribution", "observed", "expected"):
+                reason[part] = record.pop(f"{name}_{part}")
+            reasons.append(reason)
+        if reasons:
+            record["reasons"] = reasons
+    answer: dict[str, Any] = {"rows": records}
+    if unused:
+        answer["unused_columns"] = unused
+    return json.dumps(answer, ensure_ascii=False).encode(errors="replace")

@@ -1,0 +1,97 @@
+"""Pages for people: one to score a file with, and one that lists the addresses."""
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+METHODS = ("get", "post")
+
+
+def routes(app: FastAPI) -> APIRouter:
+    """Return the addresses of the pages of an application."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/", response_class=HTMLResponse)
+    async def score_a_file() -> HTMLResponse:
+        """Return the page that scores a file."""
+        return _page("score.html.j2", _asset("advae.serving", "score.js"))
+
+    @router.get("/docs", response_class=HTMLResponse)
+    async def list_addresses() -> HTMLResponse:
+        """Return the page that lists the addresses."""
+        return _page("docs.html.j2", "", addresses=_addresses(app))
+
+    return router
+
+
+def _page(template: str, script: str, **values: Any) -> HTMLResponse:
+    """Return a page that runs and shows nothing but what is its own, and asks only this service."""
+    style = _asset("advae.report", "report.css") + _asset("advae.serving", "serving.css")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    page = _environment().get_template(template)
+    return HTMLResponse(
+        page.render(style=Markup(style), script=Markup(script), **values),  # ours, from the package
+        headers={
+            "content-security-policy": policy,
+            "referrer-policy": "no-referrer",
+            "x-content-type-options": "nosniff",
+        },
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("advae.serving"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _asset(package: str, name: str) -> str:
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _digest(source: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
+
+
+def _addresses(app: FastAPI) -> list[dict[str, Any]]:
+    """Return what OpenAPI says of each address: method, path, meaning, and what it takes."""
+    found = []
+    for path, methods in app.openapi()["paths"].items():
+        for method in METHODS:
+            if method in methods:
+                said = methods[method]
+                content = said.get("requestBody", {}).get("content", {})
+                found.append(
+                    {
+                        "method": method.upper(),
+                        "path": path,
+                        "text": said.get("description", ""),
+                        "parameters": [p["name"] for p in said.get("parameters", [])],
+                        "takes": list(content),
+                        "schemas": {
+                            kind: json.dumps(body["schema"], indent=1)
+                            for kind, body in content.items()
+                            if kind == "application/json"
+                        },
+                    }
+                )
+    return found
