@@ -12,7 +12,7 @@ demo: .venv/.advae
 	$(BIN)/advae demo
 
 test: .venv/.extras-$(EXTRAS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
 
 lint: .venv/.extras-$(EXTRAS)
 	$(BIN)/ruff check .
@@ -28,12 +28,10 @@ bench: .venv/.extras-bench
 	$(BIN)/python -m benchmarks.speed.report
 	$(BIN)/python -m benchmarks.promises.explanations
 
-# Proves that the benchmarks run, on small sizes; what they print then means nothing. Those of the
-# paper run in the tests.
+# Proves that the benchmarks run, on small sizes; what they print then means nothing. "make test" has
+# these tests too.
 bench-quick: .venv/.extras-$(EXTRAS)
-	for name in speed speed.time_to_quality accuracy accuracy.ablation paper.experiments speed.scale speed.report \
-		promises.explanations promises.contamination promises.false_alarms; do \
-		$(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	$(BIN)/python -m pytest benchmarks
 
 docs: .venv/.extras-docs
 	$(BIN)/mkdocs build --strict

@@ -245,7 +245,7 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(
     target = tmp_path / "[a].csv"
     program = (
         "import sys, pathlib\n"
-        "from advae.replacement import replacing_path\n"
+        "from advae.atomic import replacing_path\n"
         "with replacing_path(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_bytes(b'half')\n"
         "    print('ready', flush=True)\n"

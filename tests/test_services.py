@@ -83,7 +83,8 @@ def test_rows_asked_at_the_same_time_score_as_in_their_table(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_forked_worker_loads_by_itself(folder: Path) -> None:
-    (folder / "service.py").write_text("import advae\nfrom advae import fitting, scoring\n")
+    imports = ("advae", "advae.detector.fitting", "advae.methods.advae.scoring")
+    (folder / "service.py").write_text(f"import {', '.join(imports)}")
     (folder / "gunicorn.conf.py").write_text(examples()[1])
     program = (
         "import os, runpy, sys, warnings, service\n"

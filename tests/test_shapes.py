@@ -12,12 +12,13 @@ pytest.importorskip("beartype", reason="beartype is not installed: pip install '
 from beartype import BeartypeConf, beartype
 
 MODULES = (
-    *("batches", "calibration", "codes", "corruption", "counterfactual", "detector", "doctor"),
-    *("evaluation", "explain", "gaussian", "held_out", "latent_noise", "losses", "networks"),
-    *("notebook", "out_of_fold", "plan", "reference", "row_blocks", "row_checks", "score_axis"),
-    *("scoring", "screening", "slots", "streams", "threshold", "training"),
-    *("report.columns", "report.curves", "report.distributions", "report.gather", "report.latent"),
-    *("report.rows", "report.sampling", "report.scores"),
+    *("core.batches", "core.evaluation", "core.randomness", "core.screening", "core.threshold"),
+    *("core.training", "core.validation", "detector.calibration", "detector.counterfactual"),
+    *("detector.detector", "detector.explanation", "detector.out_of_fold", "detector.split"),
+    *("display", "doctor.examination", "methods.advae.gaussian", "methods.advae.latent"),
+    *("methods.advae.losses", "methods.advae.networks", "methods.advae.scoring", "parallel"),
+    *("report.columns", "report.distributions", "report.gather", "report.labels", "report.latent"),
+    *("report.rows", "report.scores", "tables.sampling"),
 )
 PROGRAM = """
 from jaxtyping import install_import_hook
@@ -25,7 +26,7 @@ import test_shapes
 names = [f"advae.{name}" for name in test_shapes.MODULES]
 with install_import_hook(names, "test_shapes.check"):
     import advae, numpy as np
-    from advae.doctor import examine
+    from advae.doctor.examination import examine
     from advae.report.summary import summarise
     from report_data import labelled_table, mixed_table
     rows, new = mixed_table(300, 1), labelled_table()

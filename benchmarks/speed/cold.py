@@ -34,7 +34,7 @@ def fit_ours(iterations: int) -> float:
     rows = table(ROWS, columns)
     config = Config.preset("paper", hidden=hidden, latent=latent, iterations=iterations)
     noise = latent_noise(config, latent)
-    # As ``advae.fitting`` does it.
+    # As ``advae.detector.fitting`` does it.
     compiling = Beside(partial(compile_for, Sizes(*PAPER_LETTER), len(rows), noise, config))
     times: list[float] = []
 

@@ -14,14 +14,15 @@ import pytest
 from advae.core.compilation import compiled, shielded
 
 FIT = """
-import sys, threading, jax, numpy as np, advae, advae.codes
+import sys, threading, jax, numpy as np, advae
+from advae.methods.advae import latent
 rows = np.random.default_rng(0).normal(size=(600, 3))
 def made(**changes):
     config = advae.Config(iterations=30, hidden=8, batch_size=16, points=4, members=2)
     detector = advae.fit_detector(rows, config, **changes)
     advae.save(detector, sys.argv[1])
     found = advae.load(sys.argv[1])
-    scores, codes = found.explain(rows), advae.codes.encode_rows(found.model, rows[:, :3])
+    scores, codes = found.explain(rows), latent.encode_rows(found.model, rows[:, :3])
     alone = found.anomaly_score(rows[:1])
     return b"".join(map(bytes, (*codes, alone, scores.score, scores.contributions))) + open(
         sys.argv[1], "rb").read()

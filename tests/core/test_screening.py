@@ -14,6 +14,9 @@ from advae import AdVAEDetector, Config, InputError, fit_detector
 from advae.cli.discovery import DiscoveryMarker
 from advae.core import screening
 from advae.core.screening import suspects
+from advae.core.training import Snapshot
+from advae.tables.encoder import TableEncoder
+from advae.tables.frames import as_frame
 
 ROWS, WIDTH = 600, 12
 
@@ -217,9 +220,7 @@ def test_rows_set_aside_take_no_part(mixed: np.ndarray, trimmed: advae.Detector)
     (doubt,) = DiscoveryMarker(0.1).doubts(trimmed)
     assert "false discovery rate is not controlled" in doubt
 
-    encoded = advae.table.TableEncoder.fit(advae.frames.as_frame(mixed)).transform(
-        advae.frames.as_frame(mixed)
-    )
+    encoded = TableEncoder.fit(as_frame(mixed)).transform(as_frame(mixed))
     kept = np.delete(mixed, suspects(encoded, 0.1), axis=0)
     same = fit_detector(kept, config(trim=0.0))
     jax.tree.map(np.testing.assert_array_equal, trimmed.model, same.model)
@@ -235,7 +236,7 @@ def test_without_trim_nothing_is_set_aside(mixed: np.ndarray) -> None:
 def test_an_interrupted_fit_goes_on_to_the_same_file(
     mixed: np.ndarray, trimmed: advae.Detector, tmp_path: Path
 ) -> None:
-    def stop(snapshot: advae.training.Snapshot) -> None:
+    def stop(snapshot: Snapshot) -> None:
         if snapshot.iteration == 200:
             raise KeyboardInterrupt
 
@@ -259,7 +260,7 @@ def test_the_model_file_keeps_the_setting(trimmed: advae.Detector, tmp_path: Pat
 
 
 def test_a_sample_of_a_long_table_is_screened(mixed: np.ndarray) -> None:
-    frame = advae.frames.as_frame(np.concatenate([mixed, mixed + 0.01]))
+    frame = as_frame(np.concatenate([mixed, mixed + 0.01]))
     detector = fit_detector(frame, config(iterations=10), sample=200)
     first, second = detector.summary.notes[-2:]
     assert first == "A uniform sample of 200 of 400 rows trained and calibrated the model."

@@ -241,7 +241,7 @@ def test_texts_are_made_of_the_values_of_reasons_alone(detector, rows, monkeypat
         made.append(frame.height * frame.width)
         return shown_values(frame, digits)
 
-    monkeypatch.setattr(explanation, "shown_values", counted)
+    monkeypatch.setattr("advae.detector.explanation.shown_values", counted)
     reasons = top_reasons(explanation, few, 2)
     assert sum(made) == 2 * 2 * len(few)
     for row, name in enumerate(reasons["reason_2"]):

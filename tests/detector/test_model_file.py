@@ -114,7 +114,7 @@ def modules_after(statement, path):
 
 
 def test_info_does_not_load_jax(path):
-    loaded = modules_after("from advae.model_info import read_info; read_info(path)", path)
+    loaded = modules_after("from advae.detector.model_info import read_info; read_info(path)", path)
     assert not loaded & {"jax"}
 
 

@@ -45,6 +45,7 @@ from advae.detector.split import Plan, plan_rows
 from advae.errors import ConfigError, InputError
 from advae.methods.advae import scoring
 from advae.methods.advae.reference import Memory, Reference
+from advae.tables.encoder import TableEncoder
 
 # One shape of networks, batches and rows for all tests, so that little is compiled.
 SMALL = Config(iterations=60, hidden=8, batch_size=16, points=4)
@@ -298,7 +299,7 @@ def test_out_of_fold_scores_weigh_what_strangers_leave_of_a_row(folded: Detector
         (numbers, numbers, [], None),
     ):
         bare = replace(folded, reference=Reference(whitening))
-        table = advae.table.TableEncoder.fit(fitted)
+        table = TableEncoder.fit(fitted)
         encoded = table.transform(frame)
         scores = out_of_fold_scores(replace(bare, table=table), encoded, fold, np.empty(0, int))
         varied = encoded[:, :3]

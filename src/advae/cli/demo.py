@@ -1,31 +1,29 @@
 """advae demo."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import polars as pl
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sklearn.datasets import load_breast_cancer
 
 from advae.cli import console
 from advae.cli.histogram import percent
-from advae.config import Config
-from advae.detector import model_file
-from advae.detector.fitting import fit_detector
 from advae.errors import InputError
-from advae.files.sink import write_frames
-from advae.files.source import open_source
-from advae.report.page import write_report
+
+if TYPE_CHECKING:
+    import polars as pl
 
 TRAINING_ROWS = 257
 SHOWN = 5
 
 
-def tumours() -> tuple[pl.DataFrame, pl.DataFrame]:
+def tumours() -> "tuple[pl.DataFrame, pl.DataFrame]":
     """Return benign rows to learn from, and the others with the label ``malignant``."""
+    import numpy as np
+    import polars as pl
+    from sklearn.datasets import load_breast_cancer
+
     bunch = load_breast_cancer()
     names = [str(name).replace(" ", "_") for name in bunch.feature_names]
     malignant = bunch.target == list(bunch.target_names).index("malignant")
@@ -48,6 +46,15 @@ def run(folder: Path) -> None:
     InputError
         If the folder cannot be made.
     """
+    import polars as pl
+
+    from advae.config import Config
+    from advae.detector import model_file
+    from advae.detector.fitting import fit_detector
+    from advae.files.sink import write_frames
+    from advae.files.source import open_source
+    from advae.report.page import write_report
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -79,7 +86,9 @@ def run(folder: Path) -> None:
     _show(scored, folder)
 
 
-def _show(scored: pl.DataFrame, folder: Path) -> None:
+def _show(scored: "pl.DataFrame", folder: Path) -> None:
+    import polars as pl
+
     out = console.output()
     table = Table(title="Flagged, by a diagnosis that the model never saw", title_justify="left")
     table.add_column("diagnosis")
