@@ -87,7 +87,7 @@ def layer(rng, i, o):
     return [rng.normal(0, np.sqrt(2 / i), (i, o)).astype(np.float32), np.zeros(o, np.float32)]
 
 
-def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 0.6), swap=0.1, lr=2e-3, wd=0.0, drop=0.0, smooth=False, floor=0.0):
+def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 0.6), swap=0.1, lr=2e-3, wd=0.0, drop=0.0, smooth=False, floor=0.0, vae=0.0, latent=32):
     k, u = k
     rng = np.random.default_rng(seed)
     d, K = len(k), sum(k)
@@ -98,6 +98,9 @@ def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 
     prior = np.concatenate([np.log((np.bincount(b[:, j], minlength=k[j]) + 0.5) / (n + 0.5 * k[j])) for j in range(d)]).astype(np.float32)
     lone = smooth * d
     sizes = [K + d + lone, *[h] * depth, K + 2 * lone]
+    if vae:
+        latent = min(latent, d)
+        sizes = [K + d + lone, h, h, 2 * latent, h, h, K + 2 * lone]
     U = jnp.asarray(u)
     # the coordinate of a value among its bins, from its piecewise linear encoding
     first = np.concatenate([[u[s]] for s in starts])
@@ -107,16 +110,28 @@ def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 
     to_u = jnp.asarray(np.eye(d, dtype=np.float32)[owner] * gaps[:, None])
     first = jnp.asarray(first)
     params = [layer(rng, i, o) for i, o in zip(sizes[:-1], sizes[1:])]
+    if vae:
+        params[3] = layer(rng, latent, h)
+        params[2][0] *= 0.3
     params[-1][0] *= 0.1
     X, B = jnp.asarray(x), jnp.asarray(b.astype(np.int32))
     ST = jnp.asarray(starts, jnp.int32)
     ow = jnp.asarray(owner)
     prior = jnp.asarray(prior)
 
+    kl = []
+
     def logits(params, x, mask, key=None):
         z = jnp.concatenate([x * (1 - mask)[:, ow], mask, *([(x @ to_u + first) * (1 - mask)] if smooth else [])], 1)
         for i, (w, bb) in enumerate(params[:-1]):
-            z = jax.nn.relu(z @ w + bb)
+            z = z @ w + bb
+            if vae and i == 2:
+                mean, lv = z[:, :latent], jnp.clip(z[:, latent:], -12, 6)
+                z = mean if key is None else mean + jnp.exp(lv / 2) * jax.random.normal(jax.random.fold_in(key, 9), mean.shape)
+                if key is not None:
+                    kl.append(0.5 * jnp.mean(jnp.sum(mean**2 + jnp.exp(lv) - 1 - lv, 1)))
+                continue
+            z = jax.nn.relu(z)
             if drop and key is not None:
                 z = z * jax.random.bernoulli(jax.random.fold_in(key, i), 1 - drop, z.shape) / (1 - drop)
         o = z @ params[-1][0] + params[-1][1]
@@ -134,7 +149,9 @@ def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 
         return picked - lse
 
     def loss(params, x, mask, b, key):
-        return -jnp.mean(jnp.sum(logp(params, x, mask, b, key) * mask, 1) / (jnp.sum(mask, 1) + 1e-6))
+        kl.clear()
+        error = -jnp.mean(jnp.sum(logp(params, x, mask, b, key) * mask, 1) / (jnp.sum(mask, 1) + 1e-6))
+        return error + (vae * kl[0] if vae else 0.0)
 
     def step(i, carry):
         params, m, v, key = carry
@@ -223,6 +240,10 @@ VARIANTS = {
     "q2": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "iters": 2000, "lr": 0.001},
     "q3": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "cal": 0.15},
     "q4": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "cal": 0.15, "drop": 0.1},
+    "v3": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "cal": 0.15, "vae": 1e-3},
+    "v4": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "cal": 0.15, "vae": 1e-4},
+    "q5": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "cal": 0.15, "cap": 90_000},
+    "q6": {"tails": 5, "share": (0.0, 1.0), "wd": 0.03, "swap": 0.0, "smooth": True, "cal": 0.15, "iters": 1500},
     "s1": {"iters": 1000},
     "d2": {"drop": 0.2},
     "d5": {"drop": 0.5},
