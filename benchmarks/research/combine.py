@@ -13,7 +13,7 @@ CONF = "breastw glass letter cardio Cardiotocography satellite satimage-2 pendig
 ORACLE = len(sys.argv) > 3
 
 
-def nats(tr, te, q=0.9, log=True):
+def nats(tr, te, q=0.9, log=True, floor=1e-6):
     """-log share of normal rows that reach a value; beyond the 90th percentile an exponential tail."""
     tr = np.sort(tr)
     n = len(tr)
@@ -23,7 +23,7 @@ def nats(tr, te, q=0.9, log=True):
     above = tr[tr > at]
     if len(above) < 5:
         return share(te)
-    scale = max(np.mean(f(above) - f(at)), 1e-6)
+    scale = max(np.mean(f(above) - f(at)), floor)
     base = share(np.array([at + 1e-9 * abs(at)]))[0] if (tr == at).mean() > 0.01 else -np.log(1 - q)
     return np.where(te <= at, share(te), base + (f(te) - f(at)) / scale)
 

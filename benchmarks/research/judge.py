@@ -6,6 +6,8 @@ from sklearn.metrics import average_precision_score as ap, roc_auc_score as roc
 from benchmarks.research.base import CACHE
 from benchmarks.research.combine import nats
 
+FLOOR = float(sys.argv[3]) if len(sys.argv) > 3 else 1e-6
+Q = float(sys.argv[4]) if len(sys.argv) > 4 else 0.9
 MIX = "kdd-u2r sick bank cmc german kdd-probe adult".split()
 PLANTED = "payments payments-dirt flights".split()
 NUM = "annthyroid thyroid fault Ionosphere mammography vowels Waveform Wilt musk optdigits breastw glass letter cardio Cardiotocography satellite satimage-2 pendigits".split()
@@ -23,7 +25,7 @@ def parts(name, seed, variant):
     c_tr, c_te = f["c_tr"][..., 0], f["c_te"][..., 0]
     e_tr, e_te = f["c_tr"][..., 1], f["c_te"][..., 1]
     def put(key, tr, te, log=False):
-        p[key], p[key + "_tr"] = nats(tr, te, log=log), nats(tr, tr, log=log)
+        p[key], p[key + "_tr"] = nats(tr, te, log=log, q=Q, floor=1e-6 if log else FLOOR), nats(tr, tr, log=log, q=Q, floor=1e-6 if log else FLOOR)
     put("N", f["N_tr"], f["N_te"], True)
     put("D", f["D_tr"], f["D_te"], True)
     put("M", norm(f["m_tr"], 1), norm(f["m_te"], 1))
@@ -64,6 +66,13 @@ RULES = {
     "l3 R2 J2": lambda p: lp(3, p["L"], p["M2"], p["R2"], p["J2"]),
     "l3 R1 R2": lambda p: lp(3, p["L"], p["M2"], p["R2"], p["R1"]),
     "lse": lambda p: np.logaddexp.reduce([p["L"], p["M2"], p["R2"]]),
+    "lse R1": lambda p: np.logaddexp.reduce([p["L"], p["M2"], p["R2"], p["R1"]]),
+    "lse J2": lambda p: np.logaddexp.reduce([p["L"], p["M2"], p["R2"], p["J2"]]),
+    "lse R1 J2": lambda p: np.logaddexp.reduce([p["L"], p["M2"], p["R2"], p["J2"], p["R1"]]),
+    "lse .8L": lambda p: np.logaddexp.reduce([.8 * p["L"], p["M2"], p["R2"]]),
+    "lse 1.25R2": lambda p: np.logaddexp.reduce([p["L"], p["M2"], 1.25 * p["R2"]]),
+    "lse .8L R1": lambda p: np.logaddexp.reduce([.8 * p["L"], p["M2"], p["R2"], p["R1"]]),
+    "sum": lambda p: p["L"] + p["M2"] / 4 + p["R2"],
     "lse2": lambda p: np.logaddexp.reduce([p["L"] / 2, p["M2"] / 2, p["R2"] / 2]),
 }
 
