@@ -20,6 +20,9 @@ def norm(x, q):
 
 def parts(name, seed, variant):
     f = dict(np.load(CACHE / f"full-{variant}-{name}-{seed}.npz"))
+    if len(sys.argv) > 5 and name not in PLANTED:  # networks of N on all rows, shares from the same rows
+        b = dict(np.load(CACHE / f"base-{name}-{seed}.npz"))
+        f |= {k: b[k] for k in ("N_tr", "N_te", "D_tr", "D_te")}
     p = {"y": f["y"], "kinds": f.get("kinds"), "raw": f}
     both = {}
     c_tr, c_te = f["c_tr"][..., 0], f["c_te"][..., 0]
@@ -36,7 +39,7 @@ def parts(name, seed, variant):
     p["ND"] = np.log(f["N_te"] + 1e-12) + np.log(f["D_te"] + 1e-12)
     p["L"] = p["N"] + p["D"] / 2
     p["L_tr"] = p["N_tr"] + p["D_tr"] / 2
-    put("LL", p["L_tr"], p["L"])
+    
     return p
 
 
@@ -61,7 +64,6 @@ RULES = {
     "l6": lambda p: lp(6, p["L"], p["M2"], p["R2"]),
     "l3 1.25R2": lambda p: lp(3, p["L"], p["M2"], 1.25 * p["R2"]),
     "l3 .8L": lambda p: lp(3, 0.8 * p["L"], p["M2"], p["R2"]),
-    "l3 LL": lambda p: lp(3, p["LL"], p["M2"], p["R2"]),
     "l3 J2": lambda p: lp(3, p["L"], p["M2"], p["J2"]),
     "l3 R2 J2": lambda p: lp(3, p["L"], p["M2"], p["R2"], p["J2"]),
     "l3 R1 R2": lambda p: lp(3, p["L"], p["M2"], p["R2"], p["R1"]),
