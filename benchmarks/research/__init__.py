@@ -1,0 +1,1 @@
+"""Research prototypes: what was tried for the score in nats."""
