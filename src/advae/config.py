@@ -47,6 +47,8 @@ class Config:
 
     Parameters
     ----------
+    method
+        Name of the method, see ``advae.methods``: ``"advae"``.
     variant
         ``"adVAE"``; ``"E-adVAE"``, only the encoder discriminates; ``"G-adVAE"``, only the
         generator; ``"VAE"``, neither; ``"AE"``, no sampling and no KLD either.
@@ -118,6 +120,7 @@ class Config:
         Origin of all randomness, in [0, 2**63).
     """
 
+    method: str = "advae"
     variant: VariantName = "E-adVAE"
     hidden: int | None = 128
     latent: int | None = 32

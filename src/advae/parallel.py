@@ -103,8 +103,8 @@ def rows_at_once(columns: int, most: int = 65_536) -> int:
 
 def fill(
     wholes: tuple[np.ndarray, ...],
-    x: Float[np.ndarray, "rows columns"],
-    function: Callable[[Float[np.ndarray, "padded columns"], int], tuple[np.ndarray, ...]],
+    given: tuple[Float[np.ndarray, "rows _"], ...],
+    function: Callable[..., tuple[np.ndarray, ...]],
     at_once: int = 1,
 ) -> None:
     """Write into arrays what a function makes of rows, some padded blocks at a time.
@@ -113,28 +113,33 @@ def fill(
     ----------
     wholes
         The arrays to fill, each with an entry for each row.
-    x
-        Rows, shape (rows, columns).
+    given
+        What the function is given of the rows, each with an entry for each row.
     function
-        Is given ``at_once`` blocks, and how many of them hold rows; returns a part of each of
-        ``wholes``, with an entry for each row of these blocks. It is called in several threads.
+        Is given how many blocks hold rows, and ``at_once`` blocks of each part of ``given``;
+        returns a part of each of ``wholes``, with an entry for each row of these blocks. It is
+        called in several threads.
     at_once
         How many blocks a call is given, at least 1.
     """
-    step = at_once * BLOCK_ROWS
+    step, rows = at_once * BLOCK_ROWS, len(given[0])
+
+    def padded(part: Float[np.ndarray, "part _"]) -> Float[np.ndarray, "padded _"]:
+        part = np.asarray(part, np.float32)
+        return part if len(part) == step else np.pad(part, ((0, step - len(part)), (0, 0)))
 
     def do(first: int) -> None:
-        part = np.asarray(x[first : first + step], np.float32)
-        rows = part if len(part) == step else np.pad(part, ((0, step - len(part)), (0, 0)))
-        made = function(rows, -(-len(part) // BLOCK_ROWS))
+        count = min(step, rows - first)
+        parts = [padded(whole[first : first + step]) for whole in given]
+        made = function(-(-count // BLOCK_ROWS), *parts)
         for whole, found in zip(wholes, made, strict=True):
-            whole[first : first + len(part)] = found[: len(part)]
+            whole[first : first + count] = found[:count]
 
-    starts = range(0, len(x), step)
+    starts = range(0, rows, step)
     if len(starts) == 1:
         do(0)
     elif starts:
-        function(np.zeros((step, x.shape[1]), np.float32), 0)  # so that it is compiled once
+        function(0, *(padded(whole[:0]) for whole in given))  # so that it is compiled once
         left = iter(starts)
 
         def work(_: int) -> None:

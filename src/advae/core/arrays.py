@@ -5,9 +5,9 @@
 ``members``: networks of an ensemble. All arrays are float32 unless a docstring says otherwise.
 
 Outside the networks an array has a row for each row of the table. Inside them, from a batch to its
-losses and the gradients of the weights, it has a column for each (`Upright`, `Code`): rows are many
-and fill the vectors of a processor, latent variables and the columns of a table are few. On a CPU
-that makes an iteration of narrow networks a third shorter.
+losses and the gradients of the weights, it has a column for each (`ColumnsByRows`, `LatentByRows`):
+rows are many and fill the vectors of a processor, latent variables and the columns of a table are
+few. On a CPU that makes an iteration of narrow networks a third shorter.
 """
 
 from typing import TypeAlias
@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 Vector: TypeAlias = Float[Array, "rows"]
 Matrix: TypeAlias = Float[Array, "rows columns"]
-Upright: TypeAlias = Float[Array, "columns rows"]
-Code: TypeAlias = Float[Array, "latent rows"]
+ColumnsByRows: TypeAlias = Float[Array, "columns rows"]
+LatentByRows: TypeAlias = Float[Array, "latent rows"]
 Points: TypeAlias = Float[Array, "points latent"]
 Scalar: TypeAlias = Float[Array, ""]
 HostVector: TypeAlias = Float[np.ndarray, "rows"]

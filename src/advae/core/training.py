@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,67 +12,57 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from advae.config import VARIANTS, Config, Variant
-from advae.core.adam import Descent, descents
+from advae.config import Config
+from advae.core.adam import StepSize, step_sizes
 from advae.core.arrays import HostMatrix
 from advae.core.batches import Batches, damage_of, draw_batches
 from advae.core.compilation import compiled, shielded
-from advae.core.randomness import generator, stream
+from advae.core.method import Method, State, Tree
+from advae.core.randomness import stream
 from advae.core.validation import HELD_OUT, HeldOut, History, best_block, exhausted
 from advae.errors import TrainingError
-from advae.methods.advae.losses import Noise, Settings
-from advae.methods.advae.networks import AdVAE, Sizes, initialise, network_shapes
-from advae.methods.advae.steps import TrainState, fresh_state, term_names, train_step
 from advae.parallel import check_process, workers
-
-Tree = TypeVar("Tree")
-
-
-def state_shapes(sizes: Sizes, config: Config) -> TrainState:
-    """Return the shapes of the leaves of all members' state, stacked on a leading axis."""
-    shapes = network_shapes(sizes, config.members)
-    state: TrainState = jax.eval_shape(fresh_state, shapes)
-    return state
-
-
-def initial_state(sizes: Sizes, config: Config) -> TrainState:
-    """Return untrained members, stacked on a leading axis."""
-    members = range(config.members)
-    draws = [generator(config.seed, "initial weights", member) for member in members]
-    return fresh_state(initialise(sizes, draws))
 
 
 @partial(compiled, donate=(0,))
 def _run_block(
-    state: TrainState,
+    state: State,
     batches: Batches,
     key: Key[Array, ""],
-    settings: Settings,
-    descents: Descent,
+    settings: Tree,
+    step_sizes: StepSize,
     iterations: Int[Array, ""] | int,
-    variant: Variant,
-) -> tuple[TrainState, Float[Array, "terms members"]]:
+    method: Method,
+) -> tuple[State, dict[str, Float[Array, "members"]]]:
     """Do the first ``iterations`` of a block; return the state and the sums of the terms."""
     members, length, _, rows = batches.x.shape
-    # Without a transformer there is no z_T to draw for.
-    shape = (1 + variant.transforms, members, state.model.sizes.latent, rows)
+    kinds, size = method.draws
+    shape = kinds, members, size, rows
     # Drawn for the whole block at once, in long rows, because a generator that fills short rows
     # loses its vector instructions: on a CPU that is the difference between 3 and 20 ns a draw.
     draws = jr.normal(key, (length, math.prod(shape)), np.float32)
-    step = jax.vmap(partial(train_step, variant=variant), in_axes=(0, 0, 0, None, None))
+    step = jax.vmap(method.step, in_axes=(0, 0, 0, 1, None, None))
 
-    def iterate(i: Array, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
-        state, sums = carry
-        noise = draws[i].reshape(shape) if variant.stochastic else jnp.zeros(shape, np.float32)
+    def iterate(i: Array | int, state: State) -> tuple[State, dict[str, Float[Array, "members"]]]:
         batch = jax.tree.map(lambda whole: whole[:, i], batches)
-        descent = Descent(*(part[i] for part in descents))
-        both = Noise(noise[0], noise[-1])
-        state, terms = step(state, batch.x, both, settings, descent, shown=batch.shown)
-        return state, sums + jnp.stack(jax.tree.leaves(terms))
+        shown = batch.x if batch.shown is None else batch.shown
+        step_size = StepSize(*(part[i] for part in step_sizes))
+        noise = draws[i].reshape(shape)
+        done: tuple[State, dict[str, Array]] = step(
+            state, batch.x, shown, noise, settings, step_size
+        )
+        return done
 
-    sums = jnp.zeros((len(term_names(variant)), members), np.float32)
-    end: tuple[TrainState, Array] = jax.lax.fori_loop(0, iterations, iterate, (state, sums))
-    return end
+    _, terms = jax.eval_shape(partial(iterate, 0), state)
+
+    def add(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+        state, sums = carry
+        state, terms = iterate(i, state)
+        return state, sums + jnp.stack(list(terms.values()))
+
+    sums = jnp.zeros((len(terms), members), np.float32)
+    end: tuple[State, Array] = jax.lax.fori_loop(0, iterations, add, (state, sums))
+    return end[0], dict(zip(terms, end[1], strict=True))
 
 
 @dataclass(frozen=True)
@@ -84,38 +74,39 @@ class Snapshot:
     iteration
         Iterations done so far.
     parts
-        Networks and optimisers, in groups of members. Their buffers are reused by the next
-        block: read them at once.
+        The state in groups of members. Its buffers are reused by the next block: read them at
+        once.
     history
         ``"iteration"``, and for each loss term its unweighted mean over each block and the
         members; `HELD_OUT` where rows were held out.
     best
-        With ``Config.patience``, the members' networks at the block with the lowest error of the
+        With ``Config.patience``, the members' models at the block with the lowest error of the
         rows held out; None without, and before the first block.
     finished
         Whether the training has ended.
     """
 
     iteration: int
-    parts: tuple[TrainState, ...]
+    parts: tuple[State, ...]
     history: History
-    best: AdVAE | None = None
+    best: Tree | None = None
     finished: bool = False
 
     @property
-    def state(self) -> TrainState:
-        """Networks and optimisers of all members, stacked on a leading axis."""
-        return _joined(self.parts)
+    def state(self) -> State:
+        """The state of all members, stacked on a leading axis."""
+        joined: State = _joined(self.parts)
+        return joined
 
     @property
-    def model(self) -> AdVAE:
-        """The networks that training arrived at: the best ones where they are kept."""
+    def model(self) -> Tree:
+        """What training arrived at: the best model where it is kept."""
         return self.state.model if self.best is None else self.best
 
 
-def block_length(sizes: Sizes, config: Config) -> int:
+def block_length(method: Method, config: Config) -> int:
     """Return how many iterations one compiled block has: 10 to 200, at most 16 MB of input."""
-    floats = config.members * config.batch_size * (sizes.columns + 2 * sizes.latent)
+    floats = config.members * config.batch_size * method.floats_per_row
     return min(200, max(10, 2**22 // floats))
 
 
@@ -131,6 +122,7 @@ def learning_rates(config: Config) -> Float[np.ndarray, "iterations"]:
 
 
 def fit(
+    method: Method,
     data: HostMatrix,
     config: Config,
     *,
@@ -143,13 +135,15 @@ def fit(
 
     Parameters
     ----------
+    method
+        What is trained.
     data
         Encoded normal rows in [0, 1], shape (rows, columns), at least one row and column.
     config
         Settings; one seed gives bit-identical results on one machine.
     held_out
-        Encoded normal rows that take no part, shape (held out rows, columns); their
-        reconstruction error joins the history, and with ``config.patience`` decides when training
+        Encoded normal rows that take no part, shape (held out rows, columns); their error
+        (`Method.error`) joins the history, and with ``config.patience`` decides when training
         ends. None, or no row, for none: then all iterations are done.
     member_rows
         Positions of the rows that each member may see, shape (members, rows of each); all rows
@@ -169,37 +163,34 @@ def fit(
         If a loss stops being finite.
     """
     check_process()
-    names = term_names(VARIANTS[config.variant])
-    sizes = Sizes(data.shape[1], *config.network_sizes(data.shape[1]))
     watched = None
     if held_out is not None and len(held_out):
-        watched = HeldOut(held_out, config, sizes.latent)
+        watched = HeldOut(method, held_out, config)
     if resume is None:
-        start: History = {name: [] for name in ("iteration", *names)}
-        if watched is not None:
-            start[HELD_OUT] = []
-        resume = Snapshot(0, (initial_state(sizes, config),), start)
+        resume = Snapshot(0, (method.initial_state(config),), {"iteration": []})
     done, history, best = resume.iteration, resume.history, resume.best
     patience = config.patience if watched is not None else 0
     groups = [
-        _Group(data, config, sizes, members, resume, member_rows)
+        _Group(method, data, config, members, resume, member_rows)
         for members in _member_groups(config.members)
     ]
     # The first group's first block by itself, so that it is compiled once.
     alone = 1
     finished = done >= config.iterations or exhausted(history, patience)
     while not finished:
-        count = min(block_length(sizes, config), config.iterations - done)
+        count = min(block_length(method, config), config.iterations - done)
         advance = partial(_Group.advance, count=count)
         first = [advance(group) for group in groups[:alone]]
-        sums = np.concatenate([*first, *workers().map(advance, groups[alone:])], axis=1)
+        sums = [*first, *workers().map(advance, groups[alone:])]
         alone, done = 0, done + count
-        means = dict(zip(names, sums.mean(axis=1) / count, strict=True))
+        means = {
+            name: np.concatenate([part[name] for part in sums]).mean() / count for name in sums[0]
+        }
         _check_finite(means, done)
         if watched is not None:
             means[HELD_OUT] = watched.error(group.state.model for group in groups)
         history = {"iteration": [*history["iteration"], done]} | {
-            name: [*history[name], float(mean)] for name, mean in means.items()
+            name: [*history.get(name, ()), float(mean)] for name, mean in means.items()
         }
         if patience and best_block(history) == len(history[HELD_OUT]) - 1:
             best = _joined(tuple(group.state.model for group in groups))
@@ -211,10 +202,9 @@ def fit(
 
 
 @shielded
-def _joined(parts: tuple[Tree, ...]) -> Tree:
+def _joined(parts: tuple[Any, ...]) -> Any:
     """Return a copy of the members of all groups, stacked; the next block reuses their buffers."""
-    tree: Tree = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    return tree
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _member_groups(members: int) -> list[range]:
@@ -235,9 +225,9 @@ class _Group:
     @shielded
     def __init__(
         self,
+        method: Method,
         data: HostMatrix,
         config: Config,
-        sizes: Sizes,
         members: range,
         start: Snapshot,
         member_rows: Int[np.ndarray, "members member_rows"] | None,
@@ -246,12 +236,11 @@ class _Group:
         # Cut by NumPy and moved as they are: JAX would compile a program for each shape. Not shared
         # with what was given, which may be used again: training writes over its state.
         cut = jax.tree.map(lambda leaf: np.asarray(leaf)[own], start.state)
-        self.state: TrainState = jax.device_put(cut, may_alias=False)
+        self.state: State = jax.device_put(cut, may_alias=False)
         self._done = start.iteration
-        self._variant = VARIANTS[config.variant]
-        self._settings = Settings(*(getattr(config, name) for name in Settings._fields))
-        self._length = block_length(sizes, config)
-        self._descents = descents(np.pad(learning_rates(config), (0, self._length)))
+        self._method, self._settings = method, method.settings(config)
+        self._length = block_length(method, config)
+        self._step_sizes = step_sizes(np.pad(learning_rates(config), (0, self._length)))
         self._seed, self._first = config.seed, members.start
         own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
         self._draw = partial(
@@ -265,21 +254,21 @@ class _Group:
         self._batches = self._draw(self._key("batches"))
 
     @shielded
-    def advance(self, count: int) -> Float[np.ndarray, "terms members"]:
+    def advance(self, count: int) -> dict[str, Float[np.ndarray, "members"]]:
         """Do the next ``count`` iterations, at most a block; return the sums of the terms."""
         self.state, sums = _run_block(
             self.state,
             self._batches,
             self._key("training noise"),
             self._settings,
-            Descent(*(part[self._done : self._done + self._length] for part in self._descents)),
+            StepSize(*(part[self._done : self._done + self._length] for part in self._step_sizes)),
             count,
-            variant=self._variant,
+            method=self._method,
         )
         self._done += count
         # Queued before the wait for this block.
         self._batches = self._draw(self._key("batches"))
-        return np.asarray(sums)
+        return {name: np.asarray(each) for name, each in sums.items()}
 
     def _key(self, name: str) -> Key[Array, ""]:
         """Return the key of the block that begins here."""

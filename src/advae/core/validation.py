@@ -1,4 +1,4 @@
-"""The reconstruction error of rows that take no part in training.
+"""The error of rows that take no part in training.
 
 NOTE[DIFF]: the paper trains for a fixed number of iterations. With ``Config.patience`` this error
 ends a training early.
@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from advae.config import VARIANTS, Config
-from advae.core.arrays import Code, HostMatrix, Scalar, Upright, Vector
+from advae.config import Config
+from advae.core.arrays import ColumnsByRows, HostMatrix, Scalar, Vector
 from advae.core.compilation import compiled, shielded
+from advae.core.method import Method, Tree
 from advae.core.randomness import generator
-from advae.methods.advae.losses import Noise, reconstruct, squared_error
-from advae.methods.advae.networks import INPUT_RANGE, AdVAE
 
 HELD_OUT = "held_out_reconstruction"
 """Its name in a training's history."""
@@ -43,44 +42,50 @@ def exhausted(history: History, patience: int) -> bool:
 
 
 class HeldOut:
-    """Rows to see by when the networks begin to learn the others by heart.
+    """Rows to see by when a model begins to learn the others by heart.
 
     The same rows and noise serve after every block, so that the curve is smooth, and in one
     shape, so that all tables of one width share the compiled program.
 
     Parameters
     ----------
+    method
+        What is trained.
     data
         Encoded rows, shape (rows, columns), at least one; a sample of more than `ROWS`.
     config
         Settings of the training.
-    latent
-        Latent size.
     """
 
-    def __init__(self, data: HostMatrix, config: Config, latent: int) -> None:
+    def __init__(self, method: Method, data: HostMatrix, config: Config) -> None:
         rows = data[:: -(-len(data) // ROWS)]
+        self._method = method
         self._rows = np.zeros((data.shape[1], ROWS), np.float32)
-        # One value far outside the training range would hide everything else.
-        self._rows[:, : len(rows)] = np.clip(rows, *INPUT_RANGE).T
+        self._rows[:, : len(rows)] = rows.T
         self._weights = (np.arange(ROWS) < len(rows)).astype(np.float32) / len(rows)
         draws = generator(config.seed, "held-out noise")
-        self._noise = draws.standard_normal((latent, ROWS), np.float32)
-        if not VARIANTS[config.variant].stochastic:
-            self._noise = np.zeros_like(self._noise)
+        self._noise = draws.standard_normal((*method.draws, ROWS), np.float32)
 
     @shielded
-    def error(self, models: Iterable[AdVAE]) -> float:
-        """Return ||x - x_r||^2, mean over the rows and the members of all ``models``."""
-        errors = [_errors(model, self._rows, self._weights, self._noise) for model in models]
+    def error(self, models: Iterable[Tree]) -> float:
+        """Return `Method.error`, mean over the rows and the members of all ``models``."""
+        errors = [
+            _errors(model, self._rows, self._weights, self._noise, method=self._method)
+            for model in models
+        ]
         return float(np.concatenate(errors).mean())
 
 
 @compiled
-def _errors(model: AdVAE, x: Upright, weights: Vector, noise: Code) -> Float[Array, "members"]:
-    def error(member: AdVAE) -> Scalar:
-        made = reconstruct(member.generator, member.encoder(x), None, Noise(noise, noise))
-        return jnp.sum(weights * squared_error(x, made.x_r))
+def _errors(
+    model: Tree,
+    x: ColumnsByRows,
+    weights: Vector,
+    noise: Float[Array, "kinds size rows"],
+    method: Method,
+) -> Float[Array, "members"]:
+    def error(member: Tree) -> Scalar:
+        return jnp.sum(weights * method.error(member, x, noise))
 
     errors: Float[Array, "members"] = jax.vmap(error)(model)
     return errors

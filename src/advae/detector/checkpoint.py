@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from advae import tensorfile
-from advae.config import VARIANTS, Config
+from advae.config import Config
 from advae.core.arrays import HostMatrix
-from advae.core.training import Snapshot, state_shapes
+from advae.core.method import Method
+from advae.core.training import Snapshot
 from advae.core.trees import named_leaves, replace_leaves
 from advae.core.validation import HELD_OUT
 from advae.errors import ModelFileError
-from advae.methods.advae.networks import Sizes
-from advae.methods.advae.steps import term_names
 from advae.tables.encoder import TableEncoder
 
 CHECKPOINT_SECONDS = 2.0
@@ -68,15 +67,15 @@ def save(path: Path, snapshot: Snapshot, fingerprint: str) -> None:
     tensorfile.write(path, record, arrays)
 
 
-def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot:
+def load(path: Path, method: Method, config: Config, fingerprint: str) -> Snapshot:
     """Return the training that ``save`` wrote.
 
     Parameters
     ----------
     path
         The checkpoint.
-    config, sizes
-        Settings and network sizes of the training that is to go on.
+    method, config
+        What is trained, and the settings of the training that is to go on.
     fingerprint
         Of the data and settings of that training.
 
@@ -92,10 +91,7 @@ def load(path: Path, config: Config, sizes: Sizes, fingerprint: str) -> Snapshot
             "cannot go on with these. Fit without --resume to start again."
         )
     history = record["history"]
-    expected = {"iteration", *term_names(VARIANTS[config.variant])}
-    if history.keys() - {HELD_OUT} != expected:
-        raise ModelFileError(f"checkpoint {path} has a foreign history. Fit without --resume.")
-    state = state_shapes(sizes, config)
+    state = method.initial_state(config)
     best = state.model if config.patience and HELD_OUT in history else None
     found: dict[str, Any] = replace_leaves({"state": state, "best": best}, arrays, path)
     return Snapshot(record["iteration"], (found["state"],), history, found["best"])

@@ -1,8 +1,9 @@
-"""A fitted detector of anomalous rows: table encoder, networks, latent noise and threshold."""
+"""A fitted detector of anomalous rows: table encoder, a method's scorer, and threshold."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,13 +12,13 @@ from jaxtyping import Bool, Float
 
 from advae.config import Config, ThresholdMethod
 from advae.core.arrays import HostMatrix
+from advae.core.method import Method, Tree
+from advae.core.scoring import anomaly_scores, score_rows
 from advae.core.threshold import p_values
 from advae.detector.explanation import Explanation, top_reasons
 from advae.display.card import card
 from advae.errors import InputError
-from advae.methods.advae import scoring
-from advae.methods.advae.networks import AdVAE
-from advae.methods.advae.reference import Reference
+from advae.methods import method_of
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import as_batches, as_frame, kept_columns
 
@@ -98,12 +99,10 @@ class Detector:
         The settings it was fitted with.
     table
         Turns the user's columns into encoded ones and back.
-    model
-        The networks; leaves have a leading member axis.
-    latent_noise
-        Noise vectors shared by all rows, shape (points, latent).
-    reference
-        What scoring knows of the training rows besides the networks; see `residuals`.
+    scorer
+        All that its method computes scores from, see ``Method.learn``. That of adVAE has
+        ``model``, the networks, whose arrays lead with a member axis; ``latent_noise``, shared by
+        all rows, shape (points, latent); ``reference``, what is known of the training rows.
     training_scores
         Scores of the training rows (a sample of them in a large table), ascending.
     calibration_scores
@@ -120,15 +119,18 @@ class Detector:
 
     config: Config
     table: TableEncoder
-    model: AdVAE
-    latent_noise: Float[np.ndarray, "points latent"]
-    reference: Reference
+    scorer: Tree
     training_scores: Float[np.ndarray, "training_rows"]
     calibration_scores: Float[np.ndarray, "calibration_rows"]
     threshold: Threshold
     summary: TrainingSummary
     ignored: tuple[str, ...] = ()
     earlier_thresholds: tuple[Threshold, ...] = ()
+
+    @cached_property
+    def method(self) -> Method:
+        """What scores encoded rows."""
+        return method_of(self.config, self.table.network_width)
 
     @property
     def reference_scores(self) -> Float[np.ndarray, "reference_rows"]:
@@ -138,17 +140,17 @@ class Detector:
     @property
     def facts(self) -> dict[str, str]:
         """What the detector is, in words: name and value."""
-        summary, config, sizes = self.summary, self.config, self.model.sizes
+        summary, config, columns = self.summary, self.config, self.table.network_width
         held_out = f", {summary.calibration_rows:,} held out" if summary.calibration_rows else ""
         in_folds = f", in {summary.folds} folds" if summary.folds else ""
-        memory = self.reference.memory
-        kept = f", {len(memory.rows):,} kept to compare with" if memory is not None else ""
+        kept_rows = self.method.kept_rows(self.scorer)
+        kept = f", {kept_rows:,} kept to compare with" if kept_rows else ""
         members = f", {config.members} members" if config.members > 1 else ""
         return {
             "rows": f"{summary.rows:,} learned from{held_out}{in_folds}{kept}",
-            "columns": f"{len(self.table.features)}, encoded as {sizes.columns} "
-            f"number{'s' * (sizes.columns != 1)}",
-            "networks": f"{config.variant}, {sizes.hidden} wide, {sizes.latent} latent{members}",
+            "columns": f"{len(self.table.features)}, encoded as {columns} "
+            f"number{'s' * (columns != 1)}",
+            "networks": self.method.summary(config) + members,
             "training": f"{int(summary.history['iteration'][-1]):,} iterations, seed {config.seed}",
             "made with": ", ".join(f"{name} {number}" for name, number in summary.versions.items()),
         }
@@ -271,16 +273,22 @@ class Detector:
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
         """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
         varied, fixed = self._parted(encoded)
-        scored = scoring.score_rows(self.model, self.latent_noise, varied, self.reference)
+        scored = score_rows(self.method, self.scorer, varied)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
         return EncodedScores(score, contributions, expected)
 
-    def anomaly_score_encoded(self, encoded: HostMatrix) -> Float[np.ndarray, "rows"]:
-        """Return the scores of `score_encoded` alone, which is faster."""
+    def anomaly_score_encoded(
+        self, encoded: HostMatrix, units: Float[np.ndarray, "rows varied"] | None = None
+    ) -> Float[np.ndarray, "rows"]:
+        """Return the scores of `score_encoded` alone, which is faster.
+
+        ``units`` are those of the columns in each row that the method is given, see
+        ``scoring.score_rows``.
+        """
         varied, fixed = self._parted(encoded)
-        scores = scoring.anomaly_scores(self.model, self.latent_noise, varied, self.reference)
+        scores = anomaly_scores(self.method, self.scorer, varied, units)
         return np.asarray(scores + fixed.sum(axis=1))
 
     def _parted(

@@ -23,9 +23,7 @@ from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Plan, plan_rows
 from advae.errors import ConfigError, InputError
-from advae.methods.advae.latent import latent_noise
-from advae.methods.advae.networks import Sizes
-from advae.methods.advae.scoring import compile_for, learn_reference
+from advae.methods import check_method, method_of
 from advae.parallel import Beside
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
@@ -90,6 +88,7 @@ def fit_detector(
         If the checkpoint is damaged or belongs to another training.
     """
     config = Config() if config is None else config
+    check_method(config)
     ignored, hashed = names_given(ignored), names_given(hashed)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
@@ -110,20 +109,19 @@ def fit_detector(
     encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
     watched = table.transform(frame[plan.watched])
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
-    sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
+    method = method_of(config, table.network_width)
 
     start = None
     if checkpoint is not None:
         # The other rows stand in it too: they decide on the detector that comes out.
         fingerprint = checkpoints.fingerprint(config, table, encoded, calibration, watched)
         if resume and checkpoint.exists():
-            start = checkpoints.load(checkpoint, config, sizes, fingerprint)
+            start = checkpoints.load(checkpoint, method, config, fingerprint)
         on_block = checkpoints.saving(checkpoint, fingerprint, on_block)
     # With patience those held out decide when training ends, which calibration rows must not.
     held_out = watched if config.patience else calibration
-    noise = latent_noise(config, sizes.latent)
     # From the first block on: until then the compilation of the training program takes all cores.
-    compiling = Beside(partial(compile_for, sizes, len(varied), noise, config, member_rows))
+    compiling = Beside(partial(method.warm_up, len(varied), config, member_rows))
 
     def after_block(snapshot: Snapshot) -> None:
         compiling.begin()
@@ -131,6 +129,7 @@ def fit_detector(
             on_block(snapshot)
 
     end = training.fit(
+        method,
         varied,
         config,
         held_out=held_out[:, : table.network_width],
@@ -139,14 +138,11 @@ def fit_detector(
         on_block=after_block,
     )
     compiling.wait()
-    model = end.model
-    reference, kept = learn_reference(model, noise, varied, config, member_rows)
+    scorer, kept = method.learn(end.model, varied, config, member_rows)
     detector = Detector(
         config=config,
         table=table,
-        model=model,
-        latent_noise=noise,
-        reference=reference,
+        scorer=scorer,
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),

@@ -1,35 +1,22 @@
 """One file holds a detector: arrays, settings, table schema, thresholds, golden rows. No code."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from advae import tensorfile
 from advae.config import Config
 from advae.core.randomness import generator
+from advae.core.scoring import anomaly_scores
 from advae.core.trees import named_leaves, replace_leaves
 from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.model_info import FORMAT_VERSION, KIND, check_version
 from advae.errors import AdVAEError, ModelFileError
-from advae.methods.advae import scoring
-from advae.methods.advae.networks import AdVAE, Sizes, float32_shape, network_shapes
-from advae.methods.advae.reference import Memory, Reference, whitening_of
+from advae.methods import method_of
 from advae.parallel import check_process
 from advae.tables.encoder import TableEncoder
-
-_ROWS = "reference.memory.rows"
-_FACTOR = "reference.whitening.back"
-
-
-class _Trees(NamedTuple):
-    """What is stored leaf by leaf."""
-
-    model: AdVAE
-    reference: Reference
-
 
 GOLDEN_ROWS = 4
 GOLDEN_TOLERANCE = 1e-4
@@ -48,7 +35,7 @@ def save(detector: Detector, path: str | Path) -> None:
         If the file cannot be written.
     """
     draws = generator(detector.config.seed, "golden rows")
-    golden = draws.random((GOLDEN_ROWS, detector.model.sizes.columns), np.float32)
+    golden = draws.random((GOLDEN_ROWS, detector.table.network_width), np.float32)
     record = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
@@ -59,8 +46,7 @@ def save(detector: Detector, path: str | Path) -> None:
         "summary": asdict(detector.summary),
         "ignored": list(detector.ignored),
     }
-    arrays = named_leaves(_Trees(detector.model, detector.reference)) | {
-        "latent_noise": detector.latent_noise,
+    arrays = named_leaves(detector.scorer) | {
         "training_scores": detector.training_scores,
         "calibration_scores": detector.calibration_scores,
         "golden_rows": golden,
@@ -103,7 +89,7 @@ def load(path: str | Path) -> Detector:
 
 def _scores(detector: Detector, golden: np.ndarray) -> np.ndarray:
     """Return the scores of encoded rows without the columns that never varied."""
-    return scoring.anomaly_scores(detector.model, detector.latent_noise, golden, detector.reference)
+    return anomaly_scores(detector.method, detector.scorer, golden)
 
 
 def _check_parts(detector: Detector, found: np.ndarray, wanted: np.ndarray) -> None:
@@ -121,20 +107,12 @@ def _check_parts(detector: Detector, found: np.ndarray, wanted: np.ndarray) -> N
 def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> Detector:
     config = Config.from_json(record["config"])
     table = TableEncoder.from_json(record["table"])
-    sizes = Sizes(table.network_width, *config.network_sizes(table.network_width))
-    model = network_shapes(sizes, config.members)
-    reference = _reference_shapes(config, sizes.columns, arrays)
-    trees = replace_leaves(_Trees(model, reference), arrays, path)
-    noise = arrays["latent_noise"]
-    if noise.ndim != 2 or noise.shape[1] != sizes.latent or not len(noise):
-        raise ModelFileError(f"{path} is damaged: latent_noise has shape {noise.shape}")
+    shapes = method_of(config, table.network_width).scorer_shapes(config, arrays)
     summary = record["summary"]
     return Detector(
         config=config,
         table=table,
-        model=trees.model,
-        latent_noise=noise,
-        reference=trees.reference,
+        scorer=replace_leaves(shapes, arrays, path),
         training_scores=arrays["training_scores"],
         calibration_scores=arrays["calibration_scores"],
         threshold=Threshold(**record["threshold"]),
@@ -142,15 +120,3 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
         ignored=tuple(record["ignored"]),
         earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
     )
-
-
-def _reference_shapes(config: Config, columns: int, arrays: dict[str, np.ndarray]) -> Reference:
-    # Where there are no factors, more rows than give any.
-    measured = math.prod(arrays[_FACTOR].shape[1:2]) if _FACTOR in arrays else columns
-    whitening = (
-        whitening_of(float32_shape, config.members, columns, measured) if config.whiten else None
-    )
-    if not config.memory:
-        return Reference(whitening)
-    rows = float32_shape(len(arrays.get(_ROWS, ())), columns)
-    return Reference(whitening, Memory(rows, rows, float32_shape(1)))

@@ -1,16 +1,13 @@
 """Training rows scored as new ones, by members that never saw them: cross-conformal calibration."""
 
 from dataclasses import replace
-from operator import itemgetter
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector
 from advae.errors import ConfigError
-from advae.methods.advae.reference import SAME, Factors, Memory, in_units, without
 from advae.tables.columns import LIMIT
 
 
@@ -56,38 +53,22 @@ def out_of_fold_scores(
         )
     folds = int(fold.max()) + 1
     scores = np.empty(len(fold))
-    varied = encoded[:, : detector.table.network_width]
+    table = detector.table
+    varied = encoded[:, : table.network_width]
     units = _units(varied)
-    units[:, ~detector.table.spanned[: varied.shape[1]]] = 1
-    plain = (units == 1).all(axis=1)
-    owners = detector.table.owner[: varied.shape[1]]
+    units[:, ~table.spanned[: varied.shape[1]]] = 1
     for number in range(folds):
         own = fold == number
-        members = slice(number, None, folds)
-        reference = without(detector.reference, np.flatnonzero(own[kept]))
-        whitening = reference.whitening
-        if whitening is None:
-            whitening = _identity(detector.config.members, len(owners))
-        whitening = jax.tree.map(lambda leaf, own=members: np.asarray(leaf)[own], whitening)
-        strangers = replace(
-            detector,
-            model=jax.tree.map(itemgetter(members), detector.model),
-            reference=reference._replace(whitening=whitening),
+        members, absent = slice(number, None, folds), np.flatnonzero(own[kept])
+        strangers = detector.method.strangers(detector.scorer, members, absent)
+        scores[own] = replace(detector, scorer=strangers).anomaly_score_encoded(
+            encoded[own], units[own]
         )
-        scores[own] = strangers.anomaly_score_encoded(encoded[own])
-        for row in np.flatnonzero(own & ~plain):
-            # Residuals are weighed before they are squared: their units are a matter of weights.
-            weighed = reference._replace(whitening=in_units(whitening, units[row]))
-            score = replace(strangers, reference=weighed).anomaly_score_encoded(encoded[[row]])[0]
-            if reference.memory is not None:
-                score *= np.sqrt(_nearer(varied[row], reference.memory, units[row]))
-            scores[row] = score + len(np.unique(owners[units[row] == 0]))
-    return scores
-
-
-def _identity(members: int, columns: int) -> Factors:
-    nothing = np.zeros((members, columns, 1), np.float32)
-    return Factors(np.ones((members, columns), np.float32), nothing, nothing.swapaxes(1, 2))
+    # A value unlike the only one of the others.
+    alone = np.zeros((len(encoded), len(table.features)), bool)
+    rows, columns = np.nonzero(units == 0)
+    alone[rows, table.owner[columns]] = True
+    return np.asarray(scores + alone.sum(axis=1))
 
 
 def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:
@@ -106,24 +87,3 @@ def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:
     units = width / np.where(span > 0, np.maximum(span, width / LIMIT), 1)
     # No width: what varies among other rows than those of a sample.
     return np.select([width == 0, span == 0], [1, 0], units).astype(np.float32)
-
-
-def _nearer(
-    row: Float[np.ndarray, "columns"], memory: Memory, units: Float[np.ndarray, "columns"]
-) -> float:
-    """Return the squared distance to the nearest kept row, of that without units.
-
-    As ``residuals.recall`` has it: of kept rows that equal the row, one is left out.
-    """
-    rows = np.asarray(memory.rows, np.float64)
-    rows = rows[~np.isnan(rows[:, 0])]
-    squares = np.square(rows - row)
-    plain = squares.sum(axis=1)
-    centred = rows - rows.mean(axis=0)
-    size = np.square(row - rows.mean(axis=0)).sum() + np.square(centred).sum(axis=1).mean()
-    nearest = int(plain.argmin())
-    if plain[nearest] <= SAME * size:
-        squares, plain = np.delete(squares, nearest, axis=0), np.delete(plain, nearest)
-    if not len(plain) or plain.min() == 0:
-        return 1.0
-    return float((squares @ np.square(units, dtype=np.float64)).min() / plain.min())

@@ -86,7 +86,7 @@ def view_latent(
     """
     samples = [sample for sample in (normal, flagged) if len(sample)]
     encoded = np.concatenate([sample["encoded"] for sample in samples])
-    codes = encode_rows(detector.model, encoded)
+    codes = encode_rows(detector.scorer.model, encoded)
     mean = codes.mean.astype(np.float64)
     log_variance = codes.log_variance.astype(np.float64)
     divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1.0 - log_variance)
@@ -103,7 +103,8 @@ def view_latent(
 
     groups = _groups(samples, normal, placed(points), missed)
     if VARIANTS[detector.config.variant].transforms and len(normal):
-        made = transform_codes(detector.model, Codes(*(part[: len(normal)] for part in codes)))
+        typical_codes = Codes(*(part[: len(normal)] for part in codes))
+        made = transform_codes(detector.scorer.model, typical_codes)
         noise = np.random.default_rng(0).standard_normal(made.mean.shape)
         drawn = made.mean + np.exp(0.5 * made.log_variance) * noise
         groups.insert(0, _group("synthetic", 0, placed((drawn - centre) @ axes.T)))

@@ -146,6 +146,6 @@ def summarise(
         unused=found.extra_columns,
         kept=tuple(names_given(keep)),
         feature_names=detector.table.feature_names,
-        beside_rows=detector.reference.memory is not None,
+        beside_rows=detector.method.kept_rows(detector.scorer) > 0,
         feature_bars=tuple(tuple(each.bars.tolist()) for each in distributions),
     )

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from advae.core.arrays import Code, Vector
+from advae.core.arrays import LatentByRows, Vector
 
 
 class Gaussian(NamedTuple):
@@ -18,21 +18,21 @@ class Gaussian(NamedTuple):
         Natural logarithm of the variances, shape (latent, rows).
     """
 
-    mean: Code
-    log_variance: Code
+    mean: LatentByRows
+    log_variance: LatentByRows
 
     @property
-    def deviation(self) -> Code:
+    def deviation(self) -> LatentByRows:
         """The standard deviations, at most exp(40)."""
         return jnp.exp(0.5 * self._bounded)
 
     @property
-    def variance(self) -> Code:
+    def variance(self) -> LatentByRows:
         """The variances, at most exp(80)."""
         return jnp.exp(self._bounded)
 
     @property
-    def _bounded(self) -> Code:
+    def _bounded(self) -> LatentByRows:
         """The log-variances, so that no exponential overflows.
 
         NOTE[DIFF]: the paper has no bound. Nothing holds those of a plain autoencoder, which no
@@ -41,7 +41,7 @@ class Gaussian(NamedTuple):
         """
         return jnp.minimum(self.log_variance, 80.0)
 
-    def sample(self, noise: Code) -> Code:
+    def sample(self, noise: LatentByRows) -> LatentByRows:
         """Return ``mean + standard deviation * noise`` for standard normal noise."""
         return self.mean + self.deviation * noise
 

@@ -69,11 +69,11 @@ def _codes(
     moved = jax.device_put(model)
 
     @shielded  # it is called in other threads
-    def block(rows: HostMatrix, _: int) -> tuple[np.ndarray, np.ndarray]:
+    def block(_: int, rows: HostMatrix) -> tuple[np.ndarray, np.ndarray]:
         mean, log_variance = program(moved, rows)
         return np.asarray(mean), np.asarray(log_variance)
 
-    fill(codes, x, block)
+    fill(codes, (x,), block)
     return codes
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from advae.core.arrays import Code, Scalar, Upright, Vector
+from advae.core.arrays import ColumnsByRows, LatentByRows, Scalar, Vector
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
 from advae.methods.advae.networks import Encoder, Generator, _frozen, _halves, _joined
 
@@ -18,8 +18,8 @@ from advae.methods.advae.networks import Encoder, Generator, _frozen, _halves, _
 class Noise(NamedTuple):
     """Standard normal draws for one batch, one of their own for every row and latent."""
 
-    z: Code
-    z_T: Code
+    z: LatentByRows
+    z_T: LatentByRows
 
 
 class Reconstructions(NamedTuple):
@@ -28,8 +28,8 @@ class Reconstructions(NamedTuple):
     ``x_Tr`` is None where no term discriminates.
     """
 
-    x_r: Upright
-    x_Tr: Upright | None
+    x_r: ColumnsByRows
+    x_Tr: ColumnsByRows | None
 
 
 class ReEncoded(NamedTuple):
@@ -94,7 +94,7 @@ def _weighted(terms: tuple[Scalar | None, ...], weights: tuple[Scalar | float, .
     return jnp.sum(jnp.stack(present))
 
 
-def squared_error(a: Upright, b: Upright) -> Vector:
+def squared_error(a: ColumnsByRows, b: ColumnsByRows) -> Vector:
     """Return ||a - b||^2 of each row, summed over the columns of the table; equation (4)."""
     return jnp.sum((a - b) ** 2, axis=0)
 
@@ -124,7 +124,7 @@ def reconstruct_frozen(
     return Reconstructions(*_frozen(generator, q.sample(noise.z), q_T.sample(noise.z_T)))
 
 
-def re_encode(encoder: Encoder, x_r: Upright, x_Tr: Upright) -> ReEncoded:
+def re_encode(encoder: Encoder, x_r: ColumnsByRows, x_Tr: ColumnsByRows) -> ReEncoded:
     """Return the Gaussians q_r = E(x_r) and q_Tr = E(x_Tr)."""
     both = encoder(_joined(x_r, x_Tr))
     pairs = zip(_halves(both.mean), _halves(both.log_variance), strict=True)
@@ -133,7 +133,7 @@ def re_encode(encoder: Encoder, x_r: Upright, x_Tr: Upright) -> ReEncoded:
 
 
 def generator_transformer_terms(
-    x: Upright,
+    x: ColumnsByRows,
     q: Gaussian,
     q_T: Gaussian | None,
     made: Reconstructions,
@@ -158,7 +158,7 @@ def generator_transformer_terms(
 
 
 def encoder_terms(
-    x: Upright, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
+    x: ColumnsByRows, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
 ) -> EncoderTerms:
     """Return the terms of step 2; without ``seen``, only those of a plain VAE."""
     reconstruction = jnp.mean(squared_error(x, made.x_r))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from advae.core.arrays import Code, Upright
+from advae.core.arrays import ColumnsByRows, LatentByRows
 from advae.methods.advae.gaussian import Gaussian
 
 INPUT_RANGE = (-1.0, 2.0)
@@ -84,7 +84,7 @@ class Encoder(NamedTuple):
 
     layers: tuple[Dense, Dense, Dense]
 
-    def __call__(self, x: Upright) -> Gaussian:
+    def __call__(self, x: ColumnsByRows) -> Gaussian:
         """Return q = N(mean, exp(log_variance)) for each row."""
         first, second, head = self.layers
         mean, log_variance = jnp.split(head(jax.nn.relu(second(jax.nn.relu(first(x))))), 2, axis=0)
@@ -96,11 +96,11 @@ class Generator(NamedTuple):
 
     layers: tuple[Dense, Dense, Dense]
 
-    def __call__(self, z: Code) -> Upright:
+    def __call__(self, z: LatentByRows) -> ColumnsByRows:
         """Return the reconstruction of each row."""
         return self.activations(z)[-1]
 
-    def activations(self, z: Code) -> tuple[Array, Array, Upright]:
+    def activations(self, z: LatentByRows) -> tuple[Array, Array, ColumnsByRows]:
         """Return what comes out of each layer; of the last, the reconstructions."""
         first, second, head = self.layers
         low = jax.nn.relu(first(z))
@@ -180,23 +180,27 @@ def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE
 
 
 @jax.custom_vjp
-def _frozen(generator: Generator, z: Code, z_T: Code) -> tuple[Upright, Upright]:
+def _frozen(
+    generator: Generator, z: LatentByRows, z_T: LatentByRows
+) -> tuple[ColumnsByRows, ColumnsByRows]:
     """Return G(z) and G(z_T). JAX by itself would send slopes of zero back through G(z_T)."""
     return _halves(generator(_joined(z, z_T)))
 
 
-_FrozenKept = tuple[Generator, Array, Array, Upright]
+_FrozenKept = tuple[Generator, Array, Array, ColumnsByRows]
 
 
 def _frozen_forward(
-    generator: Generator, z: Code, z_T: Code
-) -> tuple[tuple[Upright, Upright], _FrozenKept]:
+    generator: Generator, z: LatentByRows, z_T: LatentByRows
+) -> tuple[tuple[ColumnsByRows, ColumnsByRows], _FrozenKept]:
     low, high, both = generator.activations(_joined(z, z_T))
     x_r, x_Tr = _halves(both)
     return (x_r, x_Tr), (generator, _halves(low)[0], _halves(high)[0], x_r)
 
 
-def _frozen_backward(kept: _FrozenKept, slopes: tuple[Upright, Upright]) -> tuple[None, Code, None]:
+def _frozen_backward(
+    kept: _FrozenKept, slopes: tuple[ColumnsByRows, ColumnsByRows]
+) -> tuple[None, LatentByRows, None]:
     generator, low, high, x_r = kept
     first, second, head = generator.layers
     of_head = slopes[0] * x_r * (1.0 - x_r)
@@ -208,10 +212,10 @@ def _frozen_backward(kept: _FrozenKept, slopes: tuple[Upright, Upright]) -> tupl
 _frozen.defvjp(_frozen_forward, _frozen_backward)
 
 
-def _joined(first: Upright, second: Upright) -> Float[Array, "columns both"]:
+def _joined(first: ColumnsByRows, second: ColumnsByRows) -> Float[Array, "columns both"]:
     return jnp.concatenate([first, second], axis=1)
 
 
-def _halves(both: Float[Array, "columns both"]) -> tuple[Upright, Upright]:
+def _halves(both: Float[Array, "columns both"]) -> tuple[ColumnsByRows, ColumnsByRows]:
     first, second = jnp.split(both, 2, axis=1)
     return first, second

@@ -146,14 +146,6 @@ def weighed(residual: Matrix, whitening: Whitening | None) -> Matrix:
     return residual @ whitening
 
 
-def in_units(whitening: Whitening, units: Float[np.ndarray, "columns"]) -> Whitening:
-    """Return the matrix that weighs residuals in these units of their columns."""
-    if isinstance(whitening, Factors):
-        diagonal, into, back = whitening
-        return Factors(units * diagonal, units[:, None] * into, back)
-    return units[:, None] * whitening
-
-
 def whitening_of(make: Callable[..., Any], members: int, columns: int, rows: int) -> Whitening:
     """Return what ``make`` makes of the shapes of the whitening of all members.
 
@@ -190,7 +182,9 @@ class Recalled(NamedTuple):
     nearest: Matrix
 
 
-def recall(memory: Memory, x: Matrix) -> Recalled:
+def recall(
+    memory: Memory, x: Matrix, units: Float[Array, "rows columns"] | None = None
+) -> Recalled:
     """Return what the memory has beside each row: the expected error, and the nearest row.
 
     A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
@@ -203,6 +197,9 @@ def recall(memory: Memory, x: Matrix) -> Recalled:
         Training rows; rows of NaN are none.
     x
         Rows, shape (rows, columns).
+    units
+        Of the columns in each row, for the distances that say which row is nearest; None for 1.
+        The error expected has the weights of plain distances.
     """
     there = ~jnp.isnan(memory.rows[:, 0])
     # About their centre, where squares are small and little is lost by rounding.
@@ -221,7 +218,12 @@ def recall(memory: Memory, x: Matrix) -> Recalled:
     # A place outside of the memory drops nothing.
     dropped = jnp.arange(len(x)), jnp.where(same, itself, len(kept))
     closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
-    _, nearest = _best(closeness)
+    if units is None:
+        _, nearest = _best(closeness)
+    else:
+        weights = units**2
+        apart = 2.0 * (weights * x) @ kept.T - weights @ (kept**2).T
+        _, nearest = _best(jnp.where(jnp.isneginf(closeness), closeness, apart))
     weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
     sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept), x.dtype))
     return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])

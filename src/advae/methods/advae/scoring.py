@@ -1,186 +1,103 @@
-"""The anomaly score, equations (11) and (12), and what each column adds to it.
+"""The anomaly score, equations (11) and (12), and what it knows of the training rows.
 
-`residuals` has what the ``default`` preset does with the residual beyond the paper.
+`reference` has what the ``default`` preset does with the residual beyond the paper.
 """
 
-from functools import partial
-from typing import NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from advae.config import Config
-from advae.core.arrays import HostMatrix, HostVector, Matrix, Points, Upright
-from advae.core.compilation import compiled, shielded
+from advae.config import VARIANTS, Config
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Points
+from advae.core.method import Method, Scored
 from advae.core.randomness import choice
-from advae.core.training import diverged, initial_state
-from advae.methods.advae import scoring
+from advae.core.scoring import score_rows
+from advae.core.training import diverged
+from advae.methods.advae import reference as references
 from advae.methods.advae.gaussian import Gaussian
-from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Generator, Sizes
+from advae.methods.advae.latent import latent_noise
+from advae.methods.advae.networks import (
+    INPUT_RANGE,
+    AdVAE,
+    Generator,
+    Sizes,
+    float32_shape,
+    network_shapes,
+)
 from advae.methods.advae.reference import (
     Memory,
     Reference,
     Whitening,
     geometric_mean,
-    padded,
     recall,
     remember,
     weighed,
     whitening,
     whitening_of,
 )
-from advae.parallel import BLOCK_ROWS, check_process, fill
 
 RESIDUAL_ROWS = 20_000
 """Most training rows whose residuals are measured."""
-
-
-def learn_reference(
-    model: AdVAE,
-    noise: Float[np.ndarray, "points latent"],
-    rows: HostMatrix,
-    config: Config,
-    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
-) -> tuple[Reference, Int[np.ndarray, "kept"]]:
-    """Return what scoring is to know of the training rows, and the positions of those it keeps.
-
-    Parameters
-    ----------
-    model
-        Trained members, stacked on a leading axis.
-    noise
-        Latent noise of the score, shape (points, latent).
-    rows
-        Encoded training rows, shape (rows, columns).
-    config
-        ``whiten``, ``memory`` and ``seed`` decide.
-    member_rows
-        Positions of the rows that each member saw; None for all.
-    """
-    matrices = None
-    if config.whiten:
-        every = -(-len(rows) // RESIDUAL_ROWS)
-        found = [
-            _member_whitening(
-                _member(model, member),
-                noise,
-                rows[::every] if member_rows is None else rows[member_rows[member][::every]],
-            )
-            for member in range(config.members)
-        ]
-        matrices = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
-    if not config.memory:
-        return Reference(matrices), np.empty(0, int)
-    kept = np.arange(len(rows))
-    if len(rows) > config.memory:
-        drawn = choice(config.seed, "kept rows").permutation(len(rows))
-        kept = np.sort(drawn[: config.memory])
-    rows = rows[kept]
-    errors = rows - scoring.score_rows(model, noise, rows).expected
-    return Reference(matrices, remember(rows, errors)), kept
-
-
-def _member(model: AdVAE, number: int) -> AdVAE:
-    member: AdVAE = jax.tree.map(lambda leaf: leaf[number : number + 1], model)
-    return member
-
-
-def _member_whitening(
-    member: AdVAE, noise: Float[np.ndarray, "points latent"], rows: HostMatrix
-) -> Whitening:
-    residuals = rows - scoring.score_rows(member, noise, rows).expected
-    if not np.isfinite(residuals).all():
-        # The terms of the last block do not know of the last step.
-        raise diverged("the reconstructions of the training rows are not finite")
-    return whitening(residuals)
-
-
-def compile_for(
-    sizes: Sizes,
-    rows: int,
-    noise: Float[np.ndarray, "points latent"],
-    config: Config,
-    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
-) -> None:
-    """Compile what `learn_reference` of ``rows`` training rows, and then the score, will need.
-
-    By scoring a row of zeros with what has the right shapes.
-    """
-    untrained = initial_state(sizes, config).model
-    row = np.zeros((1, sizes.columns), np.float32)
-    matrices = memory = None
-    if config.whiten:
-        scoring.score_rows(_member(untrained, 0), noise, row)
-        own = rows if member_rows is None else member_rows.shape[1]
-        measured = len(range(0, own, -(-rows // RESIDUAL_ROWS)))
-        matrices = whitening_of(_zeros, config.members, sizes.columns, measured)
-    if config.memory:
-        scoring.score_rows(untrained, noise, row)
-        kept = np.zeros((min(rows, config.memory), sizes.columns), np.float32)
-        memory = Memory(kept, kept, np.ones(1, np.float32))
-    scoring.score_rows(untrained, noise, row, Reference(matrices, memory))
-
-
-def _zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)
-
-
-PROGRAMS = 32
-"""How many programs that score are kept. A fit takes three or four, a loaded model one: so many
-models can be asked in turn."""
 
 PAPER = Reference()
 """The paper's score: nothing is known of the training rows besides the networks."""
 
 
-class Scored(NamedTuple):
-    """Scores of encoded rows and where they come from.
+class Scorer(NamedTuple):
+    """All that a score is computed from.
 
-    ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
-    to the score. ``expected``: shape (rows, columns), in [0, 1], the mean reconstruction; with a
-    memory also the error that it expects.
+    ``model``: members stacked on a leading axis; their squared residuals are averaged.
+    ``latent_noise``: shape (points, latent), shared by all rows. ``reference``: what is known of
+    the training rows.
     """
 
-    score: HostVector
-    contributions: HostMatrix
-    expected: HostMatrix
+    model: AdVAE
+    latent_noise: Any
+    reference: Reference = PAPER
 
+    def padded(self) -> "Scorer":
+        """Return the scorer with `reference.padded`."""
+        return self._replace(reference=references.padded(self.reference))
 
-@partial(compiled, keep=PROGRAMS)
-def _score_blocks(
-    model: AdVAE,
-    noise: Points,
-    reference: Reference,
-    x: Matrix,
-    blocks: Int[Array, ""] | int,
-) -> tuple[Array, Matrix, Matrix]:
-    """Score the first ``blocks`` blocks of rows, one after the other, by one program."""
-
-    def score(i: Array, wholes: tuple[Array, Matrix, Matrix]) -> tuple[Array, Matrix, Matrix]:
-        first = i * BLOCK_ROWS
-        block = jax.lax.dynamic_slice_in_dim(x, first, BLOCK_ROWS)
-        parts = _score_block(model, noise, reference, block)
-        filled: tuple[Array, Matrix, Matrix] = jax.tree.map(
-            partial(jax.lax.dynamic_update_slice_in_dim, start_index=first, axis=0), wholes, parts
+    def strangers(self, members: slice, absent: Int[np.ndarray, "absent"]) -> "Scorer":
+        """Return the scorer with these members alone, and a memory that lacks some rows."""
+        model, weights = jax.tree.map(
+            lambda leaf: np.asarray(leaf)[members], (self.model, self.reference.whitening)
         )
-        return filled
-
-    empty = (jnp.zeros(len(x), x.dtype), jnp.zeros_like(x), jnp.zeros_like(x))
-    scored: tuple[Array, Matrix, Matrix] = jax.lax.fori_loop(0, blocks, score, empty)
-    return scored
+        fewer = references.without(self.reference, absent)
+        return Scorer(model, self.latent_noise, fewer._replace(whitening=weights))
 
 
-def _score_block(
-    model: AdVAE, noise: Points, reference: Reference, x: Matrix
-) -> tuple[Array, Matrix, Matrix]:
-    """Score one block of rows by the members of ``model``, one after the other.
+def score_block(
+    scorer: Scorer, x: Matrix, units: Float[Array, "rows columns"] | None = None
+) -> Scored:
+    """Score one block of rows by the members of the model, one after the other.
+
+    With a reference that knows nothing, the score is the paper's,
+    s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2.
 
     NOTE[DIFF]: the paper has one network; of several the squared residuals are averaged.
+
+    Parameters
+    ----------
+    scorer
+        Networks, noise and reference.
+    x
+        Encoded rows, shape (rows, columns).
+    units
+        Of the columns in each row: what a difference counts. None for 1.
     """
+    model, noise, reference = scorer
     seen = jnp.clip(x, *INPUT_RANGE)
-    recalled = None if reference.memory is None else recall(reference.memory, seen)
+    recalled = None if reference.memory is None else recall(reference.memory, seen, units)
+
+    def in_units(difference: Matrix) -> Matrix:
+        return difference if units is None else units * difference
 
     def add_member(
         sums: tuple[Matrix, Matrix], one: tuple[AdVAE, Whitening | None]
@@ -189,7 +106,7 @@ def _score_block(
         expected = _expected(member.generator, member.encoder(seen.T), noise)
         if recalled is not None:
             expected += recalled.error
-        residual = weighed(x - expected, whitening)
+        residual = weighed(in_units(x - expected), whitening)
         squares, expectations = sums
         return (squares + residual**2, expectations + expected), None
 
@@ -198,9 +115,9 @@ def _score_block(
     members = jax.tree.leaves(model)[0].shape[0]
     contributions, expected = squares / members, expected / members
     if recalled is not None:
-        contributions = geometric_mean(contributions, (x - recalled.nearest) ** 2)
+        contributions = geometric_mean(contributions, in_units(x - recalled.nearest) ** 2)
         expected = jnp.clip(expected, 0.0, 1.0)
-    return jnp.sum(contributions, axis=1), contributions, expected
+    return Scored(jnp.sum(contributions, axis=1), contributions, expected)
 
 
 def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
@@ -214,7 +131,9 @@ def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
     weights = first.weight.T, second.weight.T, 0.5 * head.weight.T
     biases = first.bias[:, None], second.bias[:, None], 0.5 * head.bias[:, None]
 
-    def add_point(total: Upright, point: Float[Array, "latent"]) -> tuple[Upright, None]:
+    def add_point(
+        total: ColumnsByRows, point: Float[Array, "latent"]
+    ) -> tuple[ColumnsByRows, None]:
         z = mean + deviation * point[:, None]
         hidden = jax.nn.relu(weights[0] @ z + biases[0])
         hidden = jax.nn.relu(weights[1] @ hidden + biases[1])
@@ -225,76 +144,110 @@ def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
     return 0.5 + (0.5 / len(noise)) * total.T
 
 
-def score_rows(
+def learn(
+    method: Method,
     model: AdVAE,
-    noise: Float[np.ndarray, "points latent"],
-    x: HostMatrix,
-    reference: Reference = PAPER,
-) -> Scored:
-    """Score encoded rows.
+    rows: HostMatrix,
+    config: Config,
+    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+) -> tuple[Scorer, Int[np.ndarray, "kept"]]:
+    """Return the scorer of trained members, and the positions of the rows that it keeps.
 
     Parameters
     ----------
+    method
+        That of the model.
     model
-        Members stacked on a leading axis; their squared residuals are averaged.
-    noise
-        Latent noise, shape (points, latent).
-    x
-        Encoded rows, shape (rows, columns); training rows lie in [0, 1], new ones anywhere finite
-        within +/-1e9.
-    reference
-        What is known of the training rows; by default nothing, and the score is the paper's,
-        s(x) = ||x - mean over l of G(mu + sigma * eps_l)||^2. See `residuals` for the other one.
-
-    Returns
-    -------
-    Score, contributions and expected values.
+        Trained members, stacked on a leading axis.
+    rows
+        Encoded training rows, shape (rows, columns).
+    config
+        ``whiten``, ``memory``, ``seed`` and the settings of the latent noise decide.
+    member_rows
+        Positions of the rows that each member saw; None for all.
     """
-    shape = x.shape
-    scored = Scored(*(np.empty(each, np.float32) for each in (len(x), shape, shape)))
-    _score_into(scored, model, noise, x, reference)
-    return scored
+    noise = latent_noise(config, model.sizes.latent)
+    matrices = None
+    if config.whiten:
+        every = -(-len(rows) // RESIDUAL_ROWS)
+        found = [
+            _member_whitening(
+                method,
+                Scorer(_member(model, member), noise),
+                rows[::every] if member_rows is None else rows[member_rows[member][::every]],
+            )
+            for member in range(config.members)
+        ]
+        matrices = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+    if not config.memory:
+        return Scorer(model, noise, Reference(matrices)), np.empty(0, int)
+    kept = np.arange(len(rows))
+    if len(rows) > config.memory:
+        drawn = choice(config.seed, "kept rows").permutation(len(rows))
+        kept = np.sort(drawn[: config.memory])
+    rows = rows[kept]
+    errors = rows - score_rows(method, Scorer(model, noise), rows).expected
+    return Scorer(model, noise, Reference(matrices, remember(rows, errors))), kept
 
 
-def anomaly_scores(
-    model: AdVAE,
-    noise: Float[np.ndarray, "points latent"],
-    x: HostMatrix,
-    reference: Reference = PAPER,
-) -> HostVector:
-    """Return the scores of `score_rows`, the same to the last bit, without where they come from."""
-    scores = np.empty(len(x), np.float32)
-    _score_into((scores,), model, noise, x, reference)
-    return scores
+def _member(model: AdVAE, number: int) -> AdVAE:
+    member: AdVAE = jax.tree.map(lambda leaf: leaf[number : number + 1], model)
+    return member
 
 
-@shielded
-def _score_into(
-    wholes: tuple[np.ndarray, ...],
-    model: AdVAE,
-    noise: Float[np.ndarray, "points latent"],
-    x: HostMatrix,
-    reference: Reference,
+def _member_whitening(method: Method, member: Scorer, rows: HostMatrix) -> Whitening:
+    residuals = rows - score_rows(method, member, rows).expected
+    if not np.isfinite(residuals).all():
+        # The terms of the last block do not know of the last step.
+        raise diverged("the reconstructions of the training rows are not finite")
+    return whitening(residuals)
+
+
+def warm_up(
+    method: Method,
+    rows: int,
+    config: Config,
+    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
 ) -> None:
-    """Write into ``wholes`` the parts of `Scored` that there is an array for, the first ones."""
-    check_process()
-    rows, columns = x.shape
-    at_once = _blocks_at_once(columns)
-    known = (model, noise, padded(reference))
-    if rows > at_once * BLOCK_ROWS:
-        known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
+    """Compile what `learn` of ``rows`` training rows, and then the score, will need.
 
-    @shielded  # it is called in other threads
-    def blocks(some: HostMatrix, filled: int) -> tuple[np.ndarray, ...]:
-        parts = _score_blocks(*known, some, filled)[: len(wholes)]
-        return tuple(map(np.asarray, parts))
-
-    fill(wholes, x, blocks, at_once)
-
-
-def _blocks_at_once(columns: int) -> int:
-    """Return how many blocks one call scores, 1 to 8: a call costs as much as a tenth of a block.
-
-    Not more, so that several cores share out a small table too, and that a wide one stays small.
+    By scoring a row of zeros with what has the right shapes.
     """
-    return max(1, min(8, 2**17 // (BLOCK_ROWS * columns)))
+    untrained: AdVAE = method.initial_state(config).model
+    columns = untrained.sizes.columns
+    noise = latent_noise(config, untrained.sizes.latent)
+    row = np.zeros((1, columns), np.float32)
+    matrices = memory = None
+    if config.whiten:
+        score_rows(method, Scorer(_member(untrained, 0), noise), row)
+        own = rows if member_rows is None else member_rows.shape[1]
+        measured = len(range(0, own, -(-rows // RESIDUAL_ROWS)))
+        matrices = whitening_of(_zeros, config.members, columns, measured)
+    if config.memory:
+        score_rows(method, Scorer(untrained, noise), row)
+        kept = np.zeros((min(rows, config.memory), columns), np.float32)
+        memory = Memory(kept, kept, np.ones(1, np.float32))
+    score_rows(method, Scorer(untrained, noise, Reference(matrices, memory)), row)
+
+
+def _zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+def scorer_shapes(sizes: Sizes, config: Config, stored: Mapping[str, np.ndarray]) -> Scorer:
+    """Return the shapes of the arrays of a scorer, where a file has ``stored`` arrays."""
+    columns, points = sizes.columns, config.points if VARIANTS[config.variant].stochastic else 1
+    whitening = memory = None
+    if config.whiten:
+        factor = stored.get("reference.whitening.back")
+        # Where there are no factors, more rows than give any.
+        measured = columns if factor is None else math.prod(factor.shape[1:2])
+        whitening = whitening_of(float32_shape, config.members, columns, measured)
+    if config.memory:
+        rows = float32_shape(len(stored.get("reference.memory.rows", ())), columns)
+        memory = Memory(rows, rows, float32_shape(1))
+    return Scorer(
+        network_shapes(sizes, config.members),
+        float32_shape(points, sizes.latent),
+        Reference(whitening, memory),
+    )

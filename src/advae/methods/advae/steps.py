@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from advae.config import Variant
-from advae.core.adam import Descent, Moments, Nets, _descend
-from advae.core.arrays import Scalar, Upright
+from advae.core.adam import Moments, StepSize, at_rest, descend
+from advae.core.arrays import ColumnsByRows, Scalar
 from advae.methods.advae.gaussian import Gaussian
 from advae.methods.advae.losses import (
     EncoderTerms,
@@ -45,23 +44,18 @@ class Terms(NamedTuple):
 
 def fresh_state(model: AdVAE) -> TrainState:
     """Return the state of untrained networks: their weights, and moments at zero."""
-
-    def at_rest(nets: Nets) -> Moments[Nets]:
-        zeros: Nets = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), nets)
-        return Moments(zeros, zeros)
-
     return TrainState(model, at_rest((model.generator, model.transformer)), at_rest(model.encoder))
 
 
 def train_step(
     state: TrainState,
-    x: Upright,
+    x: ColumnsByRows,
+    shown: ColumnsByRows,
     noise: Noise,
     settings: Settings,
-    descent: Descent,
+    step_size: StepSize,
     variant: Variant,
-    shown: Upright | None = None,
-) -> tuple[TrainState, Terms]:
+) -> tuple[TrainState, dict[str, Scalar]]:
     """Do one iteration for one member: step 1 moves G and T, step 2 moves E (Algorithm 1).
 
     Parameters
@@ -75,7 +69,7 @@ def train_step(
         Algorithm 1 does not say; the encoder stands still in between, so z stays what it was.
     settings
         Weights and margins of the terms.
-    descent
+    step_size
         How far Adam moves now.
     variant
         Which terms act.
@@ -88,23 +82,22 @@ def train_step(
     """
     # E stands still in step 1, so step 2 starts from the same q: it is computed once, and its
     # vector-Jacobian product kept for the moment when E moves.
-    q, pull_back = jax.vjp(
-        lambda encoder: encoder(x if shown is None else shown), state.model.encoder
-    )
-    state, terms_1 = generator_transformer_step(state, x, q, noise, settings, descent, variant)
+    q, pull_back = jax.vjp(lambda encoder: encoder(shown), state.model.encoder)
+    state, terms_1 = generator_transformer_step(state, x, q, noise, settings, step_size, variant)
     state, terms_2 = encoder_step(
-        state, x, q, lambda slope: pull_back(slope)[0], noise, settings, descent, variant
+        state, x, q, lambda gradient: pull_back(gradient)[0], noise, settings, step_size, variant
     )
-    return state, Terms(terms_1, terms_2)
+    terms = jax.tree.leaves(Terms(terms_1, terms_2))
+    return state, dict(zip(term_names(variant), terms, strict=True))
 
 
 def generator_transformer_step(
     state: TrainState,
-    x: Upright,
+    x: ColumnsByRows,
     q: Gaussian,
     noise: Noise,
     settings: Settings,
-    descent: Descent,
+    step_size: StepSize,
     variant: Variant,
 ) -> tuple[TrainState, GeneratorTransformerTerms]:
     """Do step 1: minimise L_G + lambda * L_T over G and T; gradients pass through E to G."""
@@ -119,25 +112,25 @@ def generator_transformer_step(
         return terms.total(settings), terms
 
     nets = (state.model.generator, state.model.transformer)
-    slope, terms = jax.grad(objective, has_aux=True)(nets)
-    nets, moments = _descend(nets, slope, state.generator_transformer_moments, descent)
+    gradient, terms = jax.grad(objective, has_aux=True)(nets)
+    nets, moments = descend(nets, gradient, state.generator_transformer_moments, step_size)
     model = AdVAE(encoder, *nets)
     return TrainState(model, moments, state.encoder_moments), terms
 
 
 def encoder_step(
     state: TrainState,
-    x: Upright,
+    x: ColumnsByRows,
     q: Gaussian,
     pull_back: Callable[[Gaussian], Encoder],
     noise: Noise,
     settings: Settings,
-    descent: Descent,
+    step_size: StepSize,
     variant: Variant,
 ) -> tuple[TrainState, EncoderTerms]:
     """Do step 2: minimise L_E over E, with the updated G and T.
 
-    ``q`` is E(x), and ``pull_back`` turns a slope with respect to q into one with respect to E.
+    ``q`` is E(x), and ``pull_back`` turns a gradient with respect to q into one with respect to E.
     """
     _, generator, transformer = state.model
 
@@ -156,8 +149,8 @@ def encoder_step(
     (direct, through_q), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
         state.model.encoder, q
     )
-    slope = jax.tree.map(jnp.add, direct, pull_back(through_q))
-    encoder, moments = _descend(state.model.encoder, slope, state.encoder_moments, descent)
+    gradient = jax.tree.map(jnp.add, direct, pull_back(through_q))
+    encoder, moments = descend(state.model.encoder, gradient, state.encoder_moments, step_size)
     model = AdVAE(encoder, generator, transformer)
     return TrainState(model, state.generator_transformer_moments, moments), terms
 

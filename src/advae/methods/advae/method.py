@@ -1,0 +1,133 @@
+"""adVAE as a `Method`: the networks, the steps of Algorithm 1, and the score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from advae.config import VARIANTS, Config, Variant
+from advae.core.adam import StepSize
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Vector
+from advae.core.method import Method, Scored, Terms
+from advae.core.randomness import generator
+from advae.methods.advae import scoring
+from advae.methods.advae.losses import Noise, Settings, reconstruct, squared_error
+from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Sizes, initialise
+from advae.methods.advae.scoring import Scorer
+from advae.methods.advae.steps import TrainState, fresh_state, train_step
+
+
+@dataclass(frozen=True)
+class AdVAEMethod(Method):
+    """adVAE and its variants.
+
+    ``sizes`` are those of the networks; ``variant`` says which terms act.
+    """
+
+    sizes: Sizes
+    variant: Variant
+
+    @classmethod
+    def of(cls, columns: int, config: Config) -> Self:
+        """Return the method with these settings for rows of so many encoded columns."""
+        return cls(Sizes(columns, *config.network_sizes(columns)), VARIANTS[config.variant])
+
+    @property
+    def draws(self) -> tuple[int, int]:
+        """Shape of the draws of a row: those for z, and those for z_T where T takes part."""
+        kinds = 1 + self.variant.transforms if self.variant.stochastic else 0
+        return kinds, self.sizes.latent
+
+    @property
+    def floats_per_row(self) -> int:
+        """Columns and draws, those for z_T included whether or not T takes part."""
+        return self.sizes.columns + 2 * self.sizes.latent
+
+    def settings(self, config: Config) -> Settings:
+        """Return the weights and margins of the terms."""
+        return Settings(*(getattr(config, name) for name in Settings._fields))
+
+    def initial_state(self, config: Config) -> TrainState:
+        """Return untrained networks, and optimisers at rest."""
+        members = range(config.members)
+        draws = [generator(config.seed, "initial weights", member) for member in members]
+        return fresh_state(initialise(self.sizes, draws))
+
+    def step(
+        self,
+        state: TrainState,
+        x: ColumnsByRows,
+        shown: ColumnsByRows,
+        noise: Float[Array, "kinds latent rows"],
+        settings: Settings,
+        step_size: StepSize,
+    ) -> tuple[TrainState, Terms]:
+        """Do one iteration of Algorithm 1."""
+        return train_step(state, x, shown, self._noise(noise), settings, step_size, self.variant)
+
+    def error(
+        self, model: AdVAE, x: ColumnsByRows, noise: Float[Array, "kinds latent rows"]
+    ) -> Vector:
+        """Return ||x - x_r||^2 of each row."""
+        # One value far outside the training range would hide everything else.
+        x = jnp.clip(x, *INPUT_RANGE)
+        made = reconstruct(model.generator, model.encoder(x), None, self._noise(noise))
+        return squared_error(x, made.x_r)
+
+    def _noise(self, noise: Float[Array, "kinds latent rows"]) -> Noise:
+        """Return the draws by name; zeros where latent variables are not sampled."""
+        if not self.variant.stochastic:
+            nothing = jnp.zeros(noise.shape[1:], noise.dtype)
+            return Noise(nothing, nothing)
+        return Noise(noise[0], noise[-1])
+
+    def warm_up(
+        self,
+        rows: int,
+        config: Config,
+        member_rows: Int[np.ndarray, "members member_rows"] | None,
+    ) -> None:
+        """Compile the programs that measure residuals and the one that scores."""
+        scoring.warm_up(self, rows, config, member_rows)
+
+    def learn(
+        self,
+        model: AdVAE,
+        rows: HostMatrix,
+        config: Config,
+        member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+    ) -> tuple[Scorer, Int[np.ndarray, "kept"]]:
+        """Return networks, latent noise, usual residuals, and rows to compare with."""
+        return scoring.learn(self, model, rows, config, member_rows)
+
+    def scorer_shapes(self, config: Config, stored: Mapping[str, np.ndarray]) -> Scorer:
+        """Return the shapes of a scorer; those of its reference depend on the rows it is of."""
+        return scoring.scorer_shapes(self.sizes, config, stored)
+
+    def prepared(self, scorer: Scorer) -> Scorer:
+        """Return the scorer with its memory padded, so that memories share a few programs."""
+        return scorer.padded()
+
+    def score(
+        self, scorer: Scorer, x: Matrix, units: Float[Array, "rows columns"] | None
+    ) -> Scored:
+        """Return the scores of one block of rows by all members; equations (11) and (12)."""
+        return scoring.score_block(scorer, x, units)
+
+    def strangers(
+        self, scorer: Scorer, members: slice, absent: Int[np.ndarray, "absent"]
+    ) -> Scorer:
+        """Return the scorer with these members alone, and a memory that lacks some rows."""
+        return scorer.strangers(members, absent)
+
+    def kept_rows(self, scorer: Scorer) -> int:
+        """Return how many training rows the memory has."""
+        memory = scorer.reference.memory
+        return 0 if memory is None else len(memory.rows)
+
+    def summary(self, config: Config) -> str:
+        """Return variant and sizes of the networks in words."""
+        return f"{config.variant}, {self.sizes.hidden} wide, {self.sizes.latent} latent"
