@@ -19,12 +19,11 @@ from advae.core import batches, training
 from advae.core.batches import Damage
 from advae.core.randomness import generator
 from advae.core.validation import HELD_OUT, HeldOut, best_block, exhausted
-from advae.detector import checkpoint, fitting, model_file
+from advae.detector import checkpoint, model_file
 from advae.detector.fitting import fit_detector
 from advae.detector.split import plan_rows
 from advae.errors import ModelFileError, TrainingError
 from advae.methods import method_of
-from advae.methods.advae import scoring
 from advae.methods.advae.method import AdVAEMethod
 from advae.methods.advae.networks import Sizes
 from advae.parallel import Beside
@@ -190,8 +189,7 @@ def test_each_iteration_has_a_learning_rate_of_its_own(data, monkeypatch):
 
 def test_training_shows_the_damaged_rows_to_the_encoder(data):
     whole, damaged = (
-        fit(data, config(iterations=1, swap=swap, input_noise=0)).history
-        for swap in (0, 0.9)
+        fit(data, config(iterations=1, swap=swap, input_noise=0)).history for swap in (0, 0.9)
     )
     name = "generator_reconstruction"
     assert abs(damaged[name][0] / whole[name][0] - 1) > 1e-4
@@ -285,8 +283,7 @@ def test_one_seed_gives_one_training(data):
 def test_the_seed_decides_more_than_where_training_starts(data):
     begun = copied(fit(data, config(iterations=200)))
     first, second = (
-        fit(data, config(iterations=201, seed=seed), resume=begun).history
-        for seed in (0, 1)
+        fit(data, config(iterations=201, seed=seed), resume=begun).history for seed in (0, 1)
     )
     assert first["generator_reconstruction"][0] == second["generator_reconstruction"][0]
     assert first["generator_reconstruction"][1] != second["generator_reconstruction"][1]
@@ -526,9 +523,7 @@ def steady(**changes):
 
 def test_training_ends_when_the_held_out_error_no_longer_falls(data):
     held_out, snapshots = table(40, seed=3), []
-    end = training.fit(
-        data, steady(), held_out=held_out, on_block=lambda s: snapshots.append(copied(s))
-    )
+    end = fit(data, steady(), held_out=held_out, on_block=lambda s: snapshots.append(copied(s)))
     errors = end.history[HELD_OUT]
     best = errors.index(min(errors))
     assert end.iteration == end.history["iteration"][best] + 400 < 10_000

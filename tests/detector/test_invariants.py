@@ -386,7 +386,10 @@ def single(model, position):
 def test_the_score_of_members_is_their_mean(detector, rows):
     x = detector.table.transform(rows)[:, :6]
     both = score_rows(detector.scorer.model, detector.scorer.latent_noise, x)
-    each = [score_rows(single(detector.scorer.model, i), detector.scorer.latent_noise, x) for i in (0, 1)]
+    each = [
+        score_rows(single(detector.scorer.model, i), detector.scorer.latent_noise, x)
+        for i in (0, 1)
+    ]
     assert not np.allclose(each[0].score, each[1].score)
     for name in both._fields:
         mean = np.mean([getattr(part, name).astype(np.float64) for part in each], axis=0)

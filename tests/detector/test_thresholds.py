@@ -267,7 +267,9 @@ def test_a_member_learns_nothing_from_its_fold() -> None:
     changed = rows.copy()
     changed[plan.fold == 2] = 0.5
     first, second = (
-        training.fit(method_of(config, 3), data, config, member_rows=plan.member_rows()).state.model.encoder
+        training.fit(
+            method_of(config, 3), data, config, member_rows=plan.member_rows()
+        ).state.model.encoder
         for data in (rows, changed)
     )
     same = (first.layers[0].weight == second.layers[0].weight).all(axis=(1, 2))
@@ -349,6 +351,7 @@ def test_the_nearest_row_is_that_in_the_units_of_the_row() -> None:
         np.testing.assert_allclose(recall(twin, row, units).nearest, wanted, rtol=1e-5)
     twins = Memory(*(np.vstack([part, row, row]) for part in memory[:2]), memory.bandwidth)
     np.testing.assert_allclose(recall(twins, row, units).nearest, row, rtol=1e-5)
+
 
 def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:
     """Neither the cosine of 6 and 18 o'clock, nor a category that a sample misses."""
