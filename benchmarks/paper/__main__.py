@@ -19,10 +19,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from advae.config import Config, VariantName
 from advae.core import training
+from advae.core.scoring import anomaly_scores
 from advae.core.threshold import kde_threshold
 from advae.errors import TrainingError
-from advae.methods.advae import scoring
-from advae.methods.advae.latent import latent_noise
+from advae.methods import method_of
 from benchmarks.harness.data import PAPER_SETS, Split, load_paper_set, missing_data
 from benchmarks.harness.digest import CORE_MODULES, code_version
 from benchmarks.harness.runs import Row, run_all
@@ -105,12 +105,12 @@ def measure(run: Run) -> Row:
     train, test = split.train.astype(np.float32), split.test.astype(np.float32)
     row = run.known
     try:
-        model = training.fit(train, run.config).state.model
+        method = method_of(run.config, train.shape[1])
+        scorer, _ = method.learn(training.fit(method, train, run.config).model, train, run.config)
     except TrainingError as error:
         row["failure"] = str(error)
     else:
-        noise = latent_noise(run.config, model.sizes.latent)
-        scores = [scoring.anomaly_scores(model, noise, rows) for rows in (train, test)]
+        scores = [anomaly_scores(method, scorer, rows) for rows in (train, test)]
         if all(np.isfinite(part).all() for part in scores):
             row |= judge(split, *scores)
         else:

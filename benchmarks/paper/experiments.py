@@ -110,11 +110,11 @@ def _space(task: Task) -> list[Row]:
     """Latent means in the plane that shows most of the normal test rows and the anomalies."""
     split = _split(task)
     detector = fit_detector(split.train, _config(task))
-    codes = encode_rows(detector.model, _encoded(detector, split.test))
+    codes = encode_rows(detector.scorer.model, _encoded(detector, split.test))
     odd = split.labels == 1
     groups = {"normal": codes.mean[~odd], "anomalous": codes.mean[odd]}
     if detector.config.variant == "adVAE":
-        groups["transformed normal"] = transform_codes(detector.model, codes).mean[~odd]
+        groups["transformed normal"] = transform_codes(detector.scorer.model, codes).mean[~odd]
     centre = codes.mean.mean(axis=0)
     axes = np.linalg.svd(codes.mean - centre, full_matrices=False)[2][:2]
     rng = np.random.default_rng(task["seed"])
@@ -136,8 +136,8 @@ def _noise(task: Task) -> list[Row]:
     split = _split(task)
     detector = fit_detector(split.train, _config(task))
     rows = _encoded(detector, split.test[split.labels == 0])
-    member = jax.tree.map(itemgetter(0), detector.model)
-    codes = encode_rows(detector.model, rows)
+    member = jax.tree.map(itemgetter(0), detector.scorer.model)
+    codes = encode_rows(detector.scorer.model, rows)
     noise = np.random.default_rng(task["seed"]).standard_normal(codes.mean.shape, np.float32)
     deviation = np.exp(codes.log_variance / 2)
     result = []

@@ -22,29 +22,28 @@ def fit_ours(iterations: int) -> float:
     """Fit with advae; return the seconds of an iteration."""
     from advae.config import Config
     from advae.core import training
+    from advae.core.scoring import anomaly_scores
     from advae.core.threshold import kde_threshold
-    from advae.methods.advae import scoring
-    from advae.methods.advae.latent import latent_noise
-    from advae.methods.advae.networks import Sizes
-    from advae.methods.advae.scoring import compile_for
+    from advae.methods import method_of
     from advae.parallel import Beside
     from benchmarks.speed.contestants import PAPER_LETTER, ROWS, table
 
     columns, hidden, latent = PAPER_LETTER
     rows = table(ROWS, columns)
     config = Config.preset("paper", hidden=hidden, latent=latent, iterations=iterations)
-    noise = latent_noise(config, latent)
+    method = method_of(config, columns)
     # As ``advae.detector.fitting`` does it.
-    compiling = Beside(partial(compile_for, Sizes(*PAPER_LETTER), len(rows), noise, config))
+    compiling = Beside(partial(method.warm_up, len(rows), config, None))
     times: list[float] = []
 
     def after_block(_: training.Snapshot) -> None:
         compiling.begin()
         times.append(time.perf_counter())
 
-    end = training.fit(rows, config, on_block=after_block)
+    end = training.fit(method, rows, config, on_block=after_block)
     compiling.wait()
-    kde_threshold(scoring.anomaly_scores(end.state.model, noise, rows), config.alpha)
+    scorer, _ = method.learn(end.model, rows, config)
+    kde_threshold(anomaly_scores(method, scorer, rows), config.alpha)
     return (times[-1] - times[0]) / (iterations - START_ITERATIONS)
 
 

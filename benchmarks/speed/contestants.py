@@ -65,6 +65,7 @@ def ours_training(shape: Shape, variant: str = "adVAE", members: int = 1) -> Wor
     """Train with advae."""
     from advae.config import Config
     from advae.core import training
+    from advae.methods import method_of
 
     data = table(ROWS, shape[0])
 
@@ -77,7 +78,7 @@ def ours_training(shape: Shape, variant: str = "adVAE", members: int = 1) -> Wor
             members=members,
             iterations=blocks * BLOCK,
         )
-        training.fit(data, config)
+        training.fit(method_of(config, shape[0]), data, config)
 
     return work
 
@@ -153,21 +154,18 @@ def pyod_training(shape: Shape) -> Work:
 def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
     """Score with advae."""
     from advae.config import Config
-    from advae.core.training import initial_state
-    from advae.methods.advae import scoring
-    from advae.methods.advae.latent import latent_noise
-    from advae.methods.advae.networks import Sizes
+    from advae.core.scoring import anomaly_scores
+    from advae.methods import method_of
 
     config = Config.preset(
         "paper", hidden=shape[1], latent=shape[2], sampling=sampling, points=points
     )
-    model = initial_state(Sizes(*shape), config).model
-    noise = latent_noise(config, shape[2])
-    rows = table(SCORED_ROWS, shape[0])
+    method, rows = method_of(config, shape[0]), table(SCORED_ROWS, shape[0])
+    scorer, _ = method.learn(method.initial_state(config).model, rows, config)
 
     def work(passes: int) -> None:
         for _ in range(passes):
-            scoring.anomaly_scores(model, noise, rows)
+            anomaly_scores(method, scorer, rows)
 
     return work
 

@@ -52,23 +52,24 @@ def train_ours(split: Split, name: str, seed: int, iterations: int) -> Iterator[
 
     from advae.config import Config
     from advae.core import training
-    from advae.methods.advae import scoring
-    from advae.methods.advae.latent import latent_noise
+    from advae.core.scoring import anomaly_scores
+    from advae.methods import method_of
 
     latent = PAPER_SETS[name].latent_size
     config = Config.preset("paper", seed=seed, latent=latent, iterations=iterations)
-    noise = latent_noise(config, latent)
     train, test = (part.astype(np.float32) for part in (split.train, split.test))
+    method = method_of(config, train.shape[1])
     yield time.time()
     clock = Clock(split)
 
     def on_block(snapshot: "Snapshot") -> None:
         if snapshot.iteration in GRID:
             with clock:
-                scores = scoring.anomaly_scores(snapshot.state.model, noise, test)
+                scorer, _ = method.learn(snapshot.state.model, train, config)
+                scores = anomaly_scores(method, scorer, test)
                 clock.mark(snapshot.iteration, scores)
 
-    training.fit(train, config, on_block=on_block)
+    training.fit(method, train, config, on_block=on_block)
     yield clock
 
 

@@ -18,11 +18,12 @@ import polars as pl
 import pytest
 from fresh_process import loaded_modules
 from jax.interpreters import partial_eval
+from our_networks import score_rows
 from rich.console import Console
 
 from advae.config import VARIANTS, Config
-from advae.core.adam import Descent, descents
-from advae.methods.advae import losses, networks, scoring
+from advae.core.adam import StepSize, step_sizes
+from advae.methods.advae import losses, networks
 from advae.methods.advae.steps import fresh_state, train_step
 from benchmarks.harness import data, disturbance, timing, workers
 from benchmarks.harness.digest import CORE_MODULES
@@ -110,11 +111,11 @@ def test_torch_arrives_at_the_same_weights(model, drawn, how):
     settings = losses.Settings(0.01, 0.03, 2.0, 40.0)
     step = jax.jit(train_step, static_argnames="variant")
     state = fresh_state(model)
-    steps = zip(*descents(np.full(len(drawn), 1e-3)), strict=True)
-    for batch, descent in zip(drawn, itertools.starmap(Descent, steps), strict=True):
+    steps = zip(*step_sizes(np.full(len(drawn), 1e-3)), strict=True)
+    for batch, step_size in zip(drawn, itertools.starmap(StepSize, steps), strict=True):
         x, *noises = (part.T for part in batch)
         noise = losses.Noise(*noises)
-        state, _ = step(state, x, noise, settings, descent, variant=VARIANTS["adVAE"])
+        state, _ = step(state, x, x, noise, settings, step_size, variant=VARIANTS["adVAE"])
     nets, weights = torch_peer.from_advae(model), torch_peer.Weights(*settings[:4])
     batches = [torch_peer.Batch(*map(torch.tensor, batch)) for batch in drawn]
     if how == "eager":
@@ -131,7 +132,7 @@ def test_torch_arrives_at_the_same_weights(model, drawn, how):
 def test_torch_scores_rows_the_same(model, drawn):
     noise = np.random.default_rng(1).standard_normal((32, SIZES.latent), np.float32)
     members = jax.tree.map(lambda leaf: leaf[None], model)
-    ours = scoring.score_rows(members, noise, drawn[0][0]).score
+    ours = score_rows(members, noise, drawn[0][0]).score
     nets = torch_peer.from_advae(model)
     theirs = torch_peer.score_rows(nets, torch.tensor(noise), torch.tensor(drawn[0][0]))
     np.testing.assert_allclose(theirs, ours, rtol=1e-5)
@@ -162,7 +163,7 @@ def test_an_iteration_does_little_more_than_the_counted_arithmetic(shape):
     settings = losses.Settings(0.001, 0.03, 2.0, 40.0)
 
     def iteration(state, x, noise):
-        return train_step(state, x, noise, settings, Descent(1e-3, 1.0), VARIANTS["adVAE"])
+        return train_step(state, x, x, noise, settings, StepSize(1e-3, 1.0), VARIANTS["adVAE"])
 
     program = jax.make_jaxpr(iteration)(state, x, losses.Noise(zeros, zeros)).jaxpr
     program, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))

@@ -22,7 +22,7 @@ def made(**changes):
     detector = advae.fit_detector(rows, config, **changes)
     advae.save(detector, sys.argv[1])
     found = advae.load(sys.argv[1])
-    scores, codes = found.explain(rows), latent.encode_rows(found.model, rows[:, :3])
+    scores, codes = found.explain(rows), latent.encode_rows(found.scorer.model, rows[:, :3])
     alone = found.anomaly_score(rows[:1])
     return b"".join(map(bytes, (*codes, alone, scores.score, scores.contributions))) + open(
         sys.argv[1], "rb").read()

@@ -223,7 +223,7 @@ def test_rows_set_aside_take_no_part(mixed: np.ndarray, trimmed: advae.Detector)
     encoded = TableEncoder.fit(as_frame(mixed)).transform(as_frame(mixed))
     kept = np.delete(mixed, suspects(encoded, 0.1), axis=0)
     same = fit_detector(kept, config(trim=0.0))
-    jax.tree.map(np.testing.assert_array_equal, trimmed.model, same.model)
+    jax.tree.map(np.testing.assert_array_equal, trimmed.scorer, same.scorer)
     np.testing.assert_array_equal(trimmed.calibration_scores, same.calibration_scores)
 
 

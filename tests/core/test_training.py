@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 import reference as ref
-from our_networks import members
+from our_networks import members, method_for
 
 from advae import tensorfile
 from advae.config import VARIANTS, Config
@@ -19,19 +19,23 @@ from advae.core import batches, training
 from advae.core.batches import Damage
 from advae.core.randomness import generator
 from advae.core.validation import HELD_OUT, HeldOut, best_block, exhausted
-from advae.detector import checkpoint, fitting, model_file
+from advae.detector import checkpoint, model_file
 from advae.detector.fitting import fit_detector
 from advae.detector.split import plan_rows
 from advae.errors import ModelFileError, TrainingError
-from advae.methods.advae import scoring
+from advae.methods import method_of
+from advae.methods.advae.method import AdVAEMethod
 from advae.methods.advae.networks import Sizes
-from advae.methods.advae.steps import term_names
 from advae.parallel import Beside
 
 # The sizes of test_invariants and test_artifact: programs compiled there serve here.
 SMALL = {"hidden": 8, "latent": 3, "batch_size": 16, "points": 8, "members": 2}
 WIDTH = 6
-SIZES = Sizes(WIDTH, 8, 3)
+TERMS = (
+    *("generator_reconstruction", "generator_kld_r", "generator_margin_x", "generator_margin_z"),
+    *("transformer_kld", "encoder_reconstruction", "encoder_kld"),
+    *("encoder_margin_z_r", "encoder_margin_z_Tr"),
+)
 
 
 def config(**changes):
@@ -45,6 +49,14 @@ def table(rows, seed=0):
 @pytest.fixture(scope="module")
 def data():
     return table(120)
+
+
+def fit(rows, config, **options):
+    return training.fit(method_of(config, rows.shape[1]), rows, config, **options)
+
+
+def initial_state(config):
+    return method_of(config, WIDTH).initial_state(config)
 
 
 class StoppedError(Exception):
@@ -89,7 +101,8 @@ def assert_equal_trees(first, second):
     ],
 )
 def test_block_length(sizes, batch_size, members, expected):
-    found = training.block_length(sizes, Config(batch_size=batch_size, members=members))
+    method = AdVAEMethod(sizes, VARIANTS["adVAE"])
+    found = training.block_length(method, Config(batch_size=batch_size, members=members))
     assert found == expected
     floats = members * batch_size * (sizes.columns + 2 * sizes.latent)
     assert 10 <= found <= 200
@@ -97,22 +110,22 @@ def test_block_length(sizes, batch_size, members, expected):
 
 
 def test_block_length_is_that_of_the_resume_tests():
-    assert training.block_length(SIZES, config()) == 200
+    assert training.block_length(method_of(config(), WIDTH), config()) == 200
 
 
 @pytest.mark.parametrize("iterations", [1, 199, 200, 401])
 def test_history_has_an_entry_per_block_and_term(data, iterations):
-    end = training.fit(data, config(iterations=iterations))
+    end = fit(data, config(iterations=iterations))
     borders = [*range(200, iterations, 200), iterations]
     assert end.iteration == iterations
     assert end.history["iteration"] == borders
-    assert set(end.history) == {"iteration", *term_names(VARIANTS["adVAE"])}
+    assert set(end.history) == {"iteration", *TERMS}
     assert all(len(values) == len(borders) for values in end.history.values())
     assert all(np.isfinite(values).all() for values in end.history.values())
 
 
 def test_training_reconstructs_better(data):
-    history = training.fit(data, config(iterations=1000, learning_rate=0.003)).history
+    history = fit(data, config(iterations=1000, learning_rate=0.003)).history
     for name in ("generator_reconstruction", "encoder_reconstruction"):
         assert history[name][-1] < 0.9 * history[name][0]
         assert history[name][-1] > 0
@@ -122,7 +135,7 @@ def test_history_holds_the_means_of_the_blocks_and_members():
     """With no noise, equal rows and almost no learning every iteration has the same terms."""
     row = table(1)
     still = config(variant="AE", learning_rate=1e-12, swap=0, input_noise=0)
-    start = training.initial_state(SIZES, still)
+    start = initial_state(still)
     errors = []
     for member in range(2):
         model = jax.tree.map(lambda leaf, m=member: np.asarray(leaf[m], np.float64), start.model)
@@ -133,7 +146,7 @@ def test_history_holds_the_means_of_the_blocks_and_members():
         q = ref.encoder(encoder, row)
         errors.append(ref.squared_error(row, ref.generator(generator, q[0]))[0])
     assert abs(errors[0] - errors[1]) > 0.01
-    history = training.fit(np.tile(row, (5, 1)), still).history
+    history = fit(np.tile(row, (5, 1)), still).history
     for name in ("generator_reconstruction", "encoder_reconstruction"):
         np.testing.assert_allclose(history[name], [np.mean(errors)] * 3, rtol=1e-5)
 
@@ -155,7 +168,7 @@ def test_constant_schedule_stays():
 @pytest.mark.parametrize(("schedule", "moves"), [("cosine", False), ("constant", True)])
 def test_the_last_iteration_has_the_last_learning_rate(data, schedule, moves):
     snapshots = []
-    training.fit(data, config(schedule=schedule), on_block=lambda s: snapshots.append(copied(s)))
+    fit(data, config(schedule=schedule), on_block=lambda s: snapshots.append(copied(s)))
     before, after = (s.state.model.encoder.layers[2].weight for s in snapshots[-2:])
     step = np.abs(after - before).max()
     # Adam's step is about the learning rate.
@@ -170,14 +183,13 @@ def test_each_iteration_has_a_learning_rate_of_its_own(data, monkeypatch):
         return 0.01 * (np.arange(config.iterations) == 0)
 
     monkeypatch.setattr(training, "learning_rates", rates)
-    one, many = (training.fit(data, config(iterations=n)).state.model for n in (1, 50))
+    one, many = (fit(data, config(iterations=n)).state.model for n in (1, 50))
     assert_equal_trees(one, many)
 
 
 def test_training_shows_the_damaged_rows_to_the_encoder(data):
     whole, damaged = (
-        training.fit(data, config(iterations=1, swap=swap, input_noise=0)).history
-        for swap in (0, 0.9)
+        fit(data, config(iterations=1, swap=swap, input_noise=0)).history for swap in (0, 0.9)
     )
     name = "generator_reconstruction"
     assert abs(damaged[name][0] / whole[name][0] - 1) > 1e-4
@@ -188,17 +200,17 @@ def test_training_shows_the_damaged_rows_to_the_encoder(data):
 
 def test_each_member_row_latent_and_iteration_has_noise_of_its_own(monkeypatch):
     seen = []
-    plain = training.train_step
+    plain = AdVAEMethod.step
 
-    def spied(state, x, noise, *arguments, **settings):
+    def spied(self, state, x, shown, noise, *arguments):
         jax.debug.callback(lambda *values: seen.append([np.array(v) for v in values]), x, *noise)
-        return plain(state, x, noise, *arguments, **settings)
+        return plain(self, state, x, shown, noise, *arguments)
 
-    monkeypatch.setattr(training, "train_step", spied)
+    monkeypatch.setattr(AdVAEMethod, "step", spied)
     # A size of its own, so that no other test finds this program.
     rows = np.arange(50, dtype=np.float32)[:, None] / 50
     sizes = {"hidden": 2, "latent": 3, "latent_at_most_columns": False, "batch_size": 64}
-    training.fit(rows, Config(variant="E-adVAE", members=2, iterations=201, **sizes))
+    fit(rows, Config(variant="E-adVAE", members=2, iterations=201, **sizes))
     jax.effects_barrier()
 
     assert len(seen) == 201 * 2
@@ -255,24 +267,23 @@ def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
 
 
 def test_members_start_and_end_apart(data):
-    for state in (training.initial_state(SIZES, config()), training.fit(data, config()).state):
+    for state in (initial_state(config()), fit(data, config()).state):
         for layer in (*state.model.encoder.layers, *state.model.generator.layers):
             assert (np.asarray(layer.weight[0]) != np.asarray(layer.weight[1])).all()
 
 
 def test_one_seed_gives_one_training(data):
-    first, again = (training.fit(data, config()) for _ in range(2))
+    first, again = (fit(data, config()) for _ in range(2))
     assert_equal_trees(first.state, again.state)
     assert first.history == again.history
-    other = training.fit(data, config(seed=1))
+    other = fit(data, config(seed=1))
     assert first.history != other.history
 
 
 def test_the_seed_decides_more_than_where_training_starts(data):
-    begun = copied(training.fit(data, config(iterations=200)))
+    begun = copied(fit(data, config(iterations=200)))
     first, second = (
-        training.fit(data, config(iterations=201, seed=seed), resume=begun).history
-        for seed in (0, 1)
+        fit(data, config(iterations=201, seed=seed), resume=begun).history for seed in (0, 1)
     )
     assert first["generator_reconstruction"][0] == second["generator_reconstruction"][0]
     assert first["generator_reconstruction"][1] != second["generator_reconstruction"][1]
@@ -280,7 +291,7 @@ def test_the_seed_decides_more_than_where_training_starts(data):
 
 def test_data_is_not_changed(data):
     before = data.copy()
-    training.fit(data, config())
+    fit(data, config())
     np.testing.assert_array_equal(data, before)
 
 
@@ -310,7 +321,7 @@ def test_one_column():
 
 def test_divergence_names_the_terms(data):
     with pytest.raises(TrainingError) as caught:
-        training.fit(data, config(learning_rate=1e6))
+        fit(data, config(learning_rate=1e6))
     message = str(caught.value)
     assert "encoder_kld" in message
     assert "generator_reconstruction" in message
@@ -321,7 +332,7 @@ def test_divergence_names_no_other_terms(data):
     # A margin beyond float32 breaks its own term, from the first block on.
     blocks = []
     with pytest.raises(TrainingError, match="diverged: generator_margin_x stopped"):
-        training.fit(data, config(margin_x=1e300, gamma=0.0), on_block=blocks.append)
+        fit(data, config(margin_x=1e300, gamma=0.0), on_block=blocks.append)
     assert not blocks
 
 
@@ -386,12 +397,12 @@ def test_resuming_twice_gives_the_same_model(data, whole, tmp_path):
 
 def test_resuming_in_memory_gives_the_same_state_and_history(data):
     snapshots = []
-    end = training.fit(data, config(), on_block=lambda s: snapshots.append(copied(s)))
+    end = fit(data, config(), on_block=lambda s: snapshots.append(copied(s)))
     assert [s.iteration for s in snapshots] == [200, 400, 401]
     for snapshot in snapshots:
         before = copied(snapshot)
         history = {name: list(values) for name, values in snapshot.history.items()}
-        resumed = training.fit(data, config(), resume=snapshot)
+        resumed = fit(data, config(), resume=snapshot)
         assert_equal_trees(snapshot.state, before.state)  # training writes over its own state alone
         assert_equal_trees(resumed.state, end.state)
         assert resumed.history == end.history
@@ -512,16 +523,14 @@ def steady(**changes):
 
 def test_training_ends_when_the_held_out_error_no_longer_falls(data):
     held_out, snapshots = table(40, seed=3), []
-    end = training.fit(
-        data, steady(), held_out=held_out, on_block=lambda s: snapshots.append(copied(s))
-    )
+    end = fit(data, steady(), held_out=held_out, on_block=lambda s: snapshots.append(copied(s)))
     errors = end.history[HELD_OUT]
     best = errors.index(min(errors))
     assert end.iteration == end.history["iteration"][best] + 400 < 10_000
     assert [s.finished for s in snapshots] == [False] * (len(snapshots) - 1) + [True]
     # The weights are those of the lowest error, and not the last ones.
     assert_equal_trees(end.model, snapshots[best].state.model)
-    watched = HeldOut(held_out, steady(), SIZES.latent)
+    watched = HeldOut(method_of(steady(), WIDTH), held_out, steady())
     assert watched.error([end.model]) == pytest.approx(min(errors), rel=1e-6)
     assert watched.error([end.state.model]) == pytest.approx(errors[-1], rel=1e-6) != min(errors)
 
@@ -533,7 +542,8 @@ def test_the_held_out_error_is_that_of_the_reference(variant, rows, measured):
     both = [ref.random_weights(WIDTH, 8, 3, rng) for _ in range(2)]
     model = jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(members, both))
     given = rng.uniform(-3, 4, size=(rows, WIDTH)).astype(np.float32)
-    found = HeldOut(given, config(variant=variant, seed=3), 3).error([model])
+    method = method_for(model, variant)
+    found = HeldOut(method, given, config(variant=variant, seed=3)).error([model])
     x = np.clip(given[:: 2 if rows > 1024 else 1], -1, 2)
     assert len(x) == measured
     noise = generator(3, "held-out noise").standard_normal((3, 1024), np.float32)[:, :measured].T
@@ -553,19 +563,19 @@ def test_of_equal_errors_the_first_is_the_best():
 
 def test_training_does_not_end_while_the_held_out_error_falls(data):
     watched = config(learning_rate=1e-4, patience=200, iterations=800)
-    end = training.fit(data, watched, held_out=table(40, seed=3))
+    end = fit(data, watched, held_out=table(40, seed=3))
     errors = end.history[HELD_OUT]
     assert errors == sorted(errors, reverse=True)
     assert end.iteration == 800
     # Nothing else differs from a training without patience.
-    plain = training.fit(data, replace(watched, patience=0), held_out=table(40, seed=3))
+    plain = fit(data, replace(watched, patience=0), held_out=table(40, seed=3))
     assert plain.best is None
     assert_equal_trees(end.model, plain.model)
     assert end.history == plain.history
 
 
 def test_without_rows_held_out_patience_does_nothing(data):
-    end = training.fit(data, config(patience=1))
+    end = fit(data, config(patience=1))
     assert end.iteration == 401
     assert end.best is None
 
@@ -625,29 +635,6 @@ def test_the_summary_tells_where_training_ended():
 
 
 # --- what is compiled beside training ---
-
-
-@pytest.mark.parametrize(
-    ("width", "changes"), [(7, {"whiten": True, "memory": 64}), (9, {"whiten": False, "memory": 0})]
-)
-def test_all_that_scoring_needs_is_compiled_beside_training(monkeypatch, width, changes):
-    traced = []
-
-    def score_block(*arguments):  # called when it is compiled
-        traced.append("beside" if beside else "later")
-        return real_block(*arguments)
-
-    def compile_for(*arguments):
-        beside.append(True)
-        real(*arguments)
-        beside.clear()
-
-    real, real_block, beside = fitting.compile_for, scoring._score_block, []
-    monkeypatch.setattr(fitting, "compile_for", compile_for)
-    monkeypatch.setattr(scoring, "_score_block", score_block)
-    rows = np.random.default_rng(0).uniform(size=(120, width))
-    fit_detector(rows, config(iterations=1, **changes)).anomaly_score(rows)
-    assert set(traced) == {"beside"}  # of another width there was none yet
 
 
 def test_an_error_beside_is_raised_at_the_end():

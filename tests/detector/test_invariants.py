@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from our_networks import score_rows
 
 from advae import parallel
 from advae.config import Config
@@ -19,7 +20,6 @@ from advae.detector import model_file
 from advae.detector.detector import Threshold
 from advae.detector.explanation import shown_values, top_reasons
 from advae.detector.fitting import fit_detector
-from advae.methods.advae import scoring
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
 from advae.methods.advae.networks import Sizes, network_shapes
 from advae.tables import encoder
@@ -194,7 +194,7 @@ def test_contributions_of_a_wide_table_add_up_to_the_score():
     shapes = network_shapes(Sizes(700, 4, 2), 1)
     model = jax.tree.map(lambda leaf: 0.3 * rng.normal(size=leaf.shape).astype("f4"), shapes)
     x, noise = (rng.normal(size=(rows, width)).astype("f4") for rows, width in ((50, 700), (2, 2)))
-    scored = scoring.score_rows(model, noise, x)
+    scored = score_rows(model, noise, x)
     total = scored.contributions.astype(np.float64).sum(axis=1)
     np.testing.assert_allclose(total, scored.score, rtol=1e-6)
 
@@ -385,8 +385,11 @@ def single(model, position):
 
 def test_the_score_of_members_is_their_mean(detector, rows):
     x = detector.table.transform(rows)[:, :6]
-    both = scoring.score_rows(detector.model, detector.latent_noise, x)
-    each = [scoring.score_rows(single(detector.model, i), detector.latent_noise, x) for i in (0, 1)]
+    both = score_rows(detector.scorer.model, detector.scorer.latent_noise, x)
+    each = [
+        score_rows(single(detector.scorer.model, i), detector.scorer.latent_noise, x)
+        for i in (0, 1)
+    ]
     assert not np.allclose(each[0].score, each[1].score)
     for name in both._fields:
         mean = np.mean([getattr(part, name).astype(np.float64) for part in each], axis=0)
@@ -394,20 +397,20 @@ def test_the_score_of_members_is_their_mean(detector, rows):
 
 
 def test_members_are_different_networks(detector):
-    for leaf in jax.tree.leaves(detector.model):
+    for leaf in jax.tree.leaves(detector.scorer.model):
         assert (np.asarray(leaf[0]) != np.asarray(leaf[1])).any()
 
 
 def test_latent_noise_is_shared_and_decides_the_score(detector):
     x = np.random.default_rng(0).uniform(size=(5, 6)).astype(np.float32)
-    first = scoring.score_rows(detector.model, detector.latent_noise, x).score
-    again = scoring.score_rows(detector.model, detector.latent_noise, x).score
+    first = score_rows(detector.scorer.model, detector.scorer.latent_noise, x).score
+    again = score_rows(detector.scorer.model, detector.scorer.latent_noise, x).score
     np.testing.assert_array_equal(first, again)
     # Turned round, the points would be the same set.
-    other = scoring.score_rows(detector.model, 1.5 * detector.latent_noise, x).score
+    other = score_rows(detector.scorer.model, 1.5 * detector.scorer.latent_noise, x).score
     assert (first != other).all()
     # The mean over the points does not depend on their order, but for rounding.
-    turned = scoring.score_rows(detector.model, detector.latent_noise[::-1].copy(), x).score
+    turned = score_rows(detector.scorer.model, detector.scorer.latent_noise[::-1].copy(), x).score
     np.testing.assert_allclose(first, turned, rtol=1e-5)
 
 
@@ -425,10 +428,10 @@ def test_one_seed_gives_one_file_and_another_seed_another(tmp_path):
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
     first, other = model_file.load(tmp_path / "first"), model_file.load(tmp_path / "other")
     for ours, theirs in zip(
-        jax.tree.leaves(first.model), jax.tree.leaves(other.model), strict=True
+        jax.tree.leaves(first.scorer.model), jax.tree.leaves(other.scorer.model), strict=True
     ):
         assert (np.asarray(ours) != np.asarray(theirs)).any()
-    assert (first.latent_noise != other.latent_noise).any()
+    assert (first.scorer.latent_noise != other.scorer.latent_noise).any()
 
 
 def test_global_random_states_are_left_alone(rows):

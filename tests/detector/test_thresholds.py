@@ -15,6 +15,7 @@ import pytest
 from command_line import Run
 from hypothesis import given
 from hypothesis import strategies as st
+from our_networks import score_rows
 from scipy.stats import beta
 
 import advae
@@ -43,8 +44,8 @@ from advae.detector.detector import Detector as DetectorClass
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Plan, plan_rows
 from advae.errors import ConfigError, InputError
-from advae.methods.advae import scoring
-from advae.methods.advae.reference import Memory, Reference
+from advae.methods import method_of
+from advae.methods.advae.reference import Memory, Reference, recall
 from advae.tables.encoder import TableEncoder
 
 # One shape of networks, batches and rows for all tests, so that little is compiled.
@@ -266,7 +267,9 @@ def test_a_member_learns_nothing_from_its_fold() -> None:
     changed = rows.copy()
     changed[plan.fold == 2] = 0.5
     first, second = (
-        training.fit(data, config, member_rows=plan.member_rows()).state.model.encoder
+        training.fit(
+            method_of(config, 3), data, config, member_rows=plan.member_rows()
+        ).state.model.encoder
         for data in (rows, changed)
     )
     same = (first.layers[0].weight == second.layers[0].weight).all(axis=(1, 2))
@@ -292,13 +295,13 @@ def test_out_of_fold_scores_weigh_what_strangers_leave_of_a_row(folded: Detector
     numbers = pl.DataFrame(clouds(90), schema=[f"column_{i}" for i in range(3)], orient="row")
     words = numbers[:, :1].with_columns(x=pl.Series(["a", "b"] * 45))
     lone = words.with_columns(x=pl.Series(["b" if row == 7 else "a" for row in range(90)]))
-    matrices, fold = np.asarray(folded.reference.whitening), np.arange(90) % 2
+    matrices, fold = np.asarray(folded.scorer.reference.whitening), np.arange(90) % 2
     for fitted, frame, alone, whitening in (
         (numbers, numbers, [], matrices),
         (words, lone, [7], matrices),
         (numbers, numbers, [], None),
     ):
-        bare = replace(folded, reference=Reference(whitening))
+        bare = replace(folded, scorer=folded.scorer._replace(reference=Reference(whitening)))
         table = TableEncoder.fit(fitted)
         encoded = table.transform(frame)
         scores = out_of_fold_scores(replace(bare, table=table), encoded, fold, np.empty(0, int))
@@ -307,8 +310,8 @@ def test_out_of_fold_scores_weigh_what_strangers_leave_of_a_row(folded: Detector
         assert 2 <= (units != 1).any(axis=1).sum() <= 6
         parts = []
         for number in range(4):
-            member = jax.tree.map(lambda leaf, n=number: leaf[n : n + 1], folded.model)
-            left = varied - scoring.score_rows(member, folded.latent_noise, varied).expected
+            member = jax.tree.map(lambda leaf, n=number: leaf[n : n + 1], folded.scorer.model)
+            left = varied - score_rows(member, folded.scorer.latent_noise, varied).expected
             matrix = np.eye(3) if whitening is None else whitening[number]
             parts.append(np.square((left * units) @ matrix).sum(axis=1))
         wanted = np.where(fold == 0, parts[0] + parts[2], parts[1] + parts[3]) / 2
@@ -329,21 +332,25 @@ def test_a_row_counts_in_units_of_the_other_rows() -> None:
         np.testing.assert_allclose(found[row], wanted, rtol=1e-6)
 
 
-def test_the_distance_to_the_nearest_row_in_other_units() -> None:
+def test_the_nearest_row_is_that_in_the_units_of_the_row() -> None:
     rng = np.random.default_rng(0)
-    kept, row = rng.random((9, 3)).astype(np.float32), rng.random(3).astype(np.float32)
-    units = np.array([1, 2, 0], np.float32)
+    kept, row = rng.random((9, 3)).astype(np.float32), rng.random((1, 3)).astype(np.float32)
+    units = np.array([[1, 3, 0]], np.float32)
     squares = np.square(kept - row)
-    wanted = (squares @ units**2).min() / squares.sum(1).min()
+    assert (squares @ units[0] ** 2).argmin() != squares.sum(axis=1).argmin()
+    wanted = kept[[(squares @ units[0] ** 2).argmin()]]
     holes = np.insert(kept, 4, np.nan, axis=0)
-    memory = Memory(holes, holes, np.ones(1, np.float32))
-    assert out_of_fold._nearer(row, memory, units) == pytest.approx(wanted, rel=1e-5)
+    memory = Memory(holes, np.where(np.isnan(holes), 0, holes), np.ones(1, np.float32))
+    found = recall(memory, row, units)
+    np.testing.assert_allclose(found.nearest, wanted, rtol=1e-5)
+    # The error expected does not depend on them.
+    np.testing.assert_array_equal(found.error, recall(memory, row).error)
     # A kept row that equals it, but for rounding, is left out once.
     for equal in (row, row + np.float32(1e-5)):
-        twin = memory._replace(rows=np.vstack([holes, equal]))
-        assert out_of_fold._nearer(row, twin, units) == pytest.approx(wanted, rel=1e-5)
-    assert out_of_fold._nearer(row, memory._replace(rows=np.vstack([holes, row, row])), units) == 1
-    assert out_of_fold._nearer(row, memory._replace(rows=row[None]), units) == 1
+        twin = Memory(*(np.vstack([part, equal]) for part in memory[:2]), memory.bandwidth)
+        np.testing.assert_allclose(recall(twin, row, units).nearest, wanted, rtol=1e-5)
+    twins = Memory(*(np.vstack([part, row, row]) for part in memory[:2]), memory.bandwidth)
+    np.testing.assert_allclose(recall(twins, row, units).nearest, row, rtol=1e-5)
 
 
 def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from advae import tensorfile
 from advae.config import Config
 from advae.detector import model_file
 from advae.detector.fitting import fit_detector
@@ -37,14 +38,14 @@ def detector(rows):
 
 def test_nothing_kept_has_columns_twice(detector, rows):
     assert bool(detector.summary.folds) == (rows == 30)
-    for leaf in jax.tree.leaves((detector.reference, detector.model)):
+    for leaf in jax.tree.leaves(detector.scorer):
         assert sum(length == COLUMNS for length in np.shape(leaf)) <= 1
 
 
 def test_scores_are_those_of_square_matrices(detector, rows, monkeypatch):
     monkeypatch.setattr(reference, "in_factors", lambda *_: False)
     square = fitted(rows)
-    assert square.reference.whitening.shape[1:] == (COLUMNS, COLUMNS)
+    assert square.scorer.reference.whitening.shape[1:] == (COLUMNS, COLUMNS)
     table = wide_table(rows)
     explanation, same = detector.explain(table), square.explain(table)
     np.testing.assert_allclose(explanation.score, same.score, rtol=1e-4)
@@ -63,19 +64,13 @@ def test_a_model_file_keeps_the_factors(detector, rows, tmp_path):
 
 @pytest.mark.parametrize("shape", [(), (1,), (0, 3), (1, COLUMNS, 5), (1, 7, COLUMNS)])
 def test_factors_of_wrong_shapes_are_damage(detector, tmp_path, shape):
-    factors = detector.reference.whitening
-    broken = factors._replace(back=np.zeros(shape, np.float32))
-    reference = detector.reference._replace(whitening=broken)
-    arrays = model_file.named_leaves(model_file._Trees(detector.model, reference))
+    path = tmp_path / "a.advae"
+    model_file.save(detector, path)
+    record, arrays = tensorfile.read(path, "model")
+    arrays["reference.whitening.back"] = np.zeros(shape, np.float32)
+    tensorfile.write(path, record, arrays)
     with pytest.raises(ModelFileError, match="damaged"):
-        model_file.replace_leaves(
-            model_file._Trees(
-                detector.model,
-                model_file._reference_shapes(detector.config, COLUMNS, arrays),
-            ),
-            arrays,
-            tmp_path,
-        )
+        model_file.load(path)
 
 
 def test_without_whitening_a_small_table_gets_no_square_either(monkeypatch):

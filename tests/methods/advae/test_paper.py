@@ -10,14 +10,14 @@ import numpy as np
 import paper_data
 import pytest
 import reference as ref
-from our_networks import members, our_model
+from our_networks import members, our_model, score_rows
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from advae.config import VARIANTS, Config
 from advae.core import threshold
-from advae.core.adam import Descent, descents
+from advae.core.adam import StepSize, step_sizes
 from advae.errors import ConfigError
-from advae.methods.advae import latent, scoring
+from advae.methods.advae import latent
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
 from advae.methods.advae.latent import latent_noise
 from advae.methods.advae.losses import (
@@ -146,24 +146,26 @@ class Problem:
         weights = {"gamma": GAMMA, "lambda_": LAMBDA} | changes
         margins = {"margin_x": self.margin_x, "margin_z": self.margin_z}
         noise = Noise(jnp.asarray(self.noise.T), jnp.asarray(self.noise_T.T))
-        descent = Descent(*(part[t - 1] for part in descents(np.full(t, LEARNING_RATE))))
-        return jnp.asarray(self.x.T), noise, Settings(**(margins | weights)), descent
+        rates = np.full(t, LEARNING_RATE)
+        step_size = StepSize(*(part[t - 1] for part in step_sizes(rates)))
+        return jnp.asarray(self.x.T), noise, Settings(**(margins | weights)), step_size
 
 
 @partial(jax.jit, static_argnames="variant")
-def both_steps(state, x, noise, settings, descent, variant):
+def both_steps(state, x, noise, settings, step_size, variant):
     """Do one iteration; return the states after step 1 and after step 2, and the terms."""
     q, pull_back = jax.vjp(lambda encoder: encoder(x), state.model.encoder)
-    first, terms_1 = generator_transformer_step(state, x, q, noise, settings, descent, variant)
+    first, terms_1 = generator_transformer_step(state, x, q, noise, settings, step_size, variant)
     second, terms_2 = encoder_step(
-        first, x, q, lambda slope: pull_back(slope)[0], noise, settings, descent, variant
+        first, x, q, lambda slope: pull_back(slope)[0], noise, settings, step_size, variant
     )
     return first, second, Terms(terms_1, terms_2)
 
 
 @jax.jit
-def whole_step(state, x, noise, settings, descent, shown=None):
-    return train_step(state, x, noise, settings, descent, VARIANTS["adVAE"], shown)
+def whole_step(state, x, noise, settings, step_size, shown=None):
+    shown = x if shown is None else shown
+    return train_step(state, x, shown, noise, settings, step_size, VARIANTS["adVAE"])
 
 
 class Iteration:
@@ -175,8 +177,8 @@ class Iteration:
             after = both_steps(before, *problem.inputs(**changes), VARIANTS[variant])
             self.before, (self.after_1, self.after_2, self.terms) = jax.device_get((before, after))
         # Adam's first moment after its first step is a tenth of the gradient.
-        self.slope_1 = flat(*self.after_1.generator_transformer_moments.slope) / (1 - 0.9)
-        self.slope_2 = flat(self.after_2.encoder_moments.slope) / (1 - 0.9)
+        self.slope_1 = flat(*self.after_1.generator_transformer_moments.gradient) / (1 - 0.9)
+        self.slope_2 = flat(self.after_2.encoder_moments.gradient) / (1 - 0.9)
 
 
 @pytest.fixture(scope="module")
@@ -516,7 +518,7 @@ def test_score_and_contributions_equal_the_reference():
     weights = ref.random_weights(D, H, K, rng)
     x = rng.uniform(size=(50, D)).astype(np.float32)
     noise = rng.normal(size=(8, K)).astype(np.float32)
-    scored = scoring.score_rows(members(weights), noise, x)
+    scored = score_rows(members(weights), noise, x)
     layers = weights.encoder, weights.generator
     residual = ref.mean_residual(*layers, x, noise)
     np.testing.assert_allclose(scored.score, ref.anomaly_score(*layers, x, noise), rtol=1e-5)
@@ -545,7 +547,7 @@ def test_score_of_members_is_the_mean_of_the_references():
     x = rng.uniform(size=(20, D)).astype(np.float32)
     noise = rng.normal(size=(8, K)).astype(np.float32)
     both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(members, each))
-    scored = scoring.score_rows(both, noise, x)
+    scored = score_rows(both, noise, x)
     expected = np.mean([ref.contributions(w.encoder, w.generator, x, noise) for w in each], axis=0)
     np.testing.assert_allclose(scored.contributions, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(scored.score, expected.sum(axis=1), rtol=1e-5)
@@ -701,7 +703,7 @@ def test_published_weights_give_the_published_results(published):
     latent = weights.generator[0][0].shape[1]
     noise = latent_noise(Config.preset("paper"), latent)
     assert noise.shape == (1000, latent)
-    score = scoring.score_rows(members(weights), noise, x).score
+    score = score_rows(members(weights), noise, x).score
     average_precision, roc_auc = PUBLISHED[name]
     assert average_precision_score(labels, score) == pytest.approx(average_precision, abs=0.005)
     assert roc_auc_score(labels, score) == pytest.approx(roc_auc, abs=0.005)
@@ -719,7 +721,7 @@ def test_sobol_points_need_a_thirtieth_of_the_draws(published):
     def score(points, sampling, seed):
         config = Config(points=points, sampling=sampling, seed=seed)
         noise = latent_noise(config, latent)
-        return scoring.score_rows(model, noise, x).score.astype(np.float64)
+        return score_rows(model, noise, x).score.astype(np.float64)
 
     exact = score(16_384, "sobol", 99)
 

@@ -6,12 +6,11 @@ import jax.random as jr
 import numpy as np
 import pytest
 import reference as ref
-from our_networks import members
+from our_networks import learn, members, score_rows
 
 from advae.config import Config
 from advae.core.batches import Damage, corrupt, damage_of
 from advae.detector.fitting import fit_detector
-from advae.methods.advae import scoring
 from advae.methods.advae.reference import (
     BANDWIDTH,
     DOUBT,
@@ -19,7 +18,6 @@ from advae.methods.advae.reference import (
     Memory,
     Reference,
     geometric_mean,
-    in_units,
     padded,
     recall,
     remember,
@@ -27,7 +25,6 @@ from advae.methods.advae.reference import (
     whitening,
     without,
 )
-from advae.methods.advae.scoring import learn_reference
 
 D, H, K = 5, 7, 3
 
@@ -94,9 +91,6 @@ def test_whitening_of_fewer_rows_than_columns(rows, monkeypatch):
     assert sizes == [(9, 9)]  # not of columns, whose cube would be the work
     matrix = weighed(np.eye(few.shape[1]), found)
     np.testing.assert_allclose(matrix, reference_whitening(few), rtol=1e-5, atol=1e-6)
-    units = np.linspace(1, 2, few.shape[1])
-    weights = weighed(np.eye(len(matrix)), in_units(found, units))
-    np.testing.assert_allclose(weights, units[:, None] * matrix, rtol=1e-5, atol=1e-6)
 
 
 def test_whitening_of_few_rows_that_repeat_and_columns_without_residuals(rows):
@@ -266,12 +260,11 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
     rng = np.random.default_rng(4)
     each = [ref.random_weights(D, H, K, rng) for _ in range(2)]
     model = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(members, each))
-    noise = rng.normal(size=(8, K)).astype(np.float32)
-    reference, kept = learn_reference(model, noise, rows, Config(members=2))
+    (_, noise, reference), kept = learn(model, rows, Config(members=2, points=8))
     np.testing.assert_array_equal(kept, np.arange(len(rows)))
     x = rng.uniform(size=(30, D)).astype(np.float32)
     x[0] = 1.7
-    scored = scoring.score_rows(model, noise, x, reference)
+    scored = score_rows(model, noise, x, reference)
 
     mean_error, mean_residual = np.zeros(rows.shape), np.zeros(x.shape)
     for weights in each:
@@ -297,11 +290,10 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
 def test_far_values_keep_the_score_finite_and_rising(rows):
     rng = np.random.default_rng(5)
     model = members(ref.random_weights(D, H, K, rng))
-    noise = rng.normal(size=(4, K)).astype(np.float32)
-    reference, _ = learn_reference(model, noise, rows, Config())
+    (_, noise, reference), _ = learn(model, rows, Config(points=4))
     x = np.tile(rows[:1], (4, 1))
     x[:, 1] = [2.0, 1e3, 1e6, 1e9]
-    score = scoring.score_rows(model, noise, x, reference).score
+    score = score_rows(model, noise, x, reference).score
     assert np.isfinite(score).all()
     assert (np.diff(score) > 0).all()
 
@@ -309,14 +301,13 @@ def test_far_values_keep_the_score_finite_and_rising(rows):
 def test_the_encoder_and_the_memory_see_values_clipped_and_the_residual_does_not(rows):
     rng = np.random.default_rng(5)
     model = members(ref.random_weights(D, H, K, rng))
-    noise = rng.normal(size=(4, K)).astype(np.float32)
-    reference, _ = learn_reference(model, noise, rows, Config())
+    (_, noise, reference), _ = learn(model, rows, Config(points=4))
     x = rows[:4].copy()
     x[:, 1] = [-20, -1, 2, 20]
     clipped = np.clip(x, -1, 2)
     for known in (Reference(), Reference(None, reference.memory), reference):
         found, wanted, inside = (
-            scoring.score_rows(model, noise, given, known) for given in (x, clipped, 0.5 * clipped)
+            score_rows(model, noise, given, known) for given in (x, clipped, 0.5 * clipped)
         )
         np.testing.assert_allclose(found.expected, wanted.expected, rtol=1e-5)
         moved = np.abs(inside.expected - wanted.expected).max(axis=1) > 1e-5
@@ -342,33 +333,31 @@ def test_a_reference_can_lack_rows(rows, errors):
 def test_memory_is_a_sample_of_the_training_rows_and_can_be_none(rows):
     rng = np.random.default_rng(6)
     model = members(ref.random_weights(D, H, K, rng))
-    noise = rng.normal(size=(4, K)).astype(np.float32)
-    reference, kept = learn_reference(model, noise, rows, Config(memory=10))
+    (_, _, reference), kept = learn(model, rows, Config(memory=10))
     assert len(kept) == 10 == len(set(kept.tolist()))
     np.testing.assert_array_equal(reference.memory.rows, rows[kept])
-    again = learn_reference(model, noise, rows, Config(memory=10))[1]
-    other = learn_reference(model, noise, rows, Config(memory=10, seed=1))[1]
+    again = learn(model, rows, Config(memory=10))[1]
+    other = learn(model, rows, Config(memory=10, seed=1))[1]
     np.testing.assert_array_equal(kept, again)
     assert kept.tolist() != other.tolist()
-    bare, none = learn_reference(model, noise, rows, Config(memory=0, whiten=False))
-    assert bare == Reference()
+    bare, none = learn(model, rows, Config(memory=0, whiten=False))
+    assert bare.reference == Reference()
     assert not len(none)
 
 
 def test_of_many_training_rows_every_few_are_measured(rows, monkeypatch):
     rng = np.random.default_rng(6)
     model = members(ref.random_weights(D, H, K, rng))
-    noise = rng.normal(size=(4, K)).astype(np.float32)
-    whole = learn_reference(model, noise, rows, Config())[0].whitening
-    third = learn_reference(model, noise, rows[::3], Config())[0].whitening
+    whole = learn(model, rows, Config())[0].reference.whitening
+    third = learn(model, rows[::3], Config())[0].reference.whitening
     assert np.abs(np.asarray(whole) - third).max() > 0.01
     monkeypatch.setattr("advae.methods.advae.scoring.RESIDUAL_ROWS", 15)  # 40 rows: every third
-    found, kept = learn_reference(model, noise, rows, Config())
-    np.testing.assert_array_equal(found.whitening, third)
+    found, kept = learn(model, rows, Config())
+    np.testing.assert_array_equal(found.reference.whitening, third)
     np.testing.assert_array_equal(kept, np.arange(len(rows)))
     shared = np.stack([np.arange(39, -1, -1)])
-    found = learn_reference(model, noise, rows, Config(), shared)[0].whitening
-    turned = learn_reference(model, noise, rows[::-1][::3], Config())[0].whitening
+    found = learn(model, rows, Config(), shared)[0].reference.whitening
+    turned = learn(model, rows[::-1][::3], Config())[0].reference.whitening
     np.testing.assert_array_equal(found, turned)
 
 
