@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from benchmarks.data import data_folder, labelled_files, load_labelled, load_paper_set, scaled, shuffled_half
+from benchmarks.harness.data import data_folder, labelled_files, load_labelled, load_paper_set, scaled, shuffled_half
 
 PLANTED = Path(os.environ.get("ADVAE_PLANTED", "/tmp/accuracy"))
 """Folder with what payments.py and flights.py wrote: pay7, payd7 (with fraud), fl0 and so on."""

@@ -101,6 +101,9 @@ class Config:
         Most training rows that the model keeps, encoded, to compare new rows with: the score is
         then the geometric mean of two distances, see `residuals`. 0 keeps none, as the paper; else
         2 to 2**16.
+    surprise
+        Score in nats, see `surprise`: by what is usual of networks and memory, of single values,
+        and of values given the rest of their row. False in the paper.
     members
         Networks of the ensemble, 1 to 1024; their squared residuals are averaged. At least 4 where
         a table has too few rows to hold some out for a conformal threshold.
@@ -142,6 +145,7 @@ class Config:
     sampling: Sampling = "sobol"
     whiten: bool = True
     memory: int = 4096
+    surprise: bool = True
     members: int = 1
     threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
@@ -172,7 +176,7 @@ class Config:
         for name in _NUMBERS:
             value = getattr(self, name)
             _check(name, value, _is_number(value) and value >= 0, "a finite number, at least 0")
-        for name in ("latent_at_most_columns", "whiten"):
+        for name in ("latent_at_most_columns", "whiten", "surprise"):
             value = getattr(self, name)
             _check(name, value, isinstance(value, bool), "True or False")
         _check("swap", self.swap, self.swap <= 1, "a share between 0 and 1")
@@ -296,6 +300,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "sampling": "random",
         "whiten": False,
         "memory": 0,
+        "surprise": False,
         "threshold": "kde",
     },
 }

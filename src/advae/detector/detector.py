@@ -84,6 +84,7 @@ class EncodedScores(NamedTuple):
     score: Float[np.ndarray, "rows"]
     contributions: Float[np.ndarray, "rows width"]
     expected: HostMatrix
+    by_kind: Float[np.ndarray, "rows width kinds"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +278,7 @@ class Detector:
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
-        return EncodedScores(score, contributions, expected)
+        return EncodedScores(score, contributions, expected, scored.by_kind)
 
     def anomaly_score_encoded(
         self, encoded: HostMatrix, units: Float[np.ndarray, "rows varied"] | None = None
@@ -298,9 +299,10 @@ class Detector:
 
         NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
         otherwise. They bypass the networks, which could learn nothing of them, and add their
-        square: on rows like training's the score is the paper's.
+        square: on rows like training's the score is the paper's. A method that is given the whole
+        row accounts for them itself.
         """
-        varied = self.table.network_width
+        varied = self.table.width if self.method.whole else self.table.network_width
         return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
 
     def _explain(self, encoded: HostMatrix) -> Explanation:

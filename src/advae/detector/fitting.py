@@ -110,6 +110,7 @@ def fit_detector(
     watched = table.transform(frame[plan.watched])
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     method = method_of(config, table.network_width)
+    learned = encoded if method.whole else varied
 
     start = None
     if checkpoint is not None:
@@ -121,10 +122,10 @@ def fit_detector(
     # With patience those held out decide when training ends, which calibration rows must not.
     held_out = watched if config.patience else calibration
     # From the first block on: until then the compilation of the training program takes all cores.
-    compiling = Beside(partial(method.warm_up, len(varied), config, member_rows))
+    preparing = Beside(partial(method.prepare, learned, config, member_rows, table.variables))
 
     def after_block(snapshot: Snapshot) -> None:
-        compiling.begin()
+        preparing.begin()
         if on_block is not None:
             on_block(snapshot)
 
@@ -137,8 +138,7 @@ def fit_detector(
         resume=start,
         on_block=after_block,
     )
-    compiling.wait()
-    scorer, kept = method.learn(end.model, varied, config, member_rows)
+    scorer, kept = method.learn(end.model, learned, config, member_rows, preparing.result())
     detector = Detector(
         config=config,
         table=table,

@@ -33,6 +33,7 @@ from advae.tables.values import (
     to_truths,
     truths_among,
 )
+from advae.variables import Variable
 
 Encoded = NDArray[np.float32]
 
@@ -75,6 +76,10 @@ class Column(ABC):
     @abstractmethod
     def decode(self, encoded: Encoded) -> pl.Series:
         """Turn encoded columns [n, k] into the user's units [n]; null where missing."""
+
+    @abstractmethod
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the values that its encoded columns, at these places of a row, hold."""
 
     @property
     def spanned(self) -> tuple[bool, ...]:
@@ -146,6 +151,10 @@ class NumberColumn(Column):
         """The number varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the number."""
+        return (Variable("number", places[:1], places[1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Scale the numbers, and mark the missing ones."""
         numbers = to_numbers(values, first_row)
@@ -178,6 +187,10 @@ class BooleanColumn(Column):
     def fixed(self) -> tuple[bool, ...]:
         """The truth varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the truth."""
+        return (Variable("truth", places[:1], places[1]),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Write 1 for true and 0 for false, and mark the missing ones."""
@@ -220,6 +233,10 @@ class ConstantColumn(Column):
         """Other values never occurred; missing ones perhaps."""
         # Missing values that training never had need no column apart: they differ too.
         return (True,) if self.value is None or self.missing_is_new else (True, False)
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return whether there is another value."""
+        return (Variable("truth", places[:1], places[1] if len(places) > 1 else None),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the values that differ from the only one of training."""
@@ -293,6 +310,15 @@ class TimeColumn(Column):
     def spanned(self) -> tuple[bool, ...]:
         """A day is a day, whatever the rows."""
         return True, *(False,) * (2 * len(self.cycles)), True
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the position, and the place in each cycle."""
+        first = len(places) - 1 - 2 * len(self.cycles)
+        found = [Variable("number", places[:1], places[-1])] if first else []
+        for number, cycle in enumerate(self.cycles):
+            own = places[first + 2 * number : first + 2 * number + 2]
+            found.append(Variable("weekday" if cycle == "week" else "phase", own, places[-1]))
+        return tuple(found)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Place the times in the training range and in their cycles."""
@@ -374,6 +400,10 @@ class CategoryColumn(Column):
     def _truths(self) -> dict[str, str]:
         return truths_among(self.categories)
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the category."""
+        return (Variable("category", places[:-1], places[-1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the category of each row, or that it is rare, unseen or missing."""
         texts = respelled(Reading("text").texts(values, first_row), self._truths)
@@ -411,6 +441,10 @@ class HashedColumn(Column):
     def fixed(self) -> tuple[bool, ...]:
         """Buckets that training left empty, and missing values perhaps."""
         return *(count == 0 for count in self.profile.counts), self.missing_is_new
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the bucket."""
+        return (Variable("category", places[:-1], places[-1]),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the bucket of each row, or that its value is missing."""

@@ -25,6 +25,7 @@ from advae.tables.columns import (
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.tables.values import HASH_BUCKETS, TIMES, Reading, check_columns, to_instants
+from advae.variables import Variable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -380,6 +381,15 @@ class TableEncoder:
         return tuple(
             tuple(next(fixed if was_fixed else varied) for was_fixed in feature.fixed)
             for feature in self.features
+        )
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the encoded columns are of, feature by feature."""
+        return tuple(
+            variable
+            for feature, places in zip(self.features, self.places, strict=True)
+            for variable in feature.variables(places)
         )
 
     @cached_property
