@@ -80,7 +80,6 @@ class Plan(NamedTuple):
     width: Array
     last: Array
     missing: Array
-    owner: Array
     starts: Array
     u: Array
     first: Array
@@ -94,10 +93,9 @@ def plan_of(classes: Classes, targets: Int[np.ndarray, "rows variables"]) -> Pla
     possible = len(targets) + 0.5 * classes.sizes[classes.owner]
     prior = np.log((_counts(classes, targets) + 0.5) / possible).astype(np.float32)
     members = np.eye(len(classes.sizes), dtype=np.float32)[classes.owner]
-    numbers = classes.owner.astype(np.int32), classes.starts.astype(np.int32)
     return Plan(
         *(classes.source, classes.low, classes.width, classes.last, classes.missing),
-        *numbers,
+        classes.starts.astype(np.int32),
         *classes.coordinates,
         members,
         prior,
@@ -107,7 +105,7 @@ def plan_of(classes: Classes, targets: Int[np.ndarray, "rows variables"]) -> Pla
 def seen_inputs(plan: Plan, whole: Float[Array, "rows extended"]) -> Float[Array, "rows inputs"]:
     """Return what the network reads of rows where nothing is hidden."""
     read = jnp.clip((whole[:, plan.source] - plan.low) / plan.width, 0.0, 1.0)
-    gone = whole[:, plan.missing][:, plan.owner]
+    gone = whole[:, plan.missing] @ plan.members.T
     return jnp.where(plan.last, read, read * (1.0 - gone))
 
 
@@ -127,18 +125,22 @@ def log_likelihoods(
     u = plan.first + plan.step * ((read * ~plan.last) @ plan.members)
     shown = 1.0 - hidden
     first = (
-        (read * shown[:, plan.owner]) @ net.inputs
+        (read * (shown @ plan.members.T)) @ net.inputs
         + hidden @ net.hidden_marks
         + (u * shown) @ net.coordinates
         + net.bias
     )
     second = jax.nn.relu(jax.nn.relu(first) @ net.middle + net.middle_bias)
     a, b = (second @ net.slopes[side] + net.slopes_bias[side] for side in (0, 1))
+    # Products with `members` everywhere: the slope of a gather is a scatter, slow on a CPU.
+    of_variable = plan.members.T
     logits = second @ net.head + net.head_bias + plan.prior
-    logits += a[:, plan.owner] * plan.u + b[:, plan.owner] * plan.u**2
+    logits += a @ (of_variable * plan.u) + b @ (of_variable * plan.u**2)
     logits -= jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
     wholes = jnp.log(jnp.exp(logits) @ plan.members + 1e-30)
-    return jnp.take_along_axis(logits, classes + plan.starts, axis=1) - wholes
+    theirs = (classes + plan.starts).astype(np.float32) @ of_variable
+    observed = theirs == jnp.arange(logits.shape[1])
+    return jnp.where(observed, logits, 0.0) @ plan.members - wholes
 
 
 def loss(
