@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-VariableKind = Literal["number", "phase", "weekday", "truth", "category"]
+VariableKind = Literal["number", "phase", "weekday", "truth", "category", "bucket"]
 
 
 class Variable(NamedTuple):
@@ -14,7 +14,9 @@ class Variable(NamedTuple):
     - ``"phase"``: of the sine and the cosine, moved to [0, 1], of a moment in its cycle;
     - ``"weekday"``: the same, of few different ones that are judged by how frequent they are;
     - ``"truth"``: of what is 1 if it is true, or another value than training's only one;
-    - ``"category"``: of one column for each category, the one of a row being 1.
+    - ``"category"``: of one column for each category, the one of a row being 1; the last is that of
+      all values too rare for a column of their own;
+    - ``"bucket"``: the same, without such a last one.
 
     ``missing``: the place of what is 1 if the value is missing; None if it cannot be told.
     """

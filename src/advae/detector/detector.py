@@ -78,7 +78,8 @@ class EncodedScores(NamedTuple):
     """Scores of encoded rows, column by column.
 
     ``score``: shape (rows,), at least 0. ``contributions``: what each encoded column adds, shape
-    (rows, width), float64. ``expected``: what the model expects of the row, shape (rows, width).
+    (rows, width). ``expected``: what the model expects of the row, shape (rows, width).
+    ``by_kind``: the contributions by kind of surprise, shape (rows, width, kinds); or None.
     """
 
     score: Float[np.ndarray, "rows"]
@@ -91,8 +92,9 @@ class EncodedScores(NamedTuple):
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
-    Made by ``fit_detector`` or ``load``. Scores are in squared units of the training ranges, at
-    least 0, higher = more anomalous; see `residuals`. They depend on the row and the model alone.
+    Made by ``fit_detector`` or ``load``. Scores are at least 0, higher = more anomalous: in nats,
+    see `surprise`, or as the paper's in squared units of the training ranges. They depend on the
+    row and the model alone.
 
     Parameters
     ----------
@@ -233,7 +235,8 @@ class Detector:
         ------
         polars.DataFrame
             ``row`` from 0, kept columns, ``anomaly_score``, ``is_anomaly``, ``p_value``; for each k
-            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
+            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``,
+            and ``reason_k_kind`` where the score has kinds; see `top_reasons`.
 
         Raises
         ------
@@ -306,5 +309,16 @@ class Detector:
         return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
 
     def _explain(self, encoded: HostMatrix) -> Explanation:
-        score, contributions, expected = self.score_encoded(encoded)
-        return Explanation(score, self.table.group(contributions), self.table.decode(expected))
+        scored = self.score_encoded(encoded)
+        contributions = self.table.group(scored.contributions)
+        expected = self.table.decode(scored.expected)
+        return Explanation(scored.score, contributions, expected, self.kinds_of(scored))
+
+    def kinds_of(self, scored: EncodedScores) -> np.ndarray | None:
+        """Return `Explanation.kinds` of encoded rows."""
+        if scored.by_kind is None:
+            return None
+        kinds = range(scored.by_kind.shape[2])
+        grouped = np.stack([self.table.group(scored.by_kind[..., kind]) for kind in kinds])
+        found: np.ndarray = np.array(self.method.kinds, object)[grouped.argmax(axis=0)]
+        return found

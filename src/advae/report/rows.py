@@ -154,6 +154,7 @@ def view_rows(
     scored = detector.score_encoded(encoded)
     contributions = table.group(scored.contributions)
     expected = shown_estimates(table, scored.expected)
+    kinds = detector.kinds_of(scored)
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
     explainers = [
         _Explainer(number, column, distributions[number], list(table.places[number]))
@@ -161,7 +162,7 @@ def view_rows(
     ]
     cells = {
         number: explainers[number].cells(
-            encoded, scored.expected, scored.contributions, top["observed"], expected
+            encoded, scored.expected, scored.contributions, top["observed"], expected, kinds
         )
         for number in np.unique(order).tolist()
     }
@@ -229,6 +230,7 @@ class _Explainer:
         contributions: Float[np.ndarray, "rows width"],
         observed_texts: np.ndarray,
         expected_texts: np.ndarray,
+        kinds: np.ndarray | None,
     ) -> list[Cell]:
         seen, wanted = encoded[:, self.places], expected[:, self.places]
         if isinstance(self.column, TimeColumn):
@@ -248,6 +250,7 @@ class _Explainer:
                 direction = "same"
             if direction == "differs" and groups[0][row] == groups[1][row]:
                 direction = "same"
+            kind = "" if kinds is None else f"{kinds[row, self.number]}; "
             cells.append(
                 Cell(
                     column=self.number,
@@ -257,7 +260,7 @@ class _Explainer:
                     observed_at=None if observed is None else _place(places[0][row]),
                     expected_at=_place(places[1][row]),
                     direction=direction,
-                    remark=self._remark(seen[row], group, added[row]),
+                    remark=kind + self._remark(seen[row], group, added[row]),
                 )
             )
         return cells

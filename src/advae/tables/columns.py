@@ -408,7 +408,7 @@ class CategoryColumn(Column):
         """Mark the category of each row, or that it is rare, unseen or missing."""
         texts = respelled(Reading("text").texts(values, first_row), self._truths)
         other, missing = len(self.categories), len(self.categories) + 1
-        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt8).fill_null(other)
+        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt16).fill_null(other)
         codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()
         for code, column in enumerate(into):
             column[:] = codes_or_missing == code
@@ -444,7 +444,7 @@ class HashedColumn(Column):
 
     def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
         """Return the bucket."""
-        return (Variable("category", places[:-1], places[-1]),)
+        return (Variable("bucket", places[:-1], places[-1]),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the bucket of each row, or that its value is missing."""

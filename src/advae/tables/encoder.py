@@ -127,8 +127,10 @@ def _convert(hint: Any, value: object, name: str) -> object:
     raise InputError(f"the field {name!r} cannot be {value!r:.200}")
 
 
-MAX_CATEGORIES = 50
-RARE_SHARE = 0.001
+MAX_CATEGORIES = 512
+"""Most categories of a column with an encoded column each; the others count as rare."""
+
+RARE_SHARE = 0.0001
 """A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
 
 
@@ -201,7 +203,7 @@ class ColumnFit:
         repeats = sum(frequent.values()) >= present / 2
         several = len(self._summary.counts) > 1
         return (
-            self._summary.overflowed or len(frequent) > MAX_CATEGORIES or (several and not repeats)
+            self._summary.overflowed or (several and not repeats)
         )
 
     def hint(self) -> str:
@@ -222,7 +224,7 @@ class ColumnFit:
         """Return the categories worth a column, the most frequent first."""
         least = least_frequent(summary.rows + self._untyped_rows)
         ranked = sorted(summary.counts.items(), key=lambda item: (-item[1], item[0]))
-        return {text: count for text, count in ranked if count >= least}
+        return {text: count for text, count in ranked[:MAX_CATEGORIES] if count >= least}
 
     def build(self) -> Column:
         """Return the encoder of the rows taken in so far; the column must not be `crowded`."""
@@ -346,8 +348,8 @@ class TableEncoder:
         crowded = [fit for fit in fits if fit.crowded]
         if crowded:
             raise InputError(
-                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
-                f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Leave such "
+                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: hardly "
+                "any value twice, or too many to count. Leave such "
                 "a column out (--ignore COLUMN) if it only names the row, or hash its values "
                 "(--hash COLUMN)." + "".join(fit.hint() for fit in crowded)
             )

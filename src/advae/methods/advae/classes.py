@@ -26,9 +26,11 @@ FEWEST = 5
 MOST_BINS = 1536
 """Bins of all numbers together, about: where there are more, each has fewer."""
 
-CATEGORY, NUMBER, FREQUENCY = range(3)
+CATEGORY, NUMBER, FREQUENCY, RARE = range(4)
 """How a variable is judged: by its category; as a number, by its tails; as a number with few
-values, by their frequency."""
+values, by their frequency; by its category, of which the last is for values seen once or never."""
+
+CATEGORICAL = (CATEGORY, RARE)
 
 EDGE = 1.7
 """Numbers have a coordinate among their bins from -EDGE to EDGE: the deviation of a uniform one
@@ -80,7 +82,7 @@ class Classes(NamedTuple):
         """
         u = np.zeros(len(self.source), np.float32)
         first, step = np.zeros((2, len(self.sizes)), np.float32)
-        for j in np.flatnonzero((self.rules != CATEGORY) & (self.sizes > 3)):
+        for j in np.flatnonzero(~np.isin(self.rules, CATEGORICAL) & (self.sizes > 3)):
             bins = self.sizes[j] - 1
             u[self.starts[j] : self.starts[j] + bins] = np.linspace(-EDGE, EDGE, bins)
             first[j], step[j] = -EDGE, 2 * EDGE / bins
@@ -107,8 +109,8 @@ def learn_classes(variables: Sequence[Variable], rows: HostMatrix) -> Classes:
     turn = width
     for kind, places, missing in variables:
         gone = nothing if missing is None else missing
-        rule, place = CATEGORY, places[0]
-        if kind == "category":
+        rule, place = RARE if kind == "category" else CATEGORY, places[0]
+        if kind in ("category", "bucket"):
             read = [(own, 0.0, 1.0) for own in places]
         elif kind == "truth":
             read = [(place, 1.0, -1.0), (place, 0.0, 1.0)]
@@ -172,7 +174,7 @@ def observed(classes: Classes, whole: HostMatrix) -> Int[np.ndarray, "rows varia
     found = np.empty((len(whole), len(classes.sizes)), np.int32)
     for j, (start, size) in enumerate(zip(classes.starts, classes.sizes, strict=True)):
         own = slice(start, start + size - 1)
-        if classes.rules[j] == CATEGORY:
+        if classes.rules[j] in CATEGORICAL:
             read = (whole[:, classes.source[own]] - classes.low[own]) / classes.width[own]
             found[:, j] = read.argmax(axis=1)
         else:

@@ -26,7 +26,7 @@ from advae.core.adam import StepSize, at_rest, descend, step_sizes
 from advae.core.arrays import HostMatrix
 from advae.core.compilation import compiled, shielded
 from advae.core.randomness import generator, stream
-from advae.methods.advae.classes import CATEGORY, Classes, observed
+from advae.methods.advae.classes import CATEGORICAL, Classes, observed
 
 HIDDEN = 128
 ITERATIONS = 3000
@@ -235,7 +235,7 @@ def _initial(
         return np.asarray(scale * np.sqrt(2 / fan) * draws.standard_normal(shape), np.float32)
 
     first = drawn(inputs, HIDDEN, fan=fan)
-    first[(_counts(classes, targets) == 0) & (classes.rules == CATEGORY)[classes.owner]] = 0.0
+    first[(_counts(classes, targets) == 0) & np.isin(classes.rules, CATEGORICAL)[classes.owner]] = 0.0
     first[classes.last & (_counts(classes, targets) == 0)] = 0.0
     return Conditional(
         first,

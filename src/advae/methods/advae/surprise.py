@@ -16,7 +16,7 @@ high in one of three is what counts, as no factor can hide another, and none nee
 
 nats(v) is -log of the share of normal rows with v or more. Beyond their 90th percentile a few rows
 would decide, and nothing could be rarer than one of them: there it goes on along an exponential
-tail, log 10 + excess / mean excess; the excess of the logarithm of N and D, which are squares, and
+tail, log 10 + excess / mean excess (the mean by all but the largest excesses); the excess of the logarithm of N and D, which are squares, and
 of M and R themselves, which are logarithms already and of which 1 is worth 1 nat at most.
 """
 
@@ -31,9 +31,10 @@ from jaxtyping import Array, Float, Int
 from advae.core.arrays import HostMatrix, Matrix
 from advae.core.method import Members
 from advae.methods.advae.classes import (
-    CATEGORY,
+    CATEGORICAL,
     FREQUENCY,
     NUMBER,
+    RARE,
     Classes,
     extended,
     observed,
@@ -51,6 +52,9 @@ TAIL = 0.9
 
 SMALLEST_EXCESS = 0.05
 """Of the logarithms of N and D, in the mean."""
+
+CENSORED = 0.1
+"""Share of the largest excesses whose size does not count."""
 
 KNOTS = 512
 """Of a table of shares, and of a number's tails, about."""
@@ -143,7 +147,7 @@ def _table(
     missing = KNOTS - len(known)
     above = values[values > top]
     least = SMALLEST_EXCESS if logarithmic else 1.0
-    excess = max(float(np.mean(above - top)), least) if len(above) else 1.0
+    excess = max(_mean_excess(above - top), least) if len(above) else 1.0
     base = -np.log((len(above) + 0.5) / (rows + 1))
     return (
         np.pad(known, (0, missing), mode="edge"),
@@ -153,6 +157,17 @@ def _table(
         max(base, -np.log(1 - TAIL)),
         excess,
     )
+
+
+def _mean_excess(excesses: Float[np.ndarray, "above"]) -> float:
+    """Return the mean of ascending excesses, if the largest `CENSORED` follow the others.
+
+    The maximum of an exponential's likelihood where of these alone is known that they are no
+    smaller than the rest: a few anomalies among the training rows hardly move it.
+    """
+    known = len(excesses) - int(CENSORED * len(excesses))
+    total = excesses[:known].sum() + (len(excesses) - known) * excesses[known - 1]
+    return float(total / known)
 
 
 def nats(shares: Shares, factor: int, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
@@ -171,6 +186,9 @@ def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
     whole = extended(rows, classes.phases, np)
     targets = observed(classes, whole)
     counts = np.bincount((targets + classes.starts).ravel(), minlength=len(classes.source))
+    # The values that share a class because they are rare have about one row each.
+    rare = (classes.starts + classes.sizes - 2)[classes.rules == RARE]
+    counts[rare] = np.minimum(counts[rare], 1)
     tails = []
     for start, rule, gone in zip(classes.starts, classes.rules, classes.missing, strict=True):
         if rule == NUMBER:
@@ -275,18 +293,18 @@ def prepared(surprise: Surprise) -> Prepared:
     classes = Classes(*map(np.asarray, classes))
     groups = []
     number = np.cumsum(classes.rules == NUMBER) - 1
-    for rule in (CATEGORY, NUMBER, FREQUENCY):
+    for rules in (CATEGORICAL, (NUMBER,), (FREQUENCY,)):
         caps = np.asarray(_SIZES)[np.searchsorted(_SIZES, classes.sizes)]
         for cap in _SIZES:
-            chosen = np.flatnonzero((classes.rules == rule) & (caps == cap))
+            chosen = np.flatnonzero(np.isin(classes.rules, rules) & (caps == cap))
             if len(chosen):
                 group = _group(surprise, classes, chosen, int(cap))
-                if rule == NUMBER:
+                if NUMBER in rules:
                     tails = (marginal.knots, marginal.below, marginal.upto)
                     group = group._replace(
                         tails=Tails(*(np.asarray(part)[number[chosen]] for part in tails))
                     )
-                elif rule == FREQUENCY:
+                elif FREQUENCY in rules:
                     group = group._replace(frequency=Frequency())
                 groups.append(group)
     return Prepared(
