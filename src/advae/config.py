@@ -11,6 +11,7 @@ Preset = Literal["default", "paper"]
 VariantName = Literal["adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"]
 Schedule = Literal["constant", "cosine"]
 Sampling = Literal["random", "sobol"]
+TimeSetting = Literal["cycles", "trend"]
 ThresholdMethod = Literal["kde", "conformal"]
 
 
@@ -104,6 +105,10 @@ class Config:
     surprise
         Score in nats, see `surprise`: by what is usual of networks and memory, of single values,
         and of values given the rest of their row. False in the paper.
+    time
+        What is learned of dates: ``"cycles"``, the time of day, the weekday and the day of the
+        year, as far as the training period repeats them; ``"trend"``, where in the training period
+        they lie as well: rows after it then score higher.
     members
         Networks of the ensemble, 1 to 1024; their squared residuals are averaged. At least 4 where
         a table has too few rows to hold some out for a conformal threshold.
@@ -146,6 +151,7 @@ class Config:
     whiten: bool = True
     memory: int = 4096
     surprise: bool = True
+    time: TimeSetting = "cycles"
     members: int = 1
     threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
@@ -262,6 +268,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "variant": get_args(VariantName),
     "schedule": get_args(Schedule),
     "sampling": get_args(Sampling),
+    "time": get_args(TimeSetting),
 }
 _COUNTS = {
     "hidden": (1, 65_536),
@@ -301,6 +308,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "whiten": False,
         "memory": 0,
         "surprise": False,
+        "time": "trend",
         "threshold": "kde",
     },
 }

@@ -6,14 +6,14 @@ not even in the last bit, on the rows beside it.
 
 from collections.abc import Hashable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from advae.core.arrays import HostMatrix, HostVector, Matrix
+from advae.core.arrays import HostMatrix, HostVector, Matrix, shape_of
 from advae.core.compilation import compiled, shielded
 from advae.core.method import Method, Scored, Tree
 from advae.parallel import BLOCK_ROWS, check_process, fill
@@ -75,7 +75,9 @@ def _filled(
         known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
 
     leaves, structure = jax.tree.flatten((known, x[:0], None if units is None else x[:0]))
-    shapes = _shapes(method, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+    shapes = _shapes(
+        cast(Hashable, method), structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    )
     if scores_only:
         shapes = Scored(shapes.score, None, None)
     wholes, parts = jax.tree.flatten(
@@ -97,12 +99,12 @@ def _filled(
 
 @lru_cache(maxsize=PROGRAMS)
 def _shapes(
-    method: Method, structure: Hashable, leaves: tuple[tuple[tuple[int, ...], Any], ...]
+    method: Any, structure: Hashable, leaves: tuple[tuple[tuple[int, ...], Any], ...]
 ) -> Scored:
     """Return what has the shapes of the scores of a block, for what is given in such shapes."""
-    given = [jax.ShapeDtypeStruct(*leaf) for leaf in leaves]
+    given = [shape_of(*leaf) for leaf in leaves]
     scorer, x, units = jax.tree.unflatten(structure, given)
-    block = jax.ShapeDtypeStruct((BLOCK_ROWS, x.shape[1]), np.float32)
+    block = shape_of((BLOCK_ROWS, x.shape[1]), np.float32)
     scored: Scored = jax.eval_shape(method.score, scorer, block, None if units is None else block)
     return scored
 

@@ -88,6 +88,20 @@ class EncodedScores(NamedTuple):
     by_kind: Float[np.ndarray, "rows width kinds"] | None
 
 
+def judged(encoded: HostMatrix, table: TableEncoder, config: Config) -> HostMatrix:
+    """Return encoded rows as they are learned and scored: without dates, unless asked for.
+
+    NOTE[DIFF]: new rows lie after the training period by nature. Were their dates judged, they
+    would use up the promised share of alarms. So all dates are the middle of the period, while
+    the time of day, the weekday and the day of the year have columns of their own.
+    """
+    if config.time == "trend" or not table.calendar:
+        return encoded
+    encoded = encoded.copy()
+    encoded[:, list(table.calendar)] = 0.5
+    return encoded
+
+
 @dataclass(frozen=True, eq=False)
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
@@ -280,6 +294,9 @@ class Detector:
         scored = score_rows(self.method, self.scorer, varied)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
+        if self.config.time == "cycles":  # the same day, moved to what is expected of it
+            calendar = list(self.table.calendar)
+            expected[:, calendar] = encoded[:, calendar]
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
         return EncodedScores(score, contributions, expected, scored.by_kind)
 
@@ -305,6 +322,7 @@ class Detector:
         square: on rows like training's the score is the paper's. A method that is given the whole
         row accounts for them itself.
         """
+        encoded = judged(encoded, self.table, self.config)
         varied = self.table.width if self.method.whole else self.table.network_width
         return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
 

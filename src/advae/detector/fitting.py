@@ -19,7 +19,7 @@ from advae.core.validation import best_block
 from advae.detector import checkpoint as checkpoints
 from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
-from advae.detector.detector import Detector, Threshold, TrainingSummary
+from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Plan, plan_rows
 from advae.errors import ConfigError, InputError
@@ -106,8 +106,10 @@ def fit_detector(
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
-    encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
-    watched = table.transform(frame[plan.watched])
+    encoded, calibration, watched = (
+        judged(table.transform(rows), table, config)
+        for rows in (training_frame, calibration_frame, frame[plan.watched])
+    )
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     method = method_of(config, table.network_width)
     learned = encoded if method.whole else varied

@@ -202,9 +202,7 @@ class ColumnFit:
         frequent, present = self._frequent(self._summary), self._summary.counts.total()
         repeats = sum(frequent.values()) >= present / 2
         several = len(self._summary.counts) > 1
-        return (
-            self._summary.overflowed or (several and not repeats)
-        )
+        return self._summary.overflowed or (several and not repeats)
 
     def hint(self) -> str:
         """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts."""
@@ -386,6 +384,15 @@ class TableEncoder:
         )
 
     @property
+    def calendar(self) -> tuple[int, ...]:
+        """Where the encoded columns are that tell how far in the training period a date is."""
+        return tuple(
+            places[0]
+            for feature, places in zip(self.features, self.places, strict=True)
+            if isinstance(feature, TimeColumn) and feature.reading.like in ("date", "datetime")
+        )
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """What the encoded columns are of, feature by feature."""
         return tuple(
@@ -499,7 +506,8 @@ class TableEncoder:
             "One value in every training row; a row with another scores higher": single,
             "Missing in every training row; a row with a value scores higher": empty,
             f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value": hashed,
-            "Dated; a row before or after the training period scores higher": dated,
+            "Dated; learned by the place in the day, week and year, by the date itself only if "
+            "asked (time = 'trend')": dated,
         }
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"

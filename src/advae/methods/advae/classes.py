@@ -60,7 +60,8 @@ class Classes(NamedTuple):
     @property
     def starts(self) -> Int[np.ndarray, "variables"]:
         """The first class of each variable."""
-        return np.cumsum(self.sizes) - self.sizes
+        starts: Int[np.ndarray, "variables"] = np.cumsum(self.sizes) - self.sizes
+        return starts
 
     @property
     def owner(self) -> Int[np.ndarray, "inputs"]:
@@ -76,7 +77,7 @@ class Classes(NamedTuple):
 
     @property
     def coordinates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """u of each class, shape (inputs,), and its start and step by variable, (variables,).
+        """U of each class, shape (inputs,), and its start and step by variable, (variables,).
 
         0 for categories, missing values, and numbers with fewer than three bins.
         """
@@ -153,7 +154,9 @@ def _ends(values: Float[np.ndarray, "rows"], most: int) -> Float[np.ndarray, "en
     levels = np.concatenate([far[::-1], levels, 1 - far])
     cuts = np.quantile(rest, levels, method="inverted_cdf") if len(rest) else rest
     after = np.flatnonzero(often) + 1
-    cuts = np.unique(np.concatenate([cuts, distinct[often], distinct[after[after < len(distinct)]]]))
+    cuts = np.unique(
+        np.concatenate([cuts, distinct[often], distinct[after[after < len(distinct)]]])
+    )
     return np.concatenate([[low], cuts[cuts > low], [high]])
 
 

@@ -14,7 +14,7 @@ Afterwards one variable is hidden at a time, and
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from advae.core.adam import StepSize, at_rest, descend, step_sizes
+from advae.core.adam import Moments, StepSize, at_rest, descend, step_sizes
 from advae.core.arrays import HostMatrix
 from advae.core.compilation import compiled, shielded
 from advae.core.randomness import generator, stream
@@ -45,27 +45,27 @@ class Conditional(NamedTuple):
     ``inputs``: of every class that is seen, shape (inputs, hidden). ``hidden_marks`` and
     ``coordinates``: of the mark that a variable is hidden, and of its u, (variables, hidden).
     ``bias``; ``middle`` (hidden, hidden) and ``middle_bias``. ``head``, (hidden, inputs), and
-    ``head_bias``, to which f is added after training; ``slopes``, (2, hidden, variables), and ``slopes_bias``,
-    of a and b.
+    ``head_bias``, to which f is added after training; ``slopes``, (2, hidden, variables), and
+    ``slopes_bias``, of a and b.
     """
 
-    inputs: Array
-    hidden_marks: Array
-    coordinates: Array
-    bias: Array
-    middle: Array
-    middle_bias: Array
-    head: Array
-    head_bias: Array
-    slopes: Array
-    slopes_bias: Array
+    inputs: Any
+    hidden_marks: Any
+    coordinates: Any
+    bias: Any
+    middle: Any
+    middle_bias: Any
+    head: Any
+    head_bias: Any
+    slopes: Any
+    slopes_bias: Any
 
 
 class Rows(NamedTuple):
     """Rows to learn from: as `classes.extended` has them, and their classes."""
 
-    whole: Float[Array, "rows extended"]
-    classes: Int[Array, "rows variables"]
+    whole: Any
+    classes: Any
 
 
 class Plan(NamedTuple):
@@ -75,17 +75,17 @@ class Plan(NamedTuple):
     logarithm of the frequency of each class, (inputs,).
     """
 
-    source: Array
-    low: Array
-    width: Array
-    last: Array
-    missing: Array
-    starts: Array
-    u: Array
-    first: Array
-    step: Array
-    members: Array
-    prior: Array
+    source: Any
+    low: Any
+    width: Any
+    last: Any
+    missing: Any
+    starts: Any
+    u: Any
+    first: Any
+    step: Any
+    members: Any
+    prior: Any
 
 
 def plan_of(classes: Classes, targets: Int[np.ndarray, "rows variables"]) -> Plan:
@@ -140,7 +140,10 @@ def log_likelihoods(
     wholes = jnp.log(jnp.exp(logits) @ plan.members + 1e-30)
     theirs = (classes + plan.starts).astype(np.float32) @ of_variable
     observed = theirs == jnp.arange(logits.shape[1])
-    return jnp.where(observed, logits, 0.0) @ plan.members - wholes
+    likelihoods: Float[Array, "rows variables"] = (
+        jnp.where(observed, logits, 0.0) @ plan.members - wholes
+    )
+    return likelihoods
 
 
 def loss(
@@ -158,18 +161,20 @@ def loss(
 @partial(compiled, donate=(0, 1))
 def _train_block(
     net: Conditional,
-    moments: object,
+    moments: Moments[Conditional],
     rows: Rows,
     seen: Int[Array, "seen"],
     plan: Plan,
     key: Key[Array, ""],
     sizes: StepSize,
     rates: Float[Array, "iterations"],
-) -> tuple[Conditional, object]:
+) -> tuple[Conditional, Moments[Conditional]]:
     """Do a block of iterations of one member, which sees the rows at some positions alone."""
     variables = len(plan.missing)
 
-    def iterate(i: Array, carry: tuple[Conditional, object]) -> tuple[Conditional, object]:
+    def iterate(
+        i: Array, carry: tuple[Conditional, Moments[Conditional]]
+    ) -> tuple[Conditional, Moments[Conditional]]:
         net, moments = carry
         drawn, shares, chosen = jr.split(jr.fold_in(key, i), 3)
         batch = seen[jr.randint(drawn, (BATCH,), 0, len(seen), np.int32)]
@@ -184,7 +189,9 @@ def _train_block(
         decay = DECAY * rates[i]
         return jax.tree.map(lambda new, old: new - decay * old, moved, net), moments
 
-    done: tuple[Conditional, object] = jax.lax.fori_loop(0, len(rates), iterate, (net, moments))
+    done: tuple[Conditional, Moments[Conditional]] = jax.lax.fori_loop(
+        0, len(rates), iterate, (net, moments)
+    )
     return done
 
 
@@ -235,7 +242,9 @@ def _initial(
         return np.asarray(scale * np.sqrt(2 / fan) * draws.standard_normal(shape), np.float32)
 
     first = drawn(inputs, HIDDEN, fan=fan)
-    first[(_counts(classes, targets) == 0) & np.isin(classes.rules, CATEGORICAL)[classes.owner]] = 0.0
+    first[(_counts(classes, targets) == 0) & np.isin(classes.rules, CATEGORICAL)[classes.owner]] = (
+        0.0
+    )
     first[classes.last & (_counts(classes, targets) == 0)] = 0.0
     return Conditional(
         first,

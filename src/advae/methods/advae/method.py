@@ -13,13 +13,13 @@ from advae.core.adam import StepSize
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Vector
 from advae.core.method import Members, Method, Scored, Terms
 from advae.core.randomness import generator
-from advae.variables import Variable
 from advae.methods.advae import scoring
 from advae.methods.advae.losses import Noise, Settings, reconstruct, squared_error
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Sizes, initialise
 from advae.methods.advae.scoring import Scorer
-from advae.methods.advae.surprise import KINDS, Surprise
 from advae.methods.advae.steps import TrainState, fresh_state, train_step
+from advae.methods.advae.surprise import KINDS, Surprise
+from advae.variables import Variable
 
 
 @dataclass(frozen=True)

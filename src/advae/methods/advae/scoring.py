@@ -13,12 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from advae.config import VARIANTS, Config
-from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Points
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Points, shape_of
 from advae.core.method import Members, Method, Scored
 from advae.core.randomness import choice
 from advae.core.scoring import score_rows
 from advae.core.training import diverged
-from advae.variables import Variable
 from advae.methods.advae import reference as references
 from advae.methods.advae import surprise as surprises
 from advae.methods.advae.classes import extended, learn_classes
@@ -46,6 +45,7 @@ from advae.methods.advae.reference import (
     whitening_of,
 )
 from advae.methods.advae.surprise import Prepared, Shares, Surprise, joined, learn_shares
+from advae.variables import Variable
 
 RESIDUAL_ROWS = 20_000
 """Most training rows whose residuals are measured."""
@@ -383,7 +383,7 @@ def scorer_shapes(sizes: Sizes, config: Config, stored: Mapping[str, np.ndarray]
     known = None
     if config.surprise:
         known = jax.tree.map(
-            lambda name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype),
+            lambda name: shape_of(stored[name].shape, stored[name].dtype),
             surprises.names("surprise."),
         )
     return Scorer(

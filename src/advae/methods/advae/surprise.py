@@ -16,8 +16,9 @@ high in one of three is what counts, as no factor can hide another, and none nee
 
 nats(v) is -log of the share of normal rows with v or more. Beyond their 90th percentile a few rows
 would decide, and nothing could be rarer than one of them: there it goes on along an exponential
-tail, log 10 + excess / mean excess (the mean by all but the largest excesses); the excess of the logarithm of N and D, which are squares, and
-of M and R themselves, which are logarithms already and of which 1 is worth 1 nat at most.
+tail, log 10 + excess / mean excess (the largest excesses count as the largest of the others); the
+excess of the logarithm of N and D, which are squares, and of M and R themselves, which are
+logarithms already and of which 1 is worth 1 nat at most.
 """
 
 from collections.abc import Sequence
@@ -128,9 +129,7 @@ def no_shares() -> Shares:
 
 def learn_shares(factors: Sequence[Float[np.ndarray, "rows"]]) -> Shares:
     """Return the tables for `FACTORS` of normal rows, as `Joined` has them, one row at least."""
-    tables = [
-        _table(np.asarray(v, np.float64), logarithmic=i < 2) for i, v in enumerate(factors)
-    ]
+    tables = [_table(np.asarray(v, np.float64), logarithmic=i < 2) for i, v in enumerate(factors)]
     return Shares(*(np.asarray(each, np.float32) for each in zip(*tables, strict=True)))
 
 
@@ -233,14 +232,14 @@ class Group(NamedTuple):
     the order of `_Block`, with a member axis before that of the variables.
     """
 
-    source: Array
-    low: Array
-    width: Array
-    size: Array
-    missing: Array
-    home: Array
-    counts: Array
-    net: "Block"
+    source: Any
+    low: Any
+    width: Any
+    size: Any
+    missing: Any
+    home: Any
+    counts: Any
+    net: Any
     tails: "Tails | None"
     frequency: "Frequency | None"
 
@@ -248,22 +247,22 @@ class Group(NamedTuple):
 class Block(NamedTuple):
     """The weights of one variable: what it adds to the first layer, and its logits."""
 
-    inputs: Array
-    start: Array
-    mark: Array
-    head: Array
-    bias: Array
-    slopes: Array
-    slopes_bias: Array
-    u: Array
+    inputs: Any
+    start: Any
+    mark: Any
+    head: Any
+    bias: Any
+    slopes: Any
+    slopes_bias: Any
+    u: Any
 
 
 class Tails(NamedTuple):
     """Of `Marginal`, for numbers that are judged by their tails."""
 
-    knots: Array
-    below: Array
-    upto: Array
+    knots: Any
+    below: Any
+    upto: Any
 
 
 class Frequency(NamedTuple):
@@ -274,12 +273,12 @@ class Prepared(NamedTuple):
     """`Surprise` for the compiled score."""
 
     groups: tuple[Group, ...]
-    phases: Array
-    bias: Array
-    middle: Array
-    middle_bias: Array
-    rows: Array
-    own: Array
+    phases: Any
+    bias: Any
+    middle: Any
+    middle_bias: Any
+    rows: Any
+    own: Any
     shares: Shares
 
 
@@ -431,9 +430,7 @@ def _one_member(
     middle_bias: Array,
 ) -> Float[Array, "variables rows"]:
     """Return c_j by one member."""
-    parts = [
-        (_bare(group), block) for group, block in zip(known.groups, blocks, strict=True)
-    ]
+    parts = [(_bare(group), block) for group, block in zip(known.groups, blocks, strict=True)]
     rows, own = known.rows[0], known.own[0]
 
     def added(total: Array, one: tuple[Group, Block]) -> tuple[Array, None]:
@@ -461,7 +458,8 @@ def _one_member(
 
 def _adds(block: Block, read: _Read) -> Float[Array, "hidden rows"]:
     """Return what a variable that is seen adds to the first layer."""
-    return block.inputs.T @ read.inputs + block.start[:, None]
+    added: Float[Array, "hidden rows"] = block.inputs.T @ read.inputs + block.start[:, None]
+    return added
 
 
 class Joined(NamedTuple):
@@ -505,7 +503,9 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
 
     def shared(squares: Array, total: Array) -> Array:
         even = 1.0 / squares.shape[1]
-        return jnp.where(total[:, None] > 0, squares / jnp.where(total > 0, total, 1.0)[:, None], even)
+        return jnp.where(
+            total[:, None] > 0, squares / jnp.where(total > 0, total, 1.0)[:, None], even
+        )
 
     def at_home(shares: Array) -> Array:
         return jnp.zeros((columns, len(x)), x.dtype).at[homes].add(shares.T).T
@@ -516,5 +516,7 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
         of_far,
         *(at_home(shared(each, total)) for each, total in zip(squares, sums[2:], strict=True)),
     ]
-    contributions = jnp.stack([w * part for w, part in zip(weights.T[..., None], parts, strict=True)], axis=2)
+    contributions = jnp.stack(
+        [w * part for w, part in zip(weights.T[..., None], parts, strict=True)], axis=2
+    )
     return Joined(score, contributions, jnp.stack(factors, axis=1))
