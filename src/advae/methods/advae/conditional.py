@@ -14,7 +14,7 @@ Afterwards one variable is hidden at a time, and
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from advae.config import Config
 from advae.core.adam import Moments, StepSize, at_rest, descend, step_sizes
 from advae.core.arrays import HostMatrix
 from advae.core.compilation import compiled, shielded
@@ -29,10 +30,12 @@ from advae.core.randomness import generator, stream
 from advae.methods.advae.classes import CATEGORICAL, Classes, observed
 
 HIDDEN = 128
-ITERATIONS = 3000
 BATCH = 128
 BLOCK = 500
 """Iterations of one call of the compiled program."""
+
+PASSES = 10
+"""Over the rows of a large table, at least, with up to twice the usual iterations."""
 
 LEARNING_RATE = 0.002
 DECAY = 0.03
@@ -158,6 +161,18 @@ def loss(
     return -jnp.mean(jnp.sum(each * hidden, axis=1) / jnp.sum(hidden, axis=1))
 
 
+State: TypeAlias = tuple[Conditional, Moments[Conditional]]
+
+
+def iterations_for(rows: int, usual: int) -> int:
+    """Return how many iterations a table of so many rows takes, of which ``usual`` are usual.
+
+    A small table is learned after two for each row, and at least a sixth of the usual ones.
+    """
+    small = min(usual, max(usual // 6, 2 * rows))
+    return max(1, min(2 * usual, max(small, PASSES * rows // BATCH)))
+
+
 @partial(compiled, donate=(0, 1))
 def _train_block(
     net: Conditional,
@@ -168,13 +183,14 @@ def _train_block(
     key: Key[Array, ""],
     sizes: StepSize,
     rates: Float[Array, "iterations"],
-) -> tuple[Conditional, Moments[Conditional]]:
-    """Do a block of iterations of one member, which sees the rows at some positions alone."""
+    count: Int[Array, ""] | int,
+) -> State:
+    """Do the first ``count`` iterations of a block of one member, which sees some rows alone."""
     variables = len(plan.missing)
 
     def iterate(
-        i: Array, carry: tuple[Conditional, Moments[Conditional]]
-    ) -> tuple[Conditional, Moments[Conditional]]:
+        i: Array, carry: State
+    ) -> State:
         net, moments = carry
         drawn, shares, chosen = jr.split(jr.fold_in(key, i), 3)
         batch = seen[jr.randint(drawn, (BATCH,), 0, len(seen), np.int32)]
@@ -189,15 +205,17 @@ def _train_block(
         decay = DECAY * rates[i]
         return jax.tree.map(lambda new, old: new - decay * old, moved, net), moments
 
-    done: tuple[Conditional, Moments[Conditional]] = jax.lax.fori_loop(
-        0, len(rates), iterate, (net, moments)
-    )
+    done: State = jax.lax.fori_loop(0, count, iterate, (net, moments))
     return done
 
 
 @shielded
 def train(
-    classes: Classes, whole: HostMatrix, seen: Int[np.ndarray, "seen"], seed: int, member: int
+    classes: Classes,
+    whole: HostMatrix,
+    seen: Int[np.ndarray, "seen"],
+    config: Config,
+    member: int,
 ) -> Conditional:
     """Return one member trained on some of the rows.
 
@@ -209,23 +227,30 @@ def train(
         Rows as `classes.extended` has them.
     seen
         Positions of the rows that it sees.
-    seed, member
-        Of all randomness.
+    config
+        ``iterations``, of which half are usual here, and ``seed`` decide.
+    member
+        Its number.
     """
+    seed, iterations = config.seed, iterations_for(len(seen), config.iterations // 2)
     targets = observed(classes, whole)
     plan = plan_of(classes, targets[seen])
     net = _initial(classes, targets[seen], seed, member)
     net, moments, rows, places, plan_there = jax.device_put(
         (net, at_rest(net), Rows(whole, targets), seen.astype(np.int32), plan), may_alias=False
     )
-    done = np.arange(ITERATIONS) / ITERATIONS
+    done = np.arange(iterations) / iterations
     rates = (LEARNING_RATE * 0.5 * (1.0 + np.cos(np.pi * done))).astype(np.float32)
+    rates = np.pad(rates, (0, BLOCK))
     sizes = step_sizes(rates)
-    for first in range(0, ITERATIONS, BLOCK):
+    for first in range(0, iterations, BLOCK):
         block = slice(first, first + BLOCK)
         key = stream(seed, "conditional training", member, first)
         own = StepSize(*(part[block] for part in sizes))
-        net, moments = _train_block(net, moments, rows, places, plan_there, key, own, rates[block])
+        count = min(BLOCK, iterations - first)
+        net, moments = _train_block(
+            *(net, moments, rows, places, plan_there, key, own, rates[block], count)
+        )
     weights: Conditional = jax.tree.map(np.asarray, net)
     return weights._replace(head_bias=weights.head_bias + plan.prior)
 

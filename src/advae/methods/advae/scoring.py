@@ -355,7 +355,7 @@ def _surprise(
             classes,
             whole,
             seen if member_rows is None else member_rows[member],
-            config.seed,
+            config,
             member,
         )
         for member in range(config.members)
