@@ -188,9 +188,7 @@ def _train_block(
     """Do the first ``count`` iterations of a block of one member, which sees some rows alone."""
     variables = len(plan.missing)
 
-    def iterate(
-        i: Array, carry: State
-    ) -> State:
+    def iterate(i: Array, carry: State) -> State:
         net, moments = carry
         drawn, shares, chosen = jr.split(jr.fold_in(key, i), 3)
         batch = seen[jr.randint(drawn, (BATCH,), 0, len(seen), np.int32)]
