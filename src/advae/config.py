@@ -146,7 +146,7 @@ class Config:
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"
     patience: int = 0
-    points: int = 32
+    points: int = 8
     sampling: Sampling = "sobol"
     whiten: bool = True
     memory: int = 4096
