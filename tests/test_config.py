@@ -14,6 +14,7 @@ from advae.errors import ConfigError
 NAMES = {field.name for field in dataclasses.fields(Config)}
 
 WRONG = {
+    "method": [None, 5],
     "variant": ["advae", "", None, 3, ["adVAE"]],
     "schedule": ["step", None],
     "sampling": ["halton", None],

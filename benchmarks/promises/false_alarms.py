@@ -26,7 +26,7 @@ from advae.core.threshold import discoveries, kde_threshold, p_values
 from advae.detector.calibration import learned_threshold
 from advae.detector.detector import Detector
 from advae.detector.fitting import fit_detector
-from advae.detector.split import plan_rows
+from advae.detector.split import split_rows
 from benchmarks.harness.data import adbench_names, load_adbench, missing_data
 from benchmarks.harness.runs import Row, Task, mean, run_campaign
 
@@ -97,7 +97,7 @@ def measure(task: Task) -> list[Row]:
         config = Config.preset(
             "default", alpha=alpha, iterations=task["iterations"], seed=task["split"]
         )
-        planned = plan_rows(given, config)
+        planned = split_rows(given, config)
         # The settings differ in alpha alone, so networks of one plan serve every alpha.
         key = len(planned.calibration), planned.folds
         if key not in fitted:

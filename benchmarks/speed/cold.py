@@ -25,7 +25,7 @@ def fit_ours(iterations: int) -> float:
     from advae.core.scoring import anomaly_scores
     from advae.core.threshold import kde_threshold
     from advae.methods import method_of
-    from advae.parallel import Beside
+    from advae.parallel import BackgroundTask
     from benchmarks.speed.contestants import PAPER_LETTER, ROWS, table
 
     columns, hidden, latent = PAPER_LETTER
@@ -33,7 +33,7 @@ def fit_ours(iterations: int) -> float:
     config = Config.preset("paper", hidden=hidden, latent=latent, iterations=iterations)
     method = method_of(config, columns)
     # As ``advae.detector.fitting`` does it.
-    compiling = Beside(partial(method.warm_up, len(rows), config, None))
+    compiling = BackgroundTask(partial(method.warm_up, len(rows), config, None))
     times: list[float] = []
 
     def after_block(_: training.Snapshot) -> None:

@@ -86,7 +86,7 @@ class Config:
     schedule
         ``"constant"``, or ``"cosine"`` from ``learning_rate`` to 0 over the iterations.
     patience
-        Iterations without a lower error of rows set apart for it (``plan.plan_rows``) after
+        Iterations without a lower error of rows set apart for it (``split.split_rows``) after
         which training ends; the weights of the lowest error are kept. It ends no later than after
         ``iterations``, over which the schedule runs whether or not it ends before. 0 in the paper:
         all iterations are done, and the last weights kept.
@@ -114,7 +114,7 @@ class Config:
         a table has too few rows to hold some out for a conformal threshold.
     threshold
         ``"conformal"``: quantile of the scores of rows that the networks scoring them never saw,
-        KDE where there are too few rows (see ``plan.plan_rows``); ``"kde"``: quantile of a kernel
+        KDE where there are too few rows (see ``split.split_rows``); ``"kde"``: quantile of a kernel
         density of the training scores, equations (13) to (16); or the score itself, at least 0.
     calibration
         Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
@@ -165,6 +165,8 @@ class Config:
             if hasattr(value, "item") and getattr(value, "shape", None) == ():
                 # One of NumPy's numbers, as searches over parameters give them.
                 object.__setattr__(self, field.name, value.item())
+        # Which there are, the registry of `advae.methods` knows.
+        _check("method", self.method, isinstance(self.method, str), "the name of a method")
         for name, choices in _CHOICES.items():
             _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
         if not _is_number(self.threshold) or self.threshold < 0:

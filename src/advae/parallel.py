@@ -38,7 +38,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-class Beside(Generic[Made]):
+class BackgroundTask(Generic[Made]):
     """Work that a thread does beside a longer one, once that is under way.
 
     Parameters

@@ -16,17 +16,17 @@ from our_networks import members, method_for
 from advae import tensorfile
 from advae.config import VARIANTS, Config
 from advae.core import batches, training
-from advae.core.batches import Damage
+from advae.core.batches import Corruption
 from advae.core.randomness import generator
-from advae.core.validation import HELD_OUT, HeldOut, best_block, exhausted
+from advae.core.validation import VALIDATION_ERROR, ValidationRows, best_block, exhausted
 from advae.detector import checkpoint, model_file
 from advae.detector.fitting import fit_detector
-from advae.detector.split import plan_rows
+from advae.detector.split import split_rows
 from advae.errors import ModelFileError, TrainingError
 from advae.methods import method_of
 from advae.methods.advae.method import AdVAEMethod
 from advae.methods.advae.networks import Sizes
-from advae.parallel import Beside
+from advae.parallel import BackgroundTask
 
 # The sizes of test_invariants and test_artifact: programs compiled there serve here.
 SMALL = {"hidden": 8, "latent": 3, "batch_size": 16, "points": 8, "members": 2}
@@ -239,7 +239,7 @@ def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
 
     def draw(damage):
         found = batches.draw_batches(
-            data, own, jax.random.key(0), members=2, length=4, rows=500, damage=damage
+            data, own, jax.random.key(0), members=2, length=4, rows=500, corruption=damage
         )
         return np.asarray(found.x), np.asarray(found.shown)
 
@@ -247,7 +247,7 @@ def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
         correlations = np.corrcoef(values.reshape(8, -1))  # of each member and iteration
         return np.abs(correlations - np.eye(8)).max() < 0.2
 
-    x, shown = draw(Damage(0.8, 0.0))
+    x, shown = draw(Corruption(0.8, 0.0))
     rows, strangers = x // 3, shown // 3
     assert (x % 3 == shown % 3).all()  # values stay in their column
     assert (x % 3 == np.arange(3)[:, None]).all()
@@ -261,7 +261,7 @@ def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
     assert independent(changed.mean(axis=2))  # the share of a row
     both = changed[:, :, 0] & changed[:, :, 1]
     assert (strangers[:, :, 0] == strangers[:, :, 1])[both].mean() < 0.2
-    x, shown = draw(Damage(0.0, 0.05))
+    x, shown = draw(Corruption(0.0, 0.05))
     assert (shown - x).std() == pytest.approx(0.05, rel=0.05)
     assert independent(shown - x)
 
@@ -466,7 +466,7 @@ def test_the_calibration_rows_belong_to_the_data_of_a_checkpoint(tmp_path):
     rows, path = table(300), tmp_path / "stopped"
     with pytest.raises(StoppedError):
         fit_detector(rows, config(), checkpoint=path, on_block=stop_at(200))
-    plan = plan_rows(300, config())
+    plan = split_rows(300, config())
     assert len(plan.calibration)
     for position in (*plan.calibration[:3], *plan.training[:3]):
         changed = rows.copy()
@@ -523,14 +523,14 @@ def steady(**changes):
 
 def test_training_ends_when_the_held_out_error_no_longer_falls(data):
     held_out, snapshots = table(40, seed=3), []
-    end = fit(data, steady(), held_out=held_out, on_block=lambda s: snapshots.append(copied(s)))
-    errors = end.history[HELD_OUT]
+    end = fit(data, steady(), validation=held_out, on_block=lambda s: snapshots.append(copied(s)))
+    errors = end.history[VALIDATION_ERROR]
     best = errors.index(min(errors))
     assert end.iteration == end.history["iteration"][best] + 400 < 10_000
     assert [s.finished for s in snapshots] == [False] * (len(snapshots) - 1) + [True]
     # The weights are those of the lowest error, and not the last ones.
     assert_equal_trees(end.model, snapshots[best].state.model)
-    watched = HeldOut(method_of(steady(), WIDTH), held_out, steady())
+    watched = ValidationRows(method_of(steady(), WIDTH), held_out, steady())
     assert watched.error([end.model]) == pytest.approx(min(errors), rel=1e-6)
     assert watched.error([end.state.model]) == pytest.approx(errors[-1], rel=1e-6) != min(errors)
 
@@ -543,7 +543,7 @@ def test_the_held_out_error_is_that_of_the_reference(variant, rows, measured):
     model = jax.tree.map(lambda *leaves: np.concatenate(leaves), *map(members, both))
     given = rng.uniform(-3, 4, size=(rows, WIDTH)).astype(np.float32)
     method = method_for(model, variant)
-    found = HeldOut(method, given, config(variant=variant, seed=3)).error([model])
+    found = ValidationRows(method, given, config(variant=variant, seed=3)).error([model])
     x = np.clip(given[:: 2 if rows > 1024 else 1], -1, 2)
     assert len(x) == measured
     noise = generator(3, "held-out noise").standard_normal((3, 1024), np.float32)[:, :measured].T
@@ -556,19 +556,19 @@ def test_the_held_out_error_is_that_of_the_reference(variant, rows, measured):
 
 
 def test_of_equal_errors_the_first_is_the_best():
-    history = {"iteration": [200.0, 400.0, 600.0], HELD_OUT: [2.0, 1.0, 1.0]}
+    history = {"iteration": [200.0, 400.0, 600.0], VALIDATION_ERROR: [2.0, 1.0, 1.0]}
     assert best_block(history) == 1
     assert (exhausted(history, 200), exhausted(history, 201)) == (True, False)
 
 
 def test_training_does_not_end_while_the_held_out_error_falls(data):
     watched = config(learning_rate=1e-4, patience=200, iterations=800)
-    end = fit(data, watched, held_out=table(40, seed=3))
-    errors = end.history[HELD_OUT]
+    end = fit(data, watched, validation=table(40, seed=3))
+    errors = end.history[VALIDATION_ERROR]
     assert errors == sorted(errors, reverse=True)
     assert end.iteration == 800
     # Nothing else differs from a training without patience.
-    plain = fit(data, replace(watched, patience=0), held_out=table(40, seed=3))
+    plain = fit(data, replace(watched, patience=0), validation=table(40, seed=3))
     assert plain.best is None
     assert_equal_trees(end.model, plain.model)
     assert end.history == plain.history
@@ -594,28 +594,28 @@ def test_resuming_an_ended_training_gives_the_same_model(tmp_path):
 
 
 def test_rows_that_end_training_neither_train_nor_calibrate():
-    plan, plain = (plan_rows(1000, config(patience=n)) for n in (400, 0))
+    plan, plain = (split_rows(1000, config(patience=n)) for n in (400, 0))
     assert len(plain.watched) == 0
     assert len(plan.watched) == round(0.1 * len(plain.training))
     np.testing.assert_array_equal(plan.calibration, plain.calibration)
     np.testing.assert_array_equal(np.sort([*plan.training, *plan.watched]), plain.training)
-    assert len(plan_rows(10**6, config(patience=400)).watched) == 1000
+    assert len(split_rows(10**6, config(patience=400)).watched) == 1000
 
 
 def test_rows_that_end_training_belong_to_no_fold():
-    plan = plan_rows(300, config(patience=400, members=4, alpha=0.02))
+    plan = split_rows(300, config(patience=400, members=4, alpha=0.02))
     assert plan.folds == 4
     assert len(plan.watched) == 30
     assert len(plan.fold) == len(plan.training) == 270
-    plain = plan_rows(300, config(members=4, alpha=0.02))
+    plain = split_rows(300, config(members=4, alpha=0.02))
     np.testing.assert_array_equal(plan.fold, plain.fold[plan.training])
 
 
 def test_rows_that_end_training_are_a_random_sample_of_enough_rows():
-    few, enough = (plan_rows(rows, config(patience=1, threshold="kde")) for rows in (194, 195))
+    few, enough = (split_rows(rows, config(patience=1, threshold="kde")) for rows in (194, 195))
     assert few.note.startswith("Too few rows to end training early, which takes 195 beside")
     assert (len(few.watched), len(enough.watched), enough.note) == (0, 20, "")
-    other = plan_rows(195, config(patience=1, threshold="kde", seed=1))
+    other = split_rows(195, config(patience=1, threshold="kde", seed=1))
     assert set(other.watched) != set(enough.watched)
 
 
@@ -628,7 +628,7 @@ def test_a_small_table_trains_to_the_end_and_says_so():
 def test_the_summary_tells_where_training_ended():
     detector = fit_detector(table(400), steady())
     history = detector.summary.history
-    best = history["iteration"][history[HELD_OUT].index(min(history[HELD_OUT]))]
+    best = history["iteration"][history[VALIDATION_ERROR].index(min(history[VALIDATION_ERROR]))]
     (told,) = [note for note in detector.summary.notes if "Training ended" in note]
     assert f"after {history['iteration'][-1]:,} iterations" in told
     assert f"those after {best:,}" in told
@@ -638,7 +638,7 @@ def test_the_summary_tells_where_training_ended():
 
 
 def test_an_error_beside_is_raised_at_the_end():
-    beside = Beside(lambda: [].pop())
+    beside = BackgroundTask(lambda: [].pop())
     beside.wait()  # for nothing
     beside.begin()
     beside.begin()
@@ -648,7 +648,7 @@ def test_an_error_beside_is_raised_at_the_end():
 
 def test_work_beside_is_done_once():
     done = []
-    beside = Beside(lambda: done.append(1))
+    beside = BackgroundTask(lambda: done.append(1))
     beside.begin()
     beside.begin()
     beside.wait()

@@ -42,7 +42,7 @@ from advae.detector.calibration import (
 )
 from advae.detector.detector import Detector as DetectorClass
 from advae.detector.out_of_fold import out_of_fold_scores
-from advae.detector.split import Plan, plan_rows
+from advae.detector.split import Split, split_rows
 from advae.errors import ConfigError, InputError
 from advae.methods import method_of
 from advae.methods.advae.reference import Memory, Reference, recall
@@ -152,50 +152,50 @@ def test_false_discoveries_stay_below_the_rate(rate: float) -> None:
 
 
 def test_plan_holds_rows_out_where_there_are_enough() -> None:
-    plan = plan_rows(1000, small(alpha=0.05))
+    plan = split_rows(1000, small(alpha=0.05))
     assert (len(plan.training), len(plan.calibration), plan.folds) == (801, 199, 0)
     assert sorted([*plan.training, *plan.calibration]) == list(range(1000))
     assert (plan.member_rows(), plan.note) == (None, "")
-    other = plan_rows(1000, small(alpha=0.05, seed=1))
+    other = split_rows(1000, small(alpha=0.05, seed=1))
     assert (other.calibration != plan.calibration).any()
 
 
 def test_plan_of_few_rows_takes_an_ensemble() -> None:
-    lone = plan_rows(42, SMALL)
+    lone = split_rows(42, SMALL)
     assert (len(lone.training), len(lone.calibration), lone.folds, lone.members) == (42, 0, 4, 4)
     assert "which takes 43: 4 networks share the rows" in lone.note
-    enough = plan_rows(43, SMALL)
+    enough = split_rows(43, SMALL)
     assert (len(enough.calibration), enough.folds, enough.members) == (9, 0, 1)
-    together = plan_rows(60, small(members=5))
+    together = split_rows(60, small(members=5))
     assert (len(together.training), len(together.calibration), together.folds) == (60, 0, 5)
     assert (together.note, together.members) == ("", 5)
-    none = plan_rows(7, SMALL)
+    none = split_rows(7, SMALL)
     assert (none.folds, none.members) == (0, 1)
     assert "Too few rows for a conformal threshold at alpha = 0.1, which takes 9." in none.note
-    assert plan_rows(7, small(members=4)).folds == 0
-    fewer = plan_rows(42, small(alpha=0.01))
+    assert split_rows(7, small(members=4)).folds == 0
+    fewer = split_rows(42, small(alpha=0.01))
     assert (fewer.folds, fewer.members) == (4, 4)
     assert "which takes 99: 4 networks share the rows" in fewer.note
     assert "kernel density" in fewer.note
-    assert plan_rows(60, small(members=40)).folds == 10
-    assert plan_rows(9, small(members=4)).note == ""  # just enough
-    assert plan_rows(60, small(members=4, threshold=0.3)).folds == 4  # for the p-values
+    assert split_rows(60, small(members=40)).folds == 10
+    assert split_rows(9, small(members=4)).note == ""  # just enough
+    assert split_rows(60, small(members=4, threshold=0.3)).folds == 4  # for the p-values
 
 
 def test_folds_are_drawn_for_the_seed() -> None:
-    first, second = (plan_rows(40, small(members=4, seed=seed)).fold for seed in (0, 1))
+    first, second = (split_rows(40, small(members=4, seed=seed)).fold for seed in (0, 1))
     assert len({tuple(fold) for fold in (first, second, np.arange(40) % 4)}) == 3
     assert np.bincount(first).tolist() == np.bincount(second).tolist() == [10] * 4
 
 
 def test_an_ensemble_holds_rows_out_from_five_alarms_on() -> None:
-    folds, held = (plan_rows(rows, small(members=4)) for rows in (242, 243))
+    folds, held = (split_rows(rows, small(members=4)) for rows in (242, 243))
     assert (folds.folds, len(folds.calibration)) == (4, 0)
     assert (held.folds, len(held.calibration)) == (0, 49)
 
 
 def test_the_smallest_table_in_folds_has_two_rows_in_each() -> None:
-    plan = plan_rows(8, SMALL)
+    plan = split_rows(8, SMALL)
     assert (plan.members, np.bincount(plan.fold).tolist()) == (4, [2] * 4)
 
 
@@ -208,7 +208,7 @@ def test_the_smallest_table_in_folds_has_two_rows_in_each() -> None:
 def test_two_rows_train_at_least(
     rows: int, alpha: float, calibration: float, threshold: str | float
 ) -> None:
-    plan = plan_rows(rows, small(alpha=alpha, calibration=calibration, threshold=threshold))
+    plan = split_rows(rows, small(alpha=alpha, calibration=calibration, threshold=threshold))
     assert len(plan.training) >= min(2, rows)
     np.testing.assert_array_equal(np.sort([*plan.training, *plan.calibration]), np.arange(rows))
 
@@ -244,15 +244,15 @@ def test_a_smaller_alpha_never_has_a_lower_threshold() -> None:
 
 @pytest.mark.parametrize("threshold", ["kde", 0.3])
 def test_plan_of_other_thresholds(threshold: str | float) -> None:
-    plan = plan_rows(1000, small(threshold=threshold))
+    plan = split_rows(1000, small(threshold=threshold))
     assert len(plan.calibration) == (0 if threshold == "kde" else 199)
-    few = plan_rows(20, small(threshold=threshold))
+    few = split_rows(20, small(threshold=threshold))
     assert (few.note, few.folds, few.members) == ("", 0, 1)
 
 
 @given(st.integers(40, 200), st.integers(4, 25))
 def test_every_row_has_members_that_never_see_it(rows: int, members: int) -> None:
-    plan = plan_rows(rows, small(members=members, calibration=0.01))
+    plan = split_rows(rows, small(members=members, calibration=0.01))
     seen = plan.member_rows()
     assert seen is not None
     assert seen.shape[0] == members
@@ -263,7 +263,7 @@ def test_every_row_has_members_that_never_see_it(rows: int, members: int) -> Non
 
 def test_a_member_learns_nothing_from_its_fold() -> None:
     config, rows = small(members=4), clouds(40).astype(np.float32) % 1
-    plan = plan_rows(40, config)
+    plan = split_rows(40, config)
     changed = rows.copy()
     changed[plan.fold == 2] = 0.5
     first, second = (
@@ -280,7 +280,7 @@ def test_out_of_fold_scores_are_those_of_the_members_that_never_saw_the_row(
     folded: Detector,
 ) -> None:
     frame = pl.DataFrame(clouds(90), schema=[f"column_{i}" for i in range(3)], orient="row")
-    plan = plan_rows(90, folded.config)
+    plan = split_rows(90, folded.config)
     encoded = folded.table.transform(frame)
     scores = out_of_fold_scores(folded, encoded, plan.fold, np.arange(90))
     np.testing.assert_array_equal(np.sort(scores), folded.calibration_scores)
@@ -404,7 +404,7 @@ def test_a_memory_of_one_fold_is_refused() -> None:
     alike = []
     for seed in range(20):
         kept = np.sort(choice(seed, "kept rows").permutation(10)[:2])
-        alike.append(bool(np.ptp(plan_rows(10, small(seed=seed)).fold[kept]) == 0))
+        alike.append(bool(np.ptp(split_rows(10, small(seed=seed)).fold[kept]) == 0))
         refused = pytest.raises(ConfigError, match="memory = 2 keeps too few rows")
         with refused if alike[-1] else contextlib.nullcontext():
             advae.fit_detector(clouds(10), small(memory=2, seed=seed, iterations=2))
@@ -747,5 +747,5 @@ def test_discovery_rates_out_of_range(run: Run, model: Path, rate: float) -> Non
 
 def test_plan_knows_its_folds() -> None:
     nothing = np.empty(0, int)
-    assert Plan(np.arange(5), nothing, nothing).folds == 0
-    assert Plan(np.arange(5), nothing, np.array([0, 1, 2, 0, 1])).folds == 3
+    assert Split(np.arange(5), nothing, nothing).folds == 0
+    assert Split(np.arange(5), nothing, np.array([0, 1, 2, 0, 1])).folds == 3

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 import advae
 from advae.core.evaluation import curves, evaluate
-from advae.core.validation import HELD_OUT
+from advae.core.validation import VALIDATION_ERROR
 from advae.detector.counterfactual import Counterfactual
 from advae.detector.detector import Detector, Threshold
 from advae.display.text import listed, number, share, shorten
@@ -294,9 +294,11 @@ def test_a_collapsed_or_idle_training_is_said_to_be(detector) -> None:
     assert "never acted" in training_warnings(idle)[0]
     assert "margin_x" in training_warnings(idle)[0]
     rising = [0.5] + [1.0] * (blocks - 1)
-    late = _with_history(detector, encoder_reconstruction=rising[::-1], **{HELD_OUT: rising})
+    late = _with_history(
+        detector, encoder_reconstruction=rising[::-1], **{VALIDATION_ERROR: rising}
+    )
     assert "by heart" in training_warnings(late)[0]
-    unsteady = _with_history(detector, encoder_reconstruction=rising, **{HELD_OUT: rising})
+    unsteady = _with_history(detector, encoder_reconstruction=rising, **{VALIDATION_ERROR: rising})
     assert "not steady" in training_warnings(unsteady)[0]
 
 
@@ -304,7 +306,7 @@ def test_training_shows_every_term_and_the_held_out_curve(detector, report) -> N
     history = detector.summary.history
     views = view_training(detector)
     assert len(views) == len(history) - 2  # the iteration, and the held-out curve
-    assert views[0].held_out == tuple(history[HELD_OUT])
+    assert views[0].held_out == tuple(history[VALIDATION_ERROR])
     assert all(len(view.values) == len(view.iterations) for view in views)
     assert report.training == views
 

@@ -46,10 +46,10 @@ def drift(training: np.ndarray, *others: np.ndarray) -> list[tuple[float, float]
 
 def test_groups_count_training_as_training_was(detector) -> None:
     # The very rows that trained: the groups' shares are the stored ones, nothing has drifted.
-    from advae.detector.split import plan_rows
+    from advae.detector.split import split_rows
 
     rows = mixed_table(400, 1)
-    train = rows[plan_rows(400, detector.config).training]
+    train = rows[split_rows(400, detector.config).training]
     encoded = detector.table.transform(train)
     for column, places in zip(detector.table.features, detector.table.places, strict=True):
         shape = distribution(column)

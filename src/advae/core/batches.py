@@ -13,7 +13,7 @@ from advae.core.arrays import Matrix
 from advae.core.compilation import compiled
 
 
-class Damage(NamedTuple):
+class Corruption(NamedTuple):
     """How much is done to the copy of a row that the encoder is shown, to reconstruct the row from.
 
     NOTE[DIFF]: the paper shows the row itself. A network wide enough to be accurate then learns to
@@ -29,16 +29,16 @@ class Damage(NamedTuple):
     noise: Float[Array, ""] | float
 
 
-def damage_of(config: Config) -> Damage | None:
-    """Return the damage that a training does; None for none, which costs nothing."""
-    damage = Damage(config.swap, config.input_noise)
-    return damage if any(damage) else None
+def corruption_of(config: Config) -> Corruption | None:
+    """Return the corruption that a training does; None for none, which costs nothing."""
+    corruption = Corruption(config.swap, config.input_noise)
+    return corruption if any(corruption) else None
 
 
 def corrupt(
     x: Float[Array, "*batch columns rows"],
     strangers: Float[Array, "*batch columns rows"],
-    damage: Damage,
+    corruption: Corruption,
     key: Key[Array, ""],
 ) -> Float[Array, "*batch columns rows"]:
     """Return rows with some values of other rows, and noise.
@@ -49,15 +49,15 @@ def corrupt(
         Rows in [0, 1], shape (..., columns, rows).
     strangers
         The values to replace with: of each column, those of training rows drawn for each value.
-    damage
+    corruption
         How much.
     key
         Of the randomness.
     """
     shares, chosen, added = jr.split(key, 3)
-    share = damage.swap * jr.uniform(shares, (*x.shape[:-2], 1, x.shape[-1]), x.dtype)
+    share = corruption.swap * jr.uniform(shares, (*x.shape[:-2], 1, x.shape[-1]), x.dtype)
     swapped = jnp.where(jr.uniform(chosen, x.shape, x.dtype) < share, strangers, x)
-    return swapped + damage.noise * jr.normal(added, x.shape, x.dtype)
+    return swapped + corruption.noise * jr.normal(added, x.shape, x.dtype)
 
 
 class Batches(NamedTuple):
@@ -75,7 +75,7 @@ def draw_batches(
     members: int,
     length: int,
     rows: int,
-    damage: Damage | None,
+    corruption: Corruption | None,
 ) -> Batches:
     """Return the batches of a block of iterations.
 
@@ -91,7 +91,7 @@ def draw_batches(
         Of the randomness.
     members, length, rows
         How many members, iterations, and rows of a batch.
-    damage
+    corruption
         What is done to what the encoder sees; None for nothing.
     """
 
@@ -103,9 +103,9 @@ def draw_batches(
         return found
 
     x = data[draw(key, (length, rows))].swapaxes(2, 3)
-    if damage is None:
+    if corruption is None:
         return Batches(x, None)
-    others, damaging = jr.split(jr.fold_in(key, 1))
+    others, corrupting = jr.split(jr.fold_in(key, 1))
     columns = data.shape[1]
     strangers = data[draw(others, (length, columns, rows)), jnp.arange(columns)[:, None]]
-    return Batches(x, corrupt(x, strangers, damage, damaging))
+    return Batches(x, corrupt(x, strangers, corruption, corrupting))

@@ -6,7 +6,7 @@ thresholds and explanations are those of all methods.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
@@ -27,6 +27,7 @@ Terms: TypeAlias = dict[str, Scalar]
 """The terms of a loss by name, unweighted, each a mean over the rows of the batch."""
 
 
+@runtime_checkable
 class State(Protocol):
     """Everything that training changes: the model, and what its optimiser remembers."""
 
@@ -52,6 +53,7 @@ class Scored(NamedTuple):
     factors: Any = None
 
 
+@runtime_checkable
 class Method(Protocol):
     """A detector of anomalous encoded rows.
 

@@ -15,11 +15,11 @@ from jaxtyping import Array, Float, Int, Key
 from advae.config import Config
 from advae.core.adam import StepSize, step_sizes
 from advae.core.arrays import HostMatrix
-from advae.core.batches import Batches, damage_of, draw_batches
+from advae.core.batches import Batches, corruption_of, draw_batches
 from advae.core.compilation import compiled, shielded
 from advae.core.method import Method, State, Tree
 from advae.core.randomness import stream
-from advae.core.validation import HELD_OUT, HeldOut, History, best_block, exhausted
+from advae.core.validation import VALIDATION_ERROR, History, ValidationRows, best_block, exhausted
 from advae.errors import TrainingError
 from advae.parallel import check_process, workers
 
@@ -78,10 +78,10 @@ class Snapshot:
         once.
     history
         ``"iteration"``, and for each loss term its unweighted mean over each block and the
-        members; `HELD_OUT` where rows were held out.
+        members; `VALIDATION_ERROR` where there are such rows.
     best
         With ``Config.patience``, the members' models at the block with the lowest error of the
-        rows held out; None without, and before the first block.
+        validation rows; None without, and before the first block.
     finished
         Whether the training has ended.
     """
@@ -126,7 +126,7 @@ def fit(
     data: HostMatrix,
     config: Config,
     *,
-    held_out: Float[np.ndarray, "held_out columns"] | None = None,
+    validation: Float[np.ndarray, "validation columns"] | None = None,
     member_rows: Int[np.ndarray, "members member_rows"] | None = None,
     resume: Snapshot | None = None,
     on_block: Callable[[Snapshot], None] | None = None,
@@ -141,8 +141,8 @@ def fit(
         Encoded normal rows in [0, 1], shape (rows, columns), at least one row and column.
     config
         Settings; one seed gives bit-identical results on one machine.
-    held_out
-        Encoded normal rows that take no part, shape (held out rows, columns); their error
+    validation
+        Encoded normal rows that take no part, shape (validation rows, columns); their error
         (`Method.error`) joins the history, and with ``config.patience`` decides when training
         ends. None, or no row, for none: then all iterations are done.
     member_rows
@@ -164,8 +164,8 @@ def fit(
     """
     check_process()
     watched = None
-    if held_out is not None and len(held_out):
-        watched = HeldOut(method, held_out, config)
+    if validation is not None and len(validation):
+        watched = ValidationRows(method, validation, config)
     if resume is None:
         resume = Snapshot(0, (method.initial_state(config),), {"iteration": []})
     done, history, best = resume.iteration, resume.history, resume.best
@@ -188,11 +188,11 @@ def fit(
         }
         _check_finite(means, done)
         if watched is not None:
-            means[HELD_OUT] = watched.error(group.state.model for group in groups)
+            means[VALIDATION_ERROR] = watched.error(group.state.model for group in groups)
         history = {"iteration": [*history["iteration"], done]} | {
             name: [*history.get(name, ()), float(mean)] for name, mean in means.items()
         }
-        if patience and best_block(history) == len(history[HELD_OUT]) - 1:
+        if patience and best_block(history) == len(history[VALIDATION_ERROR]) - 1:
             best = _joined(tuple(group.state.model for group in groups))
         finished = done >= config.iterations or exhausted(history, patience)
         if on_block is not None:
@@ -249,7 +249,7 @@ class _Group:
             members=len(members),
             length=self._length,
             rows=config.batch_size,
-            damage=damage_of(config),
+            corruption=corruption_of(config),
         )
         self._batches = self._draw(self._key("batches"))
 

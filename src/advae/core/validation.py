@@ -17,7 +17,7 @@ from advae.core.compilation import compiled, shielded
 from advae.core.method import Method, Tree
 from advae.core.randomness import generator
 
-HELD_OUT = "held_out_reconstruction"
+VALIDATION_ERROR = "held_out_reconstruction"
 """Its name in a training's history."""
 
 ROWS = 1024
@@ -29,7 +29,7 @@ History = dict[str, list[float]]
 
 def best_block(history: History) -> int:
     """Return the position of the block after which the error was least; the first of equals."""
-    errors = history[HELD_OUT]
+    errors = history[VALIDATION_ERROR]
     return errors.index(min(errors))
 
 
@@ -41,7 +41,7 @@ def exhausted(history: History, patience: int) -> bool:
     return iterations[-1] - iterations[best_block(history)] >= patience
 
 
-class HeldOut:
+class ValidationRows:
     """Rows to see by when a model begins to learn the others by heart.
 
     The same rows and noise serve after every block, so that the curve is smooth, and in one

@@ -15,7 +15,7 @@ from advae.core.arrays import HostMatrix
 from advae.core.method import Method
 from advae.core.training import Snapshot
 from advae.core.trees import named_leaves, replace_leaves
-from advae.core.validation import HELD_OUT
+from advae.core.validation import VALIDATION_ERROR
 from advae.errors import ModelFileError
 from advae.tables.encoder import TableEncoder
 
@@ -92,6 +92,6 @@ def load(path: Path, method: Method, config: Config, fingerprint: str) -> Snapsh
         )
     history = record["history"]
     state = method.initial_state(config)
-    best = state.model if config.patience and HELD_OUT in history else None
+    best = state.model if config.patience and VALIDATION_ERROR in history else None
     found: dict[str, Any] = replace_leaves({"state": state, "best": best}, arrays, path)
     return Snapshot(record["iteration"], (found["state"],), history, found["best"])

@@ -21,10 +21,10 @@ from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
 from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
 from advae.detector.out_of_fold import out_of_fold_scores
-from advae.detector.split import Plan, plan_rows
+from advae.detector.split import Split, split_rows
 from advae.errors import ConfigError, InputError
 from advae.methods import check_method, method_of
-from advae.parallel import Beside
+from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
 from advae.tables.sampling import RowSample
@@ -56,7 +56,7 @@ def fit_detector(
     config
         Settings; the ``default`` preset when None. The same data and settings give the same
         detector, bit for bit, on one machine. Its own have more ``members`` where a conformal
-        threshold takes them, see ``plan.plan_rows``.
+        threshold takes them, see ``split.split_rows``.
     hashed
         Text columns with many values, to be hashed instead of refused.
     ignored
@@ -100,15 +100,15 @@ def fit_detector(
     if config.trim:
         frame, screened = _screen(frame, table, config, hashed, numbers)
         table = None  # an anomaly would stretch a column's range, and so hide others
-    plan = plan_rows(frame.height, config)
-    config, member_rows = replace(config, members=plan.members), plan.member_rows()
-    training_frame, calibration_frame = frame[plan.training], frame[plan.calibration]
+    split = split_rows(frame.height, config)
+    config, member_rows = replace(config, members=split.members), split.member_rows()
+    training_frame, calibration_frame = frame[split.training], frame[split.calibration]
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
     encoded, calibration, watched = (
         judged(table.transform(rows), table, config)
-        for rows in (training_frame, calibration_frame, frame[plan.watched])
+        for rows in (training_frame, calibration_frame, frame[split.watched])
     )
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     method = method_of(config, table.network_width)
@@ -121,10 +121,12 @@ def fit_detector(
         if resume and checkpoint.exists():
             start = checkpoints.load(checkpoint, method, config, fingerprint)
         on_block = checkpoints.saving(checkpoint, fingerprint, on_block)
-    # With patience those held out decide when training ends, which calibration rows must not.
-    held_out = watched if config.patience else calibration
+    # With patience validation rows decide when training ends, which calibration rows must not.
+    validation = watched if config.patience else calibration
     # From the first block on: until then the compilation of the training program takes all cores.
-    preparing = Beside(partial(method.prepare, learned, config, member_rows, table.variables))
+    preparing = BackgroundTask(
+        partial(method.prepare, learned, config, member_rows, table.variables)
+    )
 
     def after_block(snapshot: Snapshot) -> None:
         preparing.begin()
@@ -135,7 +137,7 @@ def fit_detector(
         method,
         varied,
         config,
-        held_out=held_out[:, : table.network_width],
+        validation=validation[:, : table.network_width],
         member_rows=member_rows,
         resume=start,
         on_block=after_block,
@@ -148,17 +150,17 @@ def fit_detector(
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, plan, (sampled, screened)),
+        summary=_summary(table, end, split, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
     )
-    stride = -(-len(plan.training) // MOST_SCORES)
+    stride = -(-len(split.training) // MOST_SCORES)
     training_scores = detector.anomaly_score_encoded(encoded[::stride])
     if not np.isfinite(training_scores).all():
         # The terms of the last block do not know of the last step.
         raise training.diverged("the scores of the training rows are not finite")
     calibration_scores = (
-        out_of_fold_scores(detector, encoded, plan.fold, kept)
-        if plan.folds
+        out_of_fold_scores(detector, encoded, split.fold, kept)
+        if split.folds
         else detector.anomaly_score(calibration_frame)
     )
     detector = replace(
@@ -240,20 +242,20 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
 
 
 def _summary(
-    table: TableEncoder, end: Snapshot, plan: Plan, notes: tuple[str, ...]
+    table: TableEncoder, end: Snapshot, split: Split, notes: tuple[str, ...]
 ) -> TrainingSummary:
     ended = ""
     if end.best is not None:
         best = int(end.history["iteration"][best_block(end.history)])
         ended = (
             f"Training ended after {end.iteration:,} iterations. The weights kept are those after "
-            f"{best:,}, where the error of {len(plan.watched):,} rows set apart for it was least."
+            f"{best:,}, where the error of {len(split.watched):,} rows set apart for it was least."
         )
     return TrainingSummary(
-        rows=len(plan.training),
-        calibration_rows=len(plan.calibration),
-        folds=plan.folds,
+        rows=len(split.training),
+        calibration_rows=len(split.calibration),
+        folds=split.folds,
         history=end.history,
-        notes=tuple(filter(None, (*table.notes, *notes, plan.note, ended))),
+        notes=tuple(filter(None, (*table.notes, *notes, split.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )

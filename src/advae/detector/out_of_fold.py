@@ -28,7 +28,7 @@ def out_of_fold_scores(
     Parameters
     ----------
     detector
-        Fitted to the rows, with ``Plan.member_rows``.
+        Fitted to the rows, with ``Split.member_rows``.
     encoded
         The rows as its table encodes them, shape (rows, width).
     fold

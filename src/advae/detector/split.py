@@ -30,7 +30,7 @@ FEWEST_WATCHED, MOST_WATCHED = 20, 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Split:
     """Which rows train the networks, and which calibrate the threshold.
 
     Parameters
@@ -76,27 +76,27 @@ class Plan:
         return np.stack([np.resize(rows, longest) for rows in seen])
 
 
-def plan_rows(rows: int, config: Config) -> Plan:
+def split_rows(rows: int, config: Config) -> Split:
     """Decide which of ``rows`` normal rows train, which calibrate, and which end training."""
-    plan = _calibration_plan(rows, config)
-    return _with_watched(plan, config.seed) if config.patience else plan
+    split = _calibration_split(rows, config)
+    return _with_watched(split, config.seed) if config.patience else split
 
 
-def _with_watched(plan: Plan, seed: int) -> Plan:
-    """Return the plan with some of its training rows watched instead."""
-    rows = len(plan.training)
+def _with_watched(split: Split, seed: int) -> Split:
+    """Return the split with some of its training rows watched instead."""
+    rows = len(split.training)
     count = min(MOST_WATCHED, round(rows * WATCHED))
     if count < FEWEST_WATCHED:
         needed = math.ceil((FEWEST_WATCHED - 0.5) / WATCHED)
         note = f"Too few rows to end training early, which takes {needed} beside those held out."
-        return replace(plan, note=f"{plan.note} {note}".lstrip())
+        return replace(split, note=f"{split.note} {note}".lstrip())
     shuffled = choice(seed, "watched rows", rows, count).permutation(rows)
     watched, rest = np.sort(shuffled[:count]), np.sort(shuffled[count:])
-    fold = plan.fold[rest] if plan.folds else plan.fold
-    return replace(plan, training=plan.training[rest], watched=plan.training[watched], fold=fold)
+    fold = split.fold[rest] if split.folds else split.fold
+    return replace(split, training=split.training[rest], watched=split.training[watched], fold=fold)
 
 
-def _calibration_plan(rows: int, config: Config) -> Plan:
+def _calibration_split(rows: int, config: Config) -> Split:
     """Decide how a threshold is to be calibrated with ``rows`` normal rows.
 
     With enough rows, some are held out of all training: split-conformal calibration. With fewer,
@@ -109,7 +109,7 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     """
     everything, nothing, members = np.arange(rows), np.empty(0, int), config.members
     if config.threshold == "kde":
-        return Plan(everything, nothing, nothing, members=members)
+        return Split(everything, nothing, nothing, members=members)
     most = max(0, min(round(rows * config.calibration), rows - 2))
     held_out = calibration_size(most, config.alpha)
     alarms = (held_out + 1) * as_written(config.alpha)
@@ -119,16 +119,16 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
     in_folds = members >= FEWEST_MEMBERS and enough
     if alarms >= (ENOUGH_ALARMS if in_folds else 1):
         training, calibration = np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
-        return Plan(training, calibration, nothing, members=members)
+        return Split(training, calibration, nothing, members=members)
     wanted = f"for a conformal threshold at alpha = {config.alpha:g}, which takes"
     if not in_folds and config.threshold != "conformal":
-        return Plan(everything, nothing, nothing, members=members)
+        return Split(everything, nothing, nothing, members=members)
     if not in_folds and rows < FEWEST_FOLDED:
         note = (
             f"Too few rows {wanted} {fewest:,}. The threshold and p-values rest on the training "
             "scores, and may flag many more normal rows than alpha."
         )
-        return Plan(everything, nothing, nothing, note, members=members)
+        return Split(everything, nothing, nothing, note, members=members)
     members = max(members, FEWEST_MEMBERS)
     shared = (
         f"{members} networks share the rows, each misses another part of them, and the threshold "
@@ -144,4 +144,4 @@ def _calibration_plan(rows: int, config: Config) -> Plan:
         held = math.ceil((fewest - 0.5) / config.calibration)
         note = f"Too few rows to hold some out {wanted} {held:,}: {shared}."
     fold = shuffled % min(members, MOST_FOLDS)
-    return Plan(everything, nothing, fold, note, members=members)
+    return Split(everything, nothing, fold, note, members=members)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from advae.config import Config
 from advae.core.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
-from advae.detector.split import ENOUGH_ALARMS, plan_rows
+from advae.detector.split import ENOUGH_ALARMS, split_rows
 from advae.doctor.checks import (
     STRANGE,
     ColumnWatch,
@@ -210,7 +210,7 @@ class _Patient:
         yield from _strange_rows(encoded[~anomalous], sample["place"].to_numpy()[~anomalous])
 
     def _calibration(self, config: Config) -> Iterator[Finding]:
-        plan = plan_rows(self.normal_rows, config)
+        plan = split_rows(self.normal_rows, config)
         if plan.note:
             enough = self.normal_rows >= conformal_rows_needed(config.alpha)
             severity: Severity = "hint" if enough else "problem"

@@ -290,6 +290,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Training iterations, at least 1.
     random_state : int, RandomState instance or None, default=None
         An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
+    method : str, default=None
+        Name of the method, see `Config`: ``"advae"``.
     variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
         Which networks discriminate.
     hidden, latent : int, default=None
@@ -377,6 +379,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         members: int | None = None,
         iterations: int | None = None,
         random_state: int | np.random.RandomState | None = None,
+        method: str | None = None,
         variant: VariantName | None = None,
         hidden: int | None = None,
         latent: int | None = None,
@@ -410,6 +413,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.members = members
         self.iterations = iterations
         self.random_state = random_state
+        self.method = method
         self.variant = variant
         self.hidden = hidden
         self.latent = latent

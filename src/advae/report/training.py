@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from advae.core.validation import HELD_OUT, best_block
+from advae.core.validation import VALIDATION_ERROR, best_block
 from advae.detector.detector import Detector
 
 COLLAPSED = 0.05
@@ -87,7 +87,7 @@ def view_training(detector: Detector) -> tuple[TermView, ...]:
     """Return the loss terms of a detector's training, the most telling first."""
     history = dict(detector.summary.history)
     iterations = tuple(int(done) for done in history.pop("iteration", []))
-    held_out = tuple(history.pop(HELD_OUT, []))
+    held_out = tuple(history.pop(VALIDATION_ERROR, []))
     known = [name for name in _MEANINGS if name in history]
     views = []
     for name in [*known, *(name for name in history if name not in _MEANINGS)]:
@@ -122,7 +122,7 @@ def training_warnings(detector: Detector) -> list[str]:
             f"the self-adversarial part of the method did nothing here. A larger {setting} than "
             f"{getattr(config, setting):g} would make it act."
         )
-    held_out, own = history.get(HELD_OUT, []), history["encoder_reconstruction"]
+    held_out, own = history.get(VALIDATION_ERROR, []), history["encoder_reconstruction"]
     if not config.patience and held_out and held_out[-1] > OVERFITTED * min(held_out):
         best = best_block(history)
         when = f"The held-out error was least at iteration {int(history['iteration'][best]):,}"

@@ -9,7 +9,7 @@ import reference as ref
 from our_networks import learn, members, score_rows
 
 from advae.config import Config
-from advae.core.batches import Damage, corrupt, damage_of
+from advae.core.batches import Corruption, corrupt, corruption_of
 from advae.detector.fitting import fit_detector
 from advae.methods.advae.reference import (
     BANDWIDTH,
@@ -384,7 +384,7 @@ def test_swapped_values_come_from_their_column():
     data = np.arange(60.0, dtype=np.float32).reshape(20, 3)
     x = jnp.asarray(data[jr.randint(jr.key(0), (400,), 0, 20)])
     strangers = jnp.asarray(data[jr.randint(jr.key(3), x.shape, 0, 20), jnp.arange(3)])
-    found = np.asarray(corrupt(x.T, strangers.T, Damage(0.8, 0.0), jr.key(1))).T
+    found = np.asarray(corrupt(x.T, strangers.T, Corruption(0.8, 0.0), jr.key(1))).T
     assert ((found == x) | (found == strangers)).all()
     changed = found != np.asarray(x)
     # The share is uniform in [0, 0.8]; a twentieth of the replacements draw the same value.
@@ -397,13 +397,13 @@ def test_swapped_values_come_from_their_column():
 
 def test_noise_has_its_deviation():
     x = jnp.full((500, 8), 0.5)
-    found = np.asarray(corrupt(x, x, Damage(0.0, 0.05), jr.key(2)))
+    found = np.asarray(corrupt(x, x, Corruption(0.0, 0.05), jr.key(2)))
     assert found.std() == pytest.approx(0.05, rel=0.05)
     assert found.mean() == pytest.approx(0.5, abs=0.005)
     assert np.abs(found - 0.5).max() > 3 * 0.05  # as normal noise, one draw in 370
 
 
 def test_the_paper_damages_nothing():
-    assert damage_of(Config.preset("paper")) is None
-    assert damage_of(Config()) == Damage(0.9, 0.05)
-    assert damage_of(Config(swap=0)) == Damage(0, 0.05)
+    assert corruption_of(Config.preset("paper")) is None
+    assert corruption_of(Config()) == Corruption(0.9, 0.05)
+    assert corruption_of(Config(swap=0)) == Corruption(0, 0.05)

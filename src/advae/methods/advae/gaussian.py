@@ -37,7 +37,7 @@ class Gaussian(NamedTuple):
 
         NOTE[DIFF]: the paper has no bound. Nothing holds those of a plain autoencoder, which no
         term sees, nor those of a reconstruction whose divergence is beyond its margin: an infinite
-        one would make the slope of that term NaN, which is 0 there.
+        one would make the gradient of that term NaN, which is 0 there.
         """
         return jnp.minimum(self.log_variance, 80.0)
 

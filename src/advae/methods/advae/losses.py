@@ -1,18 +1,20 @@
-"""One adversarial pass and the nine named loss terms of adVAE, equations (4) to (10).
+"""The two losses of adVAE, equations (4) to (10), term by term.
 
-Every term is an unweighted mean over the rows of the batch, which are the columns of its arrays.
-``total`` applies the weights, so history, reports and tests see the terms themselves. A term that a
-variant leaves out is None, and costs nothing.
+A loss is its terms by name, each with its weight. A term is the unweighted mean over the rows of
+the batch, which are the columns of its arrays. A variant has some of the terms; those that it
+leaves out are not computed.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from advae.config import Variant
 from advae.core.arrays import ColumnsByRows, LatentByRows, Scalar, Vector
+from advae.core.method import Terms
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
-from advae.methods.advae.networks import Encoder, Generator, _frozen, _halves, _joined
+from advae.methods.advae.networks import Encoder, Generator, Transformer, frozen_on_both, on_both
 
 
 class Noise(NamedTuple):
@@ -22,25 +24,8 @@ class Noise(NamedTuple):
     z_T: LatentByRows
 
 
-class Reconstructions(NamedTuple):
-    """What the generator makes of a batch: from the row's own Gaussian and from T's.
-
-    ``x_Tr`` is None where no term discriminates.
-    """
-
-    x_r: ColumnsByRows
-    x_Tr: ColumnsByRows | None
-
-
-class ReEncoded(NamedTuple):
-    """The encoder's view of the two reconstructions."""
-
-    q_r: Gaussian
-    q_Tr: Gaussian
-
-
 class Settings(NamedTuple):
-    """The numbers of the objective, in the paper's symbols: gamma, lambda, m_x and m_z.
+    """The numbers of the losses, in the paper's symbols: gamma, lambda, m_x and m_z.
 
     They are data of the compiled training program, not part of it: another value costs no
     compilation.
@@ -60,38 +45,24 @@ class Settings(NamedTuple):
     relative_margin_z: Scalar | float = 0.0
 
 
-class GeneratorTransformerTerms(NamedTuple):
-    """The terms of step 1, L_G + lambda * L_T, equations (6) to (9)."""
+class Term(NamedTuple):
+    """A term of a loss, and what it weighs in it."""
 
-    reconstruction: Scalar
-    kld_r: Scalar | None
-    margin_x: Scalar | None
-    margin_z: Scalar | None
-    kld_transformer: Scalar | None
-
-    def total(self, settings: Settings) -> Scalar:
-        """Return the weighted sum that step 1 minimises."""
-        gamma = settings.gamma
-        return _weighted(self, (1.0, gamma, 1.0, gamma, settings.lambda_))
+    weight: Scalar | float
+    value: Scalar
 
 
-class EncoderTerms(NamedTuple):
-    """The terms of step 2, L_E, equation (10)."""
-
-    reconstruction: Scalar
-    kld: Scalar | None
-    margin_z_r: Scalar | None
-    margin_z_Tr: Scalar | None
-
-    def total(self, settings: Settings) -> Scalar:
-        """Return the weighted sum that step 2 minimises."""
-        gamma = settings.gamma
-        return _weighted(self, (1.0, settings.lambda_, gamma, gamma))
+Loss: TypeAlias = dict[str, Term]
 
 
-def _weighted(terms: tuple[Scalar | None, ...], weights: tuple[Scalar | float, ...]) -> Scalar:
-    present = [w * term for w, term in zip(weights, terms, strict=True) if term is not None]
-    return jnp.sum(jnp.stack(present))
+def total(loss: Loss) -> Scalar:
+    """Return the weighted sum of a loss's terms, which its step minimises."""
+    return jnp.sum(jnp.stack([term.weight * term.value for term in loss.values()]))
+
+
+def values(loss: Loss) -> Terms:
+    """Return the terms of a loss without their weights."""
+    return {name: term.value for name, term in loss.items()}
 
 
 def squared_error(a: ColumnsByRows, b: ColumnsByRows) -> Vector:
@@ -104,75 +75,76 @@ def hinge(v: Vector) -> Vector:
     return jnp.maximum(v, 0.0)
 
 
-def reconstruct(
-    generator: Generator, q: Gaussian, q_T: Gaussian | None, noise: Noise
-) -> Reconstructions:
-    """Return x_r = G(z) and, with ``q_T``, x_Tr = G(z_T)."""
-    z = q.sample(noise.z)
-    if q_T is None:
-        return Reconstructions(generator(z), None)
-    # One pass over both halves: the same arithmetic in half the operations.
-    return Reconstructions(*_halves(generator(_joined(z, q_T.sample(noise.z_T)))))
-
-
-def reconstruct_frozen(
-    generator: Generator, q: Gaussian, q_T: Gaussian | None, noise: Noise
-) -> Reconstructions:
-    """Return the same, with slopes for ``q`` alone, by way of x_r: those that step 2 needs."""
-    if q_T is None:
-        return reconstruct(jax.lax.stop_gradient(generator), q, None, noise)
-    return Reconstructions(*_frozen(generator, q.sample(noise.z), q_T.sample(noise.z_T)))
-
-
-def re_encode(encoder: Encoder, x_r: ColumnsByRows, x_Tr: ColumnsByRows) -> ReEncoded:
-    """Return the Gaussians q_r = E(x_r) and q_Tr = E(x_Tr)."""
-    both = encoder(_joined(x_r, x_Tr))
-    pairs = zip(_halves(both.mean), _halves(both.log_variance), strict=True)
-    q_r, q_Tr = (Gaussian(mean, log_variance) for mean, log_variance in pairs)
-    return ReEncoded(q_r, q_Tr)
-
-
-def generator_transformer_terms(
+def generator_transformer_loss(
+    nets: tuple[Generator, Transformer],
+    encoder: Encoder,
     x: ColumnsByRows,
     q: Gaussian,
-    q_T: Gaussian | None,
-    made: Reconstructions,
-    seen: ReEncoded | None,
+    noise: Noise,
     settings: Settings,
-) -> GeneratorTransformerTerms:
-    """Return the terms of step 1; without ``seen``, only those that need no discrimination."""
-    reconstruction = jnp.mean(squared_error(x, made.x_r))
-    transformed = None if q_T is None else jnp.mean(kld_between(q, q_T))
-    if made.x_Tr is None or seen is None:
-        return GeneratorTransformerTerms(reconstruction, None, None, None, transformed)
-    distance = squared_error(made.x_r, made.x_Tr)
-    error = jax.lax.stop_gradient(reconstruction)
-    margin_x = settings.margin_x + settings.relative_margin_x * error
-    return GeneratorTransformerTerms(
-        reconstruction=reconstruction,
-        kld_r=jnp.mean(kld(seen.q_r)),
-        margin_x=jnp.mean(hinge(margin_x - distance)),
-        margin_z=jnp.mean(hinge(_margin_z(jnp.mean(kld(q)), settings) - kld(seen.q_Tr))),
-        kld_transformer=transformed,
-    )
+    variant: Variant,
+) -> Loss:
+    """Return L_G + lambda * L_T, which step 1 minimises over G and T; equations (6) to (9)."""
+    generator, transformer = nets
+    gamma, lambda_ = settings.gamma, settings.lambda_
+    z = q.sample(noise.z)
+    if not variant.transforms:
+        return {"generator_reconstruction": _mean(1.0, squared_error(x, generator(z)))}
+    q_T = transformer(q)
+    if not variant.generator_discriminates:
+        return {
+            "generator_reconstruction": _mean(1.0, squared_error(x, generator(z))),
+            "transformer_kld": _mean(lambda_, kld_between(q, q_T)),
+        }
+    x_r, x_Tr = on_both(generator, z, q_T.sample(noise.z_T))
+    q_r, q_Tr = on_both(encoder, x_r, x_Tr)
+    reconstruction = _mean(1.0, squared_error(x, x_r))
+    m_x = _margin(settings.margin_x, settings.relative_margin_x, reconstruction)
+    m_z = _margin(settings.margin_z, settings.relative_margin_z, _mean(1.0, kld(q)))
+    return {
+        "generator_reconstruction": reconstruction,
+        "generator_kld_r": _mean(gamma, kld(q_r)),
+        "generator_margin_x": _mean(1.0, hinge(m_x - squared_error(x_r, x_Tr))),
+        "generator_margin_z": _mean(gamma, hinge(m_z - kld(q_Tr))),
+        "transformer_kld": _mean(lambda_, kld_between(q, q_T)),
+    }
 
 
-def encoder_terms(
-    x: ColumnsByRows, q: Gaussian, made: Reconstructions, seen: ReEncoded | None, settings: Settings
-) -> EncoderTerms:
-    """Return the terms of step 2; without ``seen``, only those of a plain VAE."""
-    reconstruction = jnp.mean(squared_error(x, made.x_r))
-    prior = jnp.mean(kld(q))
-    if seen is None:
-        return EncoderTerms(reconstruction, prior, None, None)
-    margin_z = _margin_z(prior, settings)
-    return EncoderTerms(
-        reconstruction=reconstruction,
-        kld=prior,
-        margin_z_r=jnp.mean(hinge(margin_z - kld(seen.q_r))),
-        margin_z_Tr=jnp.mean(hinge(margin_z - kld(seen.q_Tr))),
-    )
+def encoder_loss(
+    encoder: Encoder,
+    nets: tuple[Generator, Transformer],
+    x: ColumnsByRows,
+    q: Gaussian,
+    noise: Noise,
+    settings: Settings,
+    variant: Variant,
+) -> Loss:
+    """Return L_E, which step 2 minimises over E; equation (10). G and T have no gradient."""
+    generator, transformer = nets
+    if not variant.encoder_discriminates:
+        z = q.sample(noise.z)
+        loss = {"encoder_reconstruction": _mean(1.0, squared_error(x, generator(z)))}
+        if variant.stochastic:  # a plain autoencoder has no prior
+            loss["encoder_kld"] = _mean(settings.lambda_, kld(q))
+        return loss
+    q_T = transformer(q)
+    x_r, x_Tr = frozen_on_both(generator, q.sample(noise.z), q_T.sample(noise.z_T))
+    # Algorithm 1 detaches the reconstructions before they are encoded again.
+    q_r, q_Tr = on_both(encoder, *jax.lax.stop_gradient((x_r, x_Tr)))
+    reconstruction = _mean(1.0, squared_error(x, x_r))
+    prior = _mean(settings.lambda_, kld(q))
+    m_z = _margin(settings.margin_z, settings.relative_margin_z, prior)
+    return {
+        "encoder_reconstruction": reconstruction,
+        "encoder_kld": prior,
+        "encoder_margin_z_r": _mean(settings.gamma, hinge(m_z - kld(q_r))),
+        "encoder_margin_z_Tr": _mean(settings.gamma, hinge(m_z - kld(q_Tr))),
+    }
 
 
-def _margin_z(prior: Scalar, settings: Settings) -> Scalar:
-    return settings.margin_z + settings.relative_margin_z * jax.lax.stop_gradient(prior)
+def _mean(weight: Scalar | float, rows: Vector) -> Term:
+    return Term(weight, jnp.mean(rows))
+
+
+def _margin(absolute: Scalar | float, relative: Scalar | float, of: Term) -> Scalar:
+    return absolute + relative * jax.lax.stop_gradient(of.value)

@@ -14,7 +14,7 @@ from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Vector
 from advae.core.method import Members, Method, Scored, Terms
 from advae.core.randomness import generator
 from advae.methods.advae import scoring
-from advae.methods.advae.losses import Noise, Settings, reconstruct, squared_error
+from advae.methods.advae.losses import Noise, Settings, squared_error
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Sizes, initialise
 from advae.methods.advae.scoring import Scorer
 from advae.methods.advae.steps import TrainState, fresh_state, train_step
@@ -79,8 +79,8 @@ class AdVAEMethod(Method):
         """Return ||x - x_r||^2 of each row."""
         # One value far outside the training range would hide everything else.
         x = jnp.clip(x, *INPUT_RANGE)
-        made = reconstruct(model.generator, model.encoder(x), None, self._noise(noise))
-        return squared_error(x, made.x_r)
+        z = model.encoder(x).sample(self._noise(noise).z)
+        return squared_error(x, model.generator(z))
 
     def _noise(self, noise: Float[Array, "kinds latent rows"]) -> Noise:
         """Return the draws by name; zeros where latent variables are not sampled."""

@@ -48,9 +48,9 @@ def _affine(
 ) -> Float[Array, "outputs rows"]:
     """Return ``weight.T @ x + bias``.
 
-    Its slopes are written out for the speed of XLA on a CPU: as JAX derives them, the slope of the
-    weight comes transposed, and Adam reads it against the order of the memory; the slope of the
-    bias is a sum over rows, which as a product is faster.
+    Its gradients are written out for the speed of XLA on a CPU: as JAX derives them, that of the
+    weight comes transposed, and Adam reads it against the order of the memory; that of the bias is
+    a sum over rows, which is faster as a product.
     """
     return weight.T @ x + bias[:, None]
 
@@ -67,13 +67,13 @@ def _affine_forward(
 
 
 def _affine_backward(
-    kept: _Kept, slope: Float[Array, "outputs rows"]
+    kept: _Kept, gradient: Float[Array, "outputs rows"]
 ) -> tuple[Float[Array, "inputs rows"], Float[Array, "inputs outputs"], Float[Array, "outputs"]]:
     x, weight = kept
-    ones = jnp.ones((slope.shape[1], 1), slope.dtype)
-    # Not x @ slope.T, whose transposition takes longer than the product.
-    of_weight = jax.lax.dot_general(x, slope, (((1,), (1,)), ((), ())))
-    return weight @ slope, of_weight, (slope @ ones)[:, 0]
+    ones = jnp.ones((gradient.shape[1], 1), gradient.dtype)
+    # Not x @ gradient.T, whose transposition takes longer than the product.
+    of_weight = jax.lax.dot_general(x, gradient, (((1,), (1,)), ((), ())))
+    return weight @ gradient, of_weight, (gradient @ ones)[:, 0]
 
 
 _affine.defvjp(_affine_forward, _affine_backward)
@@ -98,14 +98,14 @@ class Generator(NamedTuple):
 
     def __call__(self, z: LatentByRows) -> ColumnsByRows:
         """Return the reconstruction of each row."""
-        return self.activations(z)[-1]
+        return jax.nn.sigmoid(self.activations(z)[-1])
 
     def activations(self, z: LatentByRows) -> tuple[Array, Array, ColumnsByRows]:
-        """Return what comes out of each layer; of the last, the reconstructions."""
+        """Return what comes out of each layer; out of the last, before the sigmoid."""
         first, second, head = self.layers
         low = jax.nn.relu(first(z))
         high = jax.nn.relu(second(low))
-        return low, high, jax.nn.sigmoid(head(high))
+        return low, high, head(high)
 
 
 class Transformer(NamedTuple):
@@ -179,12 +179,24 @@ def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE
     return model
 
 
+def on_both(net: Any, first: Array, second: Array) -> tuple[Any, Any]:
+    """Return what a network makes of two batches: one pass has half the operations of two."""
+    leaves, structure = jax.tree.flatten(net(jnp.concatenate([first, second], axis=1)))
+    halves = zip(*(jnp.split(leaf, 2, axis=1) for leaf in leaves), strict=True)
+    one, other = (jax.tree.unflatten(structure, half) for half in halves)
+    return one, other
+
+
 @jax.custom_vjp
-def _frozen(
+def frozen_on_both(
     generator: Generator, z: LatentByRows, z_T: LatentByRows
 ) -> tuple[ColumnsByRows, ColumnsByRows]:
-    """Return G(z) and G(z_T). JAX by itself would send slopes of zero back through G(z_T)."""
-    return _halves(generator(_joined(z, z_T)))
+    """Return G(z) and G(z_T), with a gradient for z alone.
+
+    The gradient is written out: JAX by itself would send zeros back through G(z_T).
+    """
+    x_r, x_Tr = on_both(generator, z, z_T)
+    return x_r, x_Tr
 
 
 _FrozenKept = tuple[Generator, Array, Array, ColumnsByRows]
@@ -193,29 +205,20 @@ _FrozenKept = tuple[Generator, Array, Array, ColumnsByRows]
 def _frozen_forward(
     generator: Generator, z: LatentByRows, z_T: LatentByRows
 ) -> tuple[tuple[ColumnsByRows, ColumnsByRows], _FrozenKept]:
-    low, high, both = generator.activations(_joined(z, z_T))
-    x_r, x_Tr = _halves(both)
-    return (x_r, x_Tr), (generator, _halves(low)[0], _halves(high)[0], x_r)
+    (low, high, logits), (_, _, logits_T) = on_both(generator.activations, z, z_T)
+    x_r = jax.nn.sigmoid(logits)
+    return (x_r, jax.nn.sigmoid(logits_T)), (generator, low, high, x_r)
 
 
 def _frozen_backward(
-    kept: _FrozenKept, slopes: tuple[ColumnsByRows, ColumnsByRows]
+    kept: _FrozenKept, gradients: tuple[ColumnsByRows, ColumnsByRows]
 ) -> tuple[None, LatentByRows, None]:
     generator, low, high, x_r = kept
     first, second, head = generator.layers
-    of_head = slopes[0] * x_r * (1.0 - x_r)
+    of_head = gradients[0] * x_r * (1.0 - x_r)
     of_high = jnp.where(high > 0, head.weight @ of_head, 0.0)
     of_low = jnp.where(low > 0, second.weight @ of_high, 0.0)
     return None, first.weight @ of_low, None
 
 
-_frozen.defvjp(_frozen_forward, _frozen_backward)
-
-
-def _joined(first: ColumnsByRows, second: ColumnsByRows) -> Float[Array, "columns both"]:
-    return jnp.concatenate([first, second], axis=1)
-
-
-def _halves(both: Float[Array, "columns both"]) -> tuple[ColumnsByRows, ColumnsByRows]:
-    first, second = jnp.split(both, 2, axis=1)
-    return first, second
+frozen_on_both.defvjp(_frozen_forward, _frozen_backward)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from advae.config import VARIANTS, Config
-from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Points, shape_of
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, shape_of
 from advae.core.method import Members, Method, Scored
 from advae.core.randomness import choice
 from advae.core.scoring import score_rows
@@ -27,6 +27,7 @@ from advae.methods.advae.latent import latent_noise
 from advae.methods.advae.networks import (
     INPUT_RANGE,
     AdVAE,
+    Dense,
     Generator,
     Sizes,
     float32_shape,
@@ -173,24 +174,20 @@ def _in_nats(
     return Scored(score, jnp.sum(by_kind, axis=2), expected, by_kind, factors)
 
 
-def _expected(generator: Generator, q: Gaussian, noise: Points) -> Matrix:
+def _expected(generator: Generator, q: Gaussian, noise: Any) -> Matrix:
     """Return the mean of G(mu + sigma * eps_l) over the points, one point at a time.
 
-    The same arithmetic as ``Generator``, with all that is the same for every point outside of the
-    loop: the weights' transposes, and the constants of the sigmoid, (1 + tanh(v / 2)) / 2.
+    The sigmoid of v is (1 + tanh(v / 2)) / 2; its constants are taken out of the loop.
     """
     first, second, head = generator.layers
+    halved = Generator((first, second, Dense(0.5 * head.weight, 0.5 * head.bias)))
     mean, deviation = q.mean, q.deviation
-    weights = first.weight.T, second.weight.T, 0.5 * head.weight.T
-    biases = first.bias[:, None], second.bias[:, None], 0.5 * head.bias[:, None]
 
     def add_point(
         total: ColumnsByRows, point: Float[Array, "latent"]
     ) -> tuple[ColumnsByRows, None]:
-        z = mean + deviation * point[:, None]
-        hidden = jax.nn.relu(weights[0] @ z + biases[0])
-        hidden = jax.nn.relu(weights[1] @ hidden + biases[1])
-        return total + jnp.tanh(weights[2] @ hidden + biases[2]), None
+        *_, logits = halved.activations(mean + deviation * point[:, None])
+        return total + jnp.tanh(logits), None
 
     zeros = jnp.zeros((head.bias.shape[0], mean.shape[1]), mean.dtype)
     total, _ = jax.lax.scan(add_point, zeros, noise)

@@ -12,17 +12,15 @@ import jax.numpy as jnp
 from advae.config import Variant
 from advae.core.adam import Moments, StepSize, at_rest, descend
 from advae.core.arrays import ColumnsByRows, Scalar
+from advae.core.method import Terms
 from advae.methods.advae.gaussian import Gaussian
 from advae.methods.advae.losses import (
-    EncoderTerms,
-    GeneratorTransformerTerms,
     Noise,
     Settings,
-    encoder_terms,
-    generator_transformer_terms,
-    re_encode,
-    reconstruct,
-    reconstruct_frozen,
+    encoder_loss,
+    generator_transformer_loss,
+    total,
+    values,
 )
 from advae.methods.advae.networks import AdVAE, Encoder, Generator, Transformer
 
@@ -33,13 +31,6 @@ class TrainState(NamedTuple):
     model: AdVAE
     generator_transformer_moments: Moments[tuple[Generator, Transformer]]
     encoder_moments: Moments[Encoder]
-
-
-class Terms(NamedTuple):
-    """The unweighted loss terms of one iteration."""
-
-    generator_transformer: GeneratorTransformerTerms
-    encoder: EncoderTerms
 
 
 def fresh_state(model: AdVAE) -> TrainState:
@@ -55,7 +46,7 @@ def train_step(
     settings: Settings,
     step_size: StepSize,
     variant: Variant,
-) -> tuple[TrainState, dict[str, Scalar]]:
+) -> tuple[TrainState, Terms]:
     """Do one iteration for one member: step 1 moves G and T, step 2 moves E (Algorithm 1).
 
     Parameters
@@ -64,6 +55,8 @@ def train_step(
         Weights and optimiser moments before the iteration.
     x
         Batch of encoded rows, shape (columns, rows).
+    shown
+        What the encoder sees of them: the rows themselves, or corrupted ones (`Corruption`).
     noise
         Standard normal draws, shapes (latent, rows). NOTE[DIFF]: both steps use the same ones.
         Algorithm 1 does not say; the encoder stands still in between, so z stays what it was.
@@ -73,8 +66,6 @@ def train_step(
         How far Adam moves now.
     variant
         Which terms act.
-    shown
-        What the encoder sees in place of the batch; see `corruption`. None for the batch itself.
 
     Returns
     -------
@@ -87,8 +78,7 @@ def train_step(
     state, terms_2 = encoder_step(
         state, x, q, lambda gradient: pull_back(gradient)[0], noise, settings, step_size, variant
     )
-    terms = jax.tree.leaves(Terms(terms_1, terms_2))
-    return state, dict(zip(term_names(variant), terms, strict=True))
+    return state, terms_1 | terms_2
 
 
 def generator_transformer_step(
@@ -99,23 +89,18 @@ def generator_transformer_step(
     settings: Settings,
     step_size: StepSize,
     variant: Variant,
-) -> tuple[TrainState, GeneratorTransformerTerms]:
+) -> tuple[TrainState, Terms]:
     """Do step 1: minimise L_G + lambda * L_T over G and T; gradients pass through E to G."""
-    encoder = state.model.encoder
+    encoder, generator, transformer = state.model
 
-    def objective(nets: tuple[Generator, Transformer]) -> tuple[Scalar, GeneratorTransformerTerms]:
-        generator, transformer = nets
-        q_T = transformer(q) if variant.transforms else None
-        made = reconstruct(generator, q, q_T if variant.generator_discriminates else None, noise)
-        seen = None if made.x_Tr is None else re_encode(encoder, made.x_r, made.x_Tr)
-        terms = generator_transformer_terms(x, q, q_T, made, seen, settings)
-        return terms.total(settings), terms
+    def objective(nets: tuple[Generator, Transformer]) -> tuple[Scalar, Terms]:
+        loss = generator_transformer_loss(nets, encoder, x, q, noise, settings, variant)
+        return total(loss), values(loss)
 
-    nets = (state.model.generator, state.model.transformer)
-    gradient, terms = jax.grad(objective, has_aux=True)(nets)
-    nets, moments = descend(nets, gradient, state.generator_transformer_moments, step_size)
-    model = AdVAE(encoder, *nets)
-    return TrainState(model, moments, state.encoder_moments), terms
+    before = generator, transformer
+    gradient, terms = jax.grad(objective, has_aux=True)(before)
+    after, moments = descend(before, gradient, state.generator_transformer_moments, step_size)
+    return TrainState(AdVAE(encoder, *after), moments, state.encoder_moments), terms
 
 
 def encoder_step(
@@ -127,44 +112,20 @@ def encoder_step(
     settings: Settings,
     step_size: StepSize,
     variant: Variant,
-) -> tuple[TrainState, EncoderTerms]:
+) -> tuple[TrainState, Terms]:
     """Do step 2: minimise L_E over E, with the updated G and T.
 
     ``q`` is E(x), and ``pull_back`` turns a gradient with respect to q into one with respect to E.
     """
-    _, generator, transformer = state.model
+    before, generator, transformer = state.model
 
-    def objective(encoder: Encoder, q: Gaussian) -> tuple[Scalar, EncoderTerms]:
-        q_T = transformer(q) if variant.encoder_discriminates else None
-        made = reconstruct_frozen(generator, q, q_T, noise)
-        seen = None
-        if made.x_Tr is not None:
-            # Algorithm 1 detaches the reconstructions before they are encoded again.
-            seen = re_encode(encoder, *jax.lax.stop_gradient((made.x_r, made.x_Tr)))
-        terms = encoder_terms(x, q, made, seen, settings)
-        if not variant.stochastic:
-            terms = terms._replace(kld=None)  # a plain autoencoder has no prior
-        return terms.total(settings), terms
+    def objective(encoder: Encoder, q: Gaussian) -> tuple[Scalar, Terms]:
+        loss = encoder_loss(encoder, (generator, transformer), x, q, noise, settings, variant)
+        return total(loss), values(loss)
 
-    (direct, through_q), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
-        state.model.encoder, q
-    )
+    (direct, through_q), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(before, q)
     gradient = jax.tree.map(jnp.add, direct, pull_back(through_q))
-    encoder, moments = descend(state.model.encoder, gradient, state.encoder_moments, step_size)
-    model = AdVAE(encoder, generator, transformer)
-    return TrainState(model, state.generator_transformer_moments, moments), terms
-
-
-def term_names(variant: Variant) -> tuple[str, ...]:
-    """Return the names of the terms that a variant has, in the order of the leaves of `Terms`."""
-    step_1 = ["generator_reconstruction"]
-    if variant.generator_discriminates:
-        step_1 += ["generator_kld_r", "generator_margin_x", "generator_margin_z"]
-    if variant.transforms:
-        step_1 += ["transformer_kld"]
-    step_2 = ["encoder_reconstruction"]
-    if variant.stochastic:
-        step_2 += ["encoder_kld"]
-    if variant.encoder_discriminates:
-        step_2 += ["encoder_margin_z_r", "encoder_margin_z_Tr"]
-    return (*step_1, *step_2)
+    after, moments = descend(before, gradient, state.encoder_moments, step_size)
+    return TrainState(
+        AdVAE(after, generator, transformer), state.generator_transformer_moments, moments
+    ), terms
