@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from advae.config import VARIANTS, Config
-from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, shape_of
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix
 from advae.core.method import Members, Method, Scored
 from advae.core.randomness import choice
 from advae.core.scoring import score_rows
@@ -50,6 +50,9 @@ from advae.variables import Variable
 
 RESIDUAL_ROWS = 20_000
 """Most training rows whose residuals are measured."""
+
+MOST_VARIABLES = 256
+"""Of a table that conditional networks learn: their cost grows with the square of these."""
 
 UNSEEN = 0.15
 """Share of the training rows that conditional networks do not see, for the shares of R."""
@@ -347,6 +350,9 @@ def _surprise(
     classes = learn_classes(variables, rows)
     whole = extended(rows, classes.phases, np)
     seen = np.setdiff1d(np.arange(len(rows)), _unseen(len(rows), config.seed))
+    marginal = surprises.learn_marginal(classes, rows)
+    if len(classes.sizes) > MOST_VARIABLES:
+        return Surprise(classes, marginal, None, surprises.no_shares())
     members = [
         train(
             classes,
@@ -358,7 +364,7 @@ def _surprise(
         for member in range(config.members)
     ]
     net = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    return Surprise(classes, surprises.learn_marginal(classes, rows), net, surprises.no_shares())
+    return Surprise(classes, marginal, net, surprises.no_shares())
 
 
 def _zeros(*shape: int) -> np.ndarray:
@@ -379,10 +385,7 @@ def scorer_shapes(sizes: Sizes, config: Config, stored: Mapping[str, np.ndarray]
         memory = Memory(rows, rows, float32_shape(1))
     known = None
     if config.surprise:
-        known = jax.tree.map(
-            lambda name: shape_of(stored[name].shape, stored[name].dtype),
-            surprises.names("surprise."),
-        )
+        known = surprises.shapes(stored, "surprise.")
     return Scorer(
         network_shapes(sizes, config.members),
         float32_shape(points, sizes.latent),

@@ -21,15 +21,15 @@ excess of the logarithm of N and D, which are squares, and of M and R themselves
 logarithms already and of which 1 is worth 1 nat at most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from advae.core.arrays import HostMatrix, Matrix
+from advae.core.arrays import HostMatrix, Matrix, shape_of
 from advae.core.method import Members
 from advae.methods.advae.classes import (
     CATEGORICAL,
@@ -59,6 +59,9 @@ CENSORED = 0.1
 
 KNOTS = 512
 """Of a table of shares, and of a number's tails, about."""
+
+MOST_KNOTS = 2**18
+"""Of the tails of all numbers of a table: where there are more than 512 numbers, each has fewer."""
 
 _FLOOR = 1e-12
 
@@ -95,11 +98,15 @@ class Marginal(NamedTuple):
 
 
 class Surprise(NamedTuple):
-    """All that the surprises are computed from, beside networks and memory."""
+    """All that the surprises are computed from, beside networks and memory.
+
+    ``conditional`` is None in a table of too many variables: no row is then unusual by what fits
+    together.
+    """
 
     classes: Classes
     marginal: Marginal
-    conditional: Conditional
+    conditional: Conditional | None
     shares: Shares
 
 
@@ -110,14 +117,19 @@ def strangers(surprise: Surprise, members: Members) -> Surprise:
     return surprise._replace(conditional=net, marginal=marginal)
 
 
-def names(prefix: str) -> Any:
-    """Return the tree of a `Surprise` with the name of each array in a file in its place."""
-    kinds: tuple[Any, ...] = Classes, Marginal, Conditional, Shares
+def shapes(stored: Mapping[str, np.ndarray], prefix: str) -> Surprise:
+    """Return the shapes of the arrays of a `Surprise` that a file has under a prefix."""
+
+    def of(name: str, kind: Any) -> Any:
+        found = (stored[f"{prefix}{name}.{field}"] for field in kind._fields)
+        return kind(*(shape_of(array.shape, array.dtype) for array in found))
+
+    conditional = f"{prefix}conditional.bias" in stored
     return Surprise(
-        *(
-            kind(*(f"{prefix}{whole}.{name}" for name in kind._fields))
-            for whole, kind in zip(Surprise._fields, kinds, strict=True)
-        )
+        of("classes", Classes),
+        of("marginal", Marginal),
+        of("conditional", Conditional) if conditional else None,
+        of("shares", Shares),
     )
 
 
@@ -188,14 +200,20 @@ def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
     # The values that share a class because they are rare have about one row each.
     rare = (classes.starts + classes.sizes - 2)[classes.rules == RARE]
     counts[rare] = np.minimum(counts[rare], 1)
-    tails = []
-    for start, rule, gone in zip(classes.starts, classes.rules, classes.missing, strict=True):
-        if rule == NUMBER:
-            tails.append(_tails(whole[whole[:, gone] < 0.5, classes.source[start]]))
-    knots, below, upto = (
-        np.asarray(each, np.float32).reshape(-1, KNOTS)
-        for each in (zip(*tails, strict=True) if tails else ([], [], []))
-    )
+    numbers = int(np.sum(classes.rules == NUMBER))
+    most = max(8, min(KNOTS, MOST_KNOTS // max(1, numbers)))
+    tails = [
+        _tails(whole[whole[:, gone] < 0.5, classes.source[start]], most)
+        for start, rule, gone in zip(classes.starts, classes.rules, classes.missing, strict=True)
+        if rule == NUMBER
+    ]
+    longest = max((len(values) for values, *_ in tails), default=1)
+    knots = np.full((numbers, longest), np.inf, np.float32)
+    below, upto = np.zeros((2, numbers, longest), np.float32)
+    for number, (values, less, no_more) in enumerate(tails):
+        own = slice(0, len(values))
+        knots[number, own], below[number, own], upto[number, own] = values, less, no_more
+        below[number, len(values) :] = upto[number, len(values) :] = no_more[-1]
     return Marginal(
         counts.astype(np.float32),
         *(knots, below, upto),
@@ -205,23 +223,23 @@ def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
 
 
 def _tails(
-    values: Float[np.ndarray, "rows"],
+    values: Float[np.ndarray, "rows"], most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return values of a number, and how many rows have less and no more: all in the far tails."""
+    """Return about ``most`` values of a number, and how many rows have less and no more.
+
+    Near both ends every value is among them. At least one: a number may be missing everywhere.
+    """
+    if not len(values):
+        return np.full(1, np.inf), np.zeros(1), np.zeros(1)
     distinct, counts = np.unique(values, return_counts=True)
     upto = np.cumsum(counts)
     at = np.arange(len(distinct))
-    if len(distinct) > KNOTS:
-        places = np.geomspace(1, len(values) / 2, KNOTS // 2).astype(int) - 1
+    if len(distinct) > most:
+        places = np.geomspace(1, len(values) / 2, most // 2).astype(int) - 1
         low = np.searchsorted(upto, places, side="right")
         high = np.searchsorted(upto, len(values) - 1 - places, side="right")
         at = np.unique(np.concatenate([low, high]))
-    missing = KNOTS - len(at)
-    return (
-        np.pad(distinct[at], (0, missing), constant_values=np.inf),
-        np.pad(upto[at] - counts[at], (0, missing), constant_values=len(values)),
-        np.pad(upto[at], (0, missing), constant_values=len(values)),
-    )
+    return distinct[at], upto[at] - counts[at], upto[at]
 
 
 class Group(NamedTuple):
@@ -274,9 +292,7 @@ class Prepared(NamedTuple):
 
     groups: tuple[Group, ...]
     phases: Any
-    bias: Any
-    middle: Any
-    middle_bias: Any
+    layers: Any
     rows: Any
     own: Any
     shares: Shares
@@ -290,6 +306,7 @@ def prepared(surprise: Surprise) -> Prepared:
     """Return what is computed with: variables in groups, with arrays of one shape in each."""
     classes, marginal, net, shares = surprise
     classes = Classes(*map(np.asarray, classes))
+    first = None if net is None else tuple(map(np.asarray, (net.bias, net.middle, net.middle_bias)))
     groups = []
     number = np.cumsum(classes.rules == NUMBER) - 1
     for rules in (CATEGORICAL, (NUMBER,), (FREQUENCY,)):
@@ -309,7 +326,7 @@ def prepared(surprise: Surprise) -> Prepared:
     return Prepared(
         tuple(groups),
         np.asarray(classes.phases),
-        *(np.asarray(net.bias), np.asarray(net.middle), np.asarray(net.middle_bias)),
+        first,
         *(np.asarray(marginal.rows), np.asarray(marginal.own)),
         shares,
     )
@@ -319,31 +336,15 @@ def _group(
     surprise: Surprise, classes: Classes, chosen: Int[np.ndarray, "variables"], cap: int
 ) -> Group:
     """Return the group of some variables that have up to ``cap`` classes."""
-    marginal, net = surprise.marginal, Conditional(*map(np.asarray, surprise.conditional))
-    u, first, step = classes.coordinates
+    marginal = surprise.marginal
     places = classes.starts[chosen, None] + np.arange(cap)
     inside = np.arange(cap) < classes.sizes[chosen, None]
     places = np.where(inside, places, 0)
-    bins = inside & (np.arange(cap) < classes.sizes[chosen, None] - 1)
     zeros = int(classes.missing.max(initial=0))  # any place: nothing is read of what is not there
 
     def of(array: np.ndarray, otherwise: float) -> np.ndarray:
         return np.where(inside, np.asarray(array)[..., places], otherwise).astype(array.dtype)
 
-    along = net.coordinates[:, chosen]
-    # Each bin adds its part of the coordinate.
-    inputs = net.inputs[:, places] * inside[..., None]
-    inputs = inputs + bins[..., None] * (step[chosen, None, None] * along[:, :, None, :])
-    block = Block(
-        inputs=np.asarray(inputs, np.float32),
-        start=np.asarray(first[chosen, None] * along, np.float32),
-        mark=net.hidden_marks[:, chosen],
-        head=np.ascontiguousarray(np.moveaxis(net.head[:, :, places], 1, -1)),
-        bias=np.where(inside, net.head_bias[:, places], -1e30).astype(np.float32),
-        slopes=np.ascontiguousarray(np.moveaxis(net.slopes[:, :, :, chosen], 3, 1)),
-        slopes_bias=np.ascontiguousarray(np.moveaxis(net.slopes_bias[:, :, chosen], 2, 1)),
-        u=np.broadcast_to(of(u, 0.0), (len(net.bias), *places.shape)).copy(),
-    )
     return Group(
         source=of(classes.source, zeros),
         low=of(classes.low, np.inf),
@@ -352,9 +353,43 @@ def _group(
         missing=classes.missing[chosen],
         home=classes.home[chosen],
         counts=of(np.asarray(marginal.counts), 0.0),
-        net=block,
+        net=_block(surprise.conditional, classes, chosen, places, inside),
         tails=None,
         frequency=None,
+    )
+
+
+def _block(
+    net: Conditional | None,
+    classes: Classes,
+    chosen: Int[np.ndarray, "variables"],
+    places: Int[np.ndarray, "variables classes"],
+    inside: Bool[np.ndarray, "variables classes"],
+) -> Any:
+    """Return the weights of some variables; nothing without a network.
+
+    ``places`` are those of their classes, as far as they are ``inside``.
+    """
+    if net is None:
+        return ()
+    net = Conditional(*map(np.asarray, net))
+    u, first, step = classes.coordinates  # float32
+    bins = inside & ~classes.last[places]
+    along = net.coordinates[:, chosen]
+    # Each bin adds its part of the coordinate.
+    inputs = net.inputs[:, places] * inside[..., None]
+    inputs = inputs + bins[..., None] * (step[chosen, None, None] * along[:, :, None, :])
+    return Block(
+        inputs=np.asarray(inputs, np.float32),
+        start=np.asarray(first[chosen, None] * along, np.float32),
+        mark=net.hidden_marks[:, chosen],
+        head=np.ascontiguousarray(np.moveaxis(net.head[:, :, places], 1, -1)),
+        bias=np.where(inside, net.head_bias[:, places], -1e30).astype(np.float32),
+        slopes=np.ascontiguousarray(np.moveaxis(net.slopes[:, :, :, chosen], 3, 1)),
+        slopes_bias=np.ascontiguousarray(np.moveaxis(net.slopes_bias[:, :, chosen], 2, 1)),
+        u=np.broadcast_to(np.where(inside, u[places], 0.0), (len(net.bias), *places.shape)).astype(
+            np.float32
+        ),
     )
 
 
@@ -408,13 +443,15 @@ def columns_surprise(
         jax.lax.map(lambda one: _read(one, whole, known.rows[0], known.own[0]).surprise, _bare(g))
         for g in known.groups
     ]
+    values = jnp.concatenate(marginal)
+    homes = jnp.concatenate([group.home for group in known.groups])
+    if known.layers is None:
+        return values, jnp.zeros_like(values), homes
     blocks = tuple(group.net for group in known.groups)
     conditional = jax.lax.map(
-        lambda member: _one_member(known, whole, *member),
-        (blocks, known.bias, known.middle, known.middle_bias),
+        lambda member: _one_member(known, whole, *member), (blocks, *known.layers)
     )
-    homes = jnp.concatenate([group.home for group in known.groups])
-    return jnp.concatenate(marginal), jnp.mean(conditional, axis=0), homes
+    return values, jnp.mean(conditional, axis=0), homes
 
 
 def _bare(group: Group) -> Group:
