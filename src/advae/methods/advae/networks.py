@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,21 @@ class Dense(NamedTuple):
     def __call__(self, x: Float[Array, "inputs rows"]) -> Float[Array, "outputs rows"]:
         """Apply the layer to every row."""
         return _affine(x, self.weight, self.bias)
+
+    def turned(self) -> "Turned":
+        """Return the layer for many calls."""
+        return Turned(self.weight.T, self.bias[:, None])
+
+
+class Turned(NamedTuple):
+    """A `Dense` layer with its weight transposed once, not in each call: for a loop over calls."""
+
+    weight: Float[Array, "outputs inputs"]
+    bias: Float[Array, "outputs 1"]
+
+    def __call__(self, x: Float[Array, "inputs rows"]) -> Float[Array, "outputs rows"]:
+        """Apply the layer to every row."""
+        return self.weight @ x + self.bias
 
 
 @jax.custom_vjp
@@ -98,14 +114,17 @@ class Generator(NamedTuple):
 
     def __call__(self, z: LatentByRows) -> ColumnsByRows:
         """Return the reconstruction of each row."""
-        return jax.nn.sigmoid(self.activations(z)[-1])
+        return jax.nn.sigmoid(activations(self.layers, z)[-1])
 
-    def activations(self, z: LatentByRows) -> tuple[Array, Array, ColumnsByRows]:
-        """Return what comes out of each layer; out of the last, before the sigmoid."""
-        first, second, head = self.layers
-        low = jax.nn.relu(first(z))
-        high = jax.nn.relu(second(low))
-        return low, high, head(high)
+
+def activations(
+    layers: tuple[Dense, Dense, Dense] | tuple[Turned, Turned, Turned], z: LatentByRows
+) -> tuple[Array, Array, ColumnsByRows]:
+    """Return what comes out of each layer of a generator; out of the last, before the sigmoid."""
+    first, second, head = layers
+    low = jax.nn.relu(first(z))
+    high = jax.nn.relu(second(low))
+    return low, high, head(high)
 
 
 class Transformer(NamedTuple):
@@ -205,7 +224,7 @@ _FrozenKept = tuple[Generator, Array, Array, ColumnsByRows]
 def _frozen_forward(
     generator: Generator, z: LatentByRows, z_T: LatentByRows
 ) -> tuple[tuple[ColumnsByRows, ColumnsByRows], _FrozenKept]:
-    (low, high, logits), (_, _, logits_T) = on_both(generator.activations, z, z_T)
+    (low, high, logits), (_, _, logits_T) = on_both(partial(activations, generator.layers), z, z_T)
     x_r = jax.nn.sigmoid(logits)
     return (x_r, jax.nn.sigmoid(logits_T)), (generator, low, high, x_r)
 

@@ -30,6 +30,7 @@ from advae.methods.advae.networks import (
     Dense,
     Generator,
     Sizes,
+    activations,
     float32_shape,
     network_shapes,
 )
@@ -183,13 +184,14 @@ def _expected(generator: Generator, q: Gaussian, noise: Any) -> Matrix:
     The sigmoid of v is (1 + tanh(v / 2)) / 2; its constants are taken out of the loop.
     """
     first, second, head = generator.layers
-    halved = Generator((first, second, Dense(0.5 * head.weight, 0.5 * head.bias)))
+    halved = Dense(0.5 * head.weight, 0.5 * head.bias)
+    turned = first.turned(), second.turned(), halved.turned()
     mean, deviation = q.mean, q.deviation
 
     def add_point(
         total: ColumnsByRows, point: Float[Array, "latent"]
     ) -> tuple[ColumnsByRows, None]:
-        *_, logits = halved.activations(mean + deviation * point[:, None])
+        *_, logits = activations(turned, mean + deviation * point[:, None])
         return total + jnp.tanh(logits), None
 
     zeros = jnp.zeros((head.bias.shape[0], mean.shape[1]), mean.dtype)
