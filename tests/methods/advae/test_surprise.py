@@ -306,7 +306,7 @@ def test_later_dates_do_not_raise_the_score():
     )
     frame = pl.DataFrame(
         {
-            "when": pl.Series(moments + 1_600_000_000 * second).cast(pl.Datetime("us")),
+            "when": pl.Series(moments + 1_600_041_600 * second).cast(pl.Datetime("us")),
             "x": rng.normal(size=3000),
         }
     )

@@ -1,1 +1,0 @@
-"""Research prototypes: what was tried for the score in nats."""
