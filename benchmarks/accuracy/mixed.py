@@ -1,8 +1,8 @@
 """Tables as people have them: categories, long tails, times, planted errors.
 
-``python -m benchmarks.accuracy.mixed [--sets NAMES] [--seeds 0,1] [--quick]`` prints ROC AUC and average
-precision of the default preset, the share of normal rows above its threshold, and of every kind of
-planted error the share found at an equal share of alarms (payments 1 %, flights 0.5 %).
+``python -m benchmarks.accuracy.mixed [--sets NAMES] [--seeds 0,1] [--quick]`` prints ROC AUC and
+average precision of the default preset, the share of normal rows above its threshold, and of every
+kind of planted error the share found at an equal share of alarms (payments 1 %, flights 0.5 %).
 """
 
 import os
@@ -35,6 +35,8 @@ PAPER = ("letter", "cardio", "satellite", "optdigits", "pendigits")
 
 
 class Tables(NamedTuple):
+    """Normal training rows, and test rows with 1 for an anomaly and the kinds of planted ones."""
+
     train: pl.DataFrame
     test: pl.DataFrame
     labels: np.ndarray
