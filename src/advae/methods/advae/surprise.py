@@ -439,50 +439,41 @@ def columns_surprise(
     the variable adds there: the rest of it is computed once.
     """
     whole = extended(x, known.phases, jnp).T
-    marginal = [
-        jax.lax.map(lambda one: _read(one, whole, known.rows[0], known.own[0]).surprise, _bare(g))
-        for g in known.groups
-    ]
-    values = jnp.concatenate(marginal)
+    rows, own = known.rows[0], known.own[0]
+    bare = [group._replace(net=()) for group in known.groups]
+    reads = tuple(jax.lax.map(lambda one: _read(one, whole, rows, own), group) for group in bare)
+    values = jnp.concatenate([read.surprise for read in reads])
     homes = jnp.concatenate([group.home for group in known.groups])
     if known.layers is None:
         return values, jnp.zeros_like(values), homes
     blocks = tuple(group.net for group in known.groups)
-    conditional = jax.lax.map(
-        lambda member: _one_member(known, whole, *member), (blocks, *known.layers)
-    )
+    conditional = jax.lax.map(lambda member: _one_member(reads, *member), (blocks, *known.layers))
     return values, jnp.mean(conditional, axis=0), homes
 
 
-def _bare(group: Group) -> Group:
-    return group._replace(net=())
-
-
 def _one_member(
-    known: Prepared,
-    whole: Float[Array, "extended rows"],
+    reads: tuple[_Read, ...],
     blocks: tuple[Block, ...],
     bias: Array,
     middle: Array,
     middle_bias: Array,
 ) -> Float[Array, "variables rows"]:
     """Return c_j by one member."""
-    parts = [(_bare(group), block) for group, block in zip(known.groups, blocks, strict=True)]
-    rows, own = known.rows[0], known.own[0]
 
-    def added(total: Array, one: tuple[Group, Block]) -> tuple[Array, None]:
-        group, block = one
-        return total + _adds(block, _read(group, whole, rows, own)), None
+    def added(total: Array, one: tuple[_Read, Block]) -> tuple[Array, None]:
+        read, block = one
+        return total + _adds(block, read), None
 
-    first = jnp.broadcast_to(bias[:, None], (HIDDEN, whole.shape[1]))
+    parts = list(zip(reads, blocks, strict=True))
+    first = jnp.broadcast_to(bias[:, None], (HIDDEN, reads[0].chosen.shape[1]))
     for part in parts:
         first, _ = jax.lax.scan(added, first, part)
+    across = middle.T
 
-    def hidden(one: tuple[Group, Block]) -> Float[Array, "rows"]:
-        group, block = one
-        read = _read(group, whole, rows, own)
+    def hidden(one: tuple[_Read, Block]) -> Float[Array, "rows"]:
+        read, block = one
         alone = first - _adds(block, read) + block.mark[:, None]
-        second = jax.nn.relu(middle.T @ jax.nn.relu(alone) + middle_bias[:, None])
+        second = jax.nn.relu(across @ jax.nn.relu(alone) + middle_bias[:, None])
         a, b = block.slopes @ second + block.slopes_bias[:, None]
         u = block.u[:, None]
         logits = block.head @ second + block.bias[:, None] + a * u + b * u**2
