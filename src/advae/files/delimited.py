@@ -16,7 +16,7 @@ from advae.files.blocks import Block, Blocks, long_fields
 from advae.files.options import ReadOptions
 from advae.files.paths import described
 from advae.files.streams import TextStream, decoded
-from advae.files.text_types import NATIVE, TextReader, TypeFinder, unpadded
+from advae.files.text_types import NATIVE, TextReader, TypeFinder, nulled, unpadded
 
 SEPARATORS = "\t;|,"
 """Of equals the first: commas are decimal signs and stand within names."""
@@ -165,7 +165,7 @@ class DelimitedFile:
         )
         if self.dialect.padded:
             return read.with_columns(unpadded(missing, names))
-        return pl.DataFrame({each.name: each.set(each.is_in(missing), None) for each in read})
+        return pl.DataFrame({held.name: nulled(held, missing) for held in read.iter_columns()})
 
     def _blocks(self) -> Iterator[Block]:
         dialect = self.dialect
@@ -182,6 +182,10 @@ class DelimitedFile:
 
 def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dialect:
     """Tell how a file is written from its first part."""
+    with path.open("rb") as raw:
+        what = described(raw.read(16), "csv")
+    if what is not None:
+        raise InputError(f"{path}: this is no delimited text, but {what}.")
     with TextStream(path, options.encoding) as stream:
         head = stream.read(HEAD_BYTES)
         encoding, whole = stream.encoding, not stream.read(1)
@@ -199,6 +203,8 @@ def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dia
     quote = '"' if options.quote is None else options.quote
     heads = [_Head.read(text, separator, quote, whole=whole) for separator in separators]
     best = max(heads, key=lambda head: head.rank)
+    if len(best.header) == 1:
+        best = heads[-1]
     padded = any(name != name.strip() for name in best.header)
     names = [_unpadded_name(name) for name in best.header]
     if not best.rows:
@@ -221,9 +227,6 @@ def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dia
 
 
 def _text_of(head: bytes, path: Path, whole: bool) -> str:
-    what = described(head[:16], "csv")
-    if what is not None:
-        raise InputError(f"{path}: this is no delimited text, but {what}.")
     # The head may end inside a character: up to the last line end it does not.
     end = len(head) if whole else head.rfind(b"\n") + 1
     text = decoded(head[:end] or head, path, 1)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
@@ -45,11 +46,18 @@ class NdjsonFile:
     ) -> dict[str, pl.DataType]:
         """Return the type of each column; see `DelimitedFile.types`."""
         finders: dict[str, TypeFinder] = {}
-        for records in self._records():
+        held: dict[str, set[type]] = {}
+        for lines, records in self._records():
             for record in records:
                 self._names.update(dict.fromkeys(record))
             untyped = [n for n in self._names if n not in given and (only is None or n in only)]
-            for column in self._frame(records, untyped):
+            for name in untyped:
+                kinds = held.setdefault(name, set())
+                for line, record in zip(lines, records, strict=True):
+                    kinds.add(type(record.get(name)))
+                    if bool in kinds and _Number in kinds:
+                        self._refuse(line, name, record[name], "of one kind with those before")
+            for column in self._frame(lines, records, untyped):
                 if column.dtype == pl.String:
                     finder = finders.setdefault(column.name, TypeFinder([column.name], self._texts))
                     finder.update(column.to_frame())
@@ -65,41 +73,44 @@ class NdjsonFile:
     def batches(self, schema: Mapping[str, pl.DataType]) -> Iterator[pl.DataFrame]:
         """Read the rows in order as the types of ``schema``; see `DelimitedFile.batches`."""
         row = 0
-        for records in self._records():
-            texts = self._frame(records, list(schema))
+        for lines, records in self._records():
+            texts = self._frame(lines, records, list(schema))
             yield self._texts.typed(texts, schema, row)
             row += texts.height
 
-    def _frame(self, records: list[dict[str, object]], names: list[str]) -> pl.DataFrame:
+    def _frame(
+        self, lines: list[int], records: list[dict[str, object]], names: list[str]
+    ) -> pl.DataFrame:
         """Return records as texts, or as lists and objects where a column holds such."""
         columns = {}
         for name in names:
             values = [record.get(name) for record in records]
-            if any(isinstance(value, list | dict) for value in values) or name in self._nested:
-                columns[name] = self._nested_column(name, values)
-            else:
-                columns[name] = pl.Series(name, values, dtype=pl.String)
+            kinds = set(map(type, values))
+            if name in self._nested or kinds & {list, dict}:
+                for line, value in zip(lines, values, strict=True):
+                    if not isinstance(value, list | dict | None):
+                        self._refuse(line, name, value, "a list or an object, as elsewhere there")
+                columns[name] = pl.Series(name, values, self._nested.get(name), strict=False)
+                self._nested.setdefault(name, columns[name].dtype)
+                continue
+            if bool in kinds:
+                values = [str(v).lower() if isinstance(v, bool) else v for v in values]
+            columns[name] = pl.Series(name, values, pl.String)
         return pl.DataFrame(columns)
 
-    def _nested_column(self, name: str, values: list[object]) -> pl.Series:
-        for value in values:
-            if not isinstance(value, list | dict | None):
-                raise InputError(
-                    f"{self._path}: column {quoted(name)}: {quoted(value)} is not a list or an "
-                    "object, as elsewhere in the column. Leave the column out."
-                )
-        column = pl.Series(name, values, dtype=self._nested.get(name), strict=False)
-        self._nested.setdefault(name, column.dtype)
-        return column
+    def _refuse(self, line: int, name: str, value: object, wanted: str) -> NoReturn:
+        raise InputError(
+            f"{self._path}: line {line}, column {quoted(name)}: {quoted(json.dumps(value))} is not "
+            f"{wanted}. Correct or remove the line."
+        )
 
-    def _records(self) -> Iterator[list[dict[str, object]]]:
-        """Yield the objects of the file, some at a time; numbers as the texts that they are."""
+    def _records(self) -> Iterator[tuple[list[int], list[dict[str, object]]]]:
+        """Yield the objects of the file and their lines, some at a time; numbers as texts."""
         decoder = json.JSONDecoder(
-            parse_float=str,
-            parse_int=str,
-            parse_constant=_refuse_constant,
+            parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
         )
         records: list[dict[str, object]] = []
+        lines: list[int] = []
         for number, line in self._lines():
             try:
                 record = decoder.decode(line.strip(" \t\r\n"))
@@ -118,15 +129,13 @@ class NdjsonFile:
                     f"{self._path}: line {number} is no JSON object. Write one object "
                     '{"column": value, ...} per line.'
                 )
-            for name, value in record.items():
-                if isinstance(value, bool):
-                    record[name] = "true" if value else "false"
             records.append(record)
+            lines.append(number)
             if len(records) == ROWS:
-                yield records
-                records = []
+                yield lines, records
+                records, lines = [], []
         if records:
-            yield records
+            yield lines, records
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """Yield the lines that are not blank, with their numbers."""
@@ -144,6 +153,12 @@ class NdjsonFile:
                     if line.strip():
                         yield number, line
                     number += 1
+
+
+class _Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
 
 
 def _refuse_constant(word: str) -> None:

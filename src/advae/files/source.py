@@ -81,7 +81,7 @@ class _TypedFile:
                 seen += batch.height
                 yield batch
         if seen < self._rows:  # Polars panicked in a thread of its own
-            raise self._damaged(f"only {seen} of {self._rows} rows")
+            raise self._unreadable() or self._damaged(f"only {seen} of {self._rows} rows")
 
     def _scan(self) -> pl.LazyFrame:
         scan = pl.scan_parquet if self._kind == "parquet" else pl.scan_ipc

@@ -47,10 +47,9 @@ class TextReader:
 
     def read(self, texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
         """Return texts as values of a type, null where they cannot be, and which those are."""
-        bare = texts.str.strip_chars()
-        bare = bare.set(bare.is_in(self._missing), None)
+        bare = nulled(texts.alias("text").str.strip_chars(" \t"), self._missing)
         values = self._values(bare, dtype)
-        return values, values.is_null() & bare.is_not_null()
+        return values.alias(texts.name), values.is_null() & bare.is_not_null()
 
     def _values(self, bare: pl.Series, dtype: pl.DataType) -> pl.Series:
         if dtype.is_numeric():
@@ -77,14 +76,14 @@ class TextReader:
         ColumnError
             For the first text that cannot be read so; row numbers start at ``first_row``.
         """
-        columns = {}
+        columns, given = {}, _by_name(texts)
         for name, dtype in schema.items():
-            held = texts[name]
+            held = given[name]
             if dtype != held.dtype:
                 held, bad = self.read(held, dtype)
                 if bad.any():
                     wanted = _WANTED.get(type(dtype), "a number")
-                    raise bad_cell(texts[name], bad.to_numpy(), first_row, wanted)
+                    raise bad_cell(given[name], bad.to_numpy(), first_row, wanted)
             columns[name] = held
         return pl.DataFrame(columns)
 
@@ -105,12 +104,12 @@ class TypeFinder:
         self._types: dict[str, list[pl.DataType]] = {name: list(TYPES) for name in names}
         self._forms: dict[str, set[str]] = {name: set() for name in names}
         self._filled: set[str] = set()
-        self._days: dict[str, tuple[int, str, str]] = {}
 
     def update(self, texts: pl.DataFrame) -> None:
         """Take in the next rows, as texts."""
+        given = _by_name(texts)
         for name, types in self._types.items():
-            held = texts[name]
+            held = given[name]
             if held.null_count() < len(held):
                 self._filled.add(name)
             for dtype in list(types):
@@ -126,9 +125,7 @@ class TypeFinder:
 
     def suits(self, frame: pl.DataFrame) -> None:
         """Take in the next rows, read as the types of now."""
-        for name in self._types:
-            if name not in self._filled and frame[name].null_count() < frame.height:
-                self._filled.add(name)
+        self._filled |= {held.name for held in frame if held.null_count() < frame.height}
 
     def now(self) -> dict[str, pl.DataType]:
         """Return the types that all values so far suit; String where no other does."""
@@ -139,6 +136,18 @@ class TypeFinder:
         return {
             name: dtype if name in self._filled else pl.Null() for name, dtype in self.now().items()
         }
+
+
+def nulled(texts: pl.Series, missing: Collection[str]) -> pl.Series:
+    """Return texts, null where one is among those that stand for missing values."""
+    # Under another name: one called "^x$" is a pattern to Polars.
+    held = texts.alias("text")
+    return held.set(held.is_in(list(missing)), None).alias(texts.name)
+
+
+def _by_name(frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """Return the columns; asked for alone, one called "^x$" is a pattern to Polars."""
+    return {held.name: held for held in frame.iter_columns()}
 
 
 def unpadded(missing: Collection[str], names: Collection[str]) -> Iterator[pl.Expr]:

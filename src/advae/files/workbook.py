@@ -8,7 +8,7 @@ import polars as pl
 
 from advae.errors import InputError, MissingExtraError, quoted, quoted_list
 from advae.files.options import ReadOptions
-from advae.files.text_types import TextReader, TypeFinder
+from advae.files.text_types import TextReader, TypeFinder, nulled
 
 
 class WorkbookFile:
@@ -48,7 +48,7 @@ class WorkbookFile:
             {name: pl.Series(list(held), dtype=pl.String) for name, *held in zip(*rows, strict=True)}
         )
         self._texts = pl.DataFrame(
-            {held.name: held.set(held.is_in(missing), None) for held in texts}
+            {held.name: nulled(held, missing) for held in texts.iter_columns()}
         )
 
     def types(

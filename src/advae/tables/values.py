@@ -334,7 +334,7 @@ def _with_seconds(clock: pl.Series) -> pl.Series:
 
 def date_forms(texts: pl.Series) -> dict[str, str]:
     """Return the forms in which texts spell dates, "year first" or "day first", by an example."""
-    found = {}
+    found, texts = {}, texts.alias("text")
     for form, pattern in (("year first", _YEAR_FIRST), ("day first", _DAY_FIRST)):
         such = texts.filter(texts.str.contains(rf"^\s*{pattern}(?:[T\s]|$)").fill_null(value=False))
         if len(such):
