@@ -15,6 +15,7 @@ from sklearn.ensemble import IsolationForest
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import CategoryColumn, Column, ConstantColumn, NumberColumn, TimeColumn
 from advae.tables.encoder import ColumnFit, misreading
+from advae.tables.oddities import Oddities
 
 MOST_HASHES = 4_000_000
 
@@ -158,6 +159,7 @@ class ColumnWatch:
     def __init__(self, name: str) -> None:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
+        self._oddities = Oddities()
         self._refusal: InputError | None = None
         self._rising = True
         self._last: object = None
@@ -167,6 +169,7 @@ class ColumnWatch:
         if self._refusal is not None:
             return
         first = int(places[0]) if len(places) else 0
+        self._oddities.watch(values.to_frame(), places)
         try:
             self._fit.update(values, first)
         except ColumnError as refusal:
@@ -198,9 +201,14 @@ class ColumnWatch:
             advice = "Correct the values, or leave the column out with --ignore."
             yield self._finding("unusable", "problem", str(self._refusal), advice)
             return
+        said = self._oddities.said().get(self.name, "")
+        try:
+            self._oddities.check()
+        except ColumnError as forms:
+            said = forms.problem
         column = self.column()
         if column is None:
-            yield self._crowded(sample)
+            yield self._crowded(sample, said)
             return
         profile = column.profile
         if isinstance(column, ConstantColumn):
@@ -213,7 +221,7 @@ class ColumnWatch:
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
-        if isinstance(column, CategoryColumn) and (said := misreading(column.categories)):
+        if isinstance(column, CategoryColumn) and (said := said or misreading(column.categories)):
             count = f"{len(column.categories)} texts, each learned as a category"
             yield self._finding(
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
@@ -231,9 +239,9 @@ class ColumnWatch:
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
         return Finding(check, severity, (self.name,), message, advice)
 
-    def _crowded(self, sample: pl.Series) -> Finding:
+    def _crowded(self, sample: pl.Series, said: str) -> Finding:
         count = f"{sample.n_unique():,} different texts in {len(sample):,} rows"
-        hint = self._fit.hint().removeprefix(" But ")
+        hint = self._fit.hint(said).removeprefix(" But ")
         if hint:
             return self._finding("misread", "problem", count, f"The column {hint}")
         if _all_differ(sample):

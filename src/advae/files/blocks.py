@@ -236,10 +236,11 @@ class Blocks:
             return InputError(
                 f"{self._path}: line {line} holds a carriage return that ends no line. Remove it."
             )
-        mark, number, place = self._quote, 0, 0
-        whole = re.compile(f"{mark}(?:[^{mark}]|{mark}{mark})*{mark}(?={re.escape(self._separator)}|\r|\n|\\Z)")
+        mark, number, place = re.escape(self._quote), 0, 0
+        after = rf"(?={re.escape(self._separator)}|\r|\n|\Z)"
+        whole = re.compile(f"{mark}(?:[^{mark}]|{mark}{mark})*{mark}{after}")
         while True:
-            if text.startswith(mark, place):
+            if text.startswith(self._quote, place):
                 found = whole.match(text, place)
                 if found is None:
                     break

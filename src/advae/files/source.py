@@ -62,7 +62,7 @@ class _TypedFile:
             self._schema = dict(lazy.collect_schema())
             self._categories = self._numbered_categories()
 
-    def types(self, given: Types, only: Collection[str] | None) -> dict[str, pl.DataType]:
+    def types(self, *_: Any) -> dict[str, pl.DataType]:
         """Return the columns as the file types them; none if it has no rows.
 
         Engines that write a table in parts leave parts without rows, and say nothing by them.
@@ -74,9 +74,7 @@ class _TypedFile:
         """Read the rows in order."""
         seen = 0
         with self._failures():
-            lazy = self._scan().select(
-                exactly(name).cast(dtype) for name, dtype in schema.items()
-            )
+            lazy = self._scan().select(exactly(name).cast(dtype) for name, dtype in schema.items())
             for batch in lazy.collect_batches(chunk_size=65_536, maintain_order=True, lazy=True):
                 seen += batch.height
                 yield batch
@@ -108,7 +106,9 @@ class _TypedFile:
                 raise
             what = described(_beginning(self._path), self._kind)
             if what is not None:
-                raise InputError(f"{self._path}: this is no {self._kind} file, but {what}.") from None
+                raise InputError(
+                    f"{self._path}: this is no {self._kind} file, but {what}."
+                ) from None
             raise self._unreadable() or self._damaged(str(error).splitlines()[0]) from None
 
     def _damaged(self, reason: str) -> InputError:
@@ -150,8 +150,9 @@ def _is_foreign(dtype: Any) -> bool:
     from pyarrow import types
 
     kinds = ("interval", "union", "run_end_encoded", "list_view", "large_list_view", "decimal256")
-    inner = (dtype.field(place).type for place in range(dtype.num_fields))
-    return any(getattr(types, f"is_{kind}")(dtype) for kind in kinds) or any(map(_is_foreign, inner))
+    inner = [dtype.field(place).type for place in range(dtype.num_fields)]
+    foreign = any(getattr(types, f"is_{kind}")(dtype) for kind in kinds)
+    return foreign or any(map(_is_foreign, inner))
 
 
 class Source:
@@ -231,7 +232,7 @@ class Source:
             raise InputError(f"{path}: {error.at(row)}") from None
 
     def place(self, row: int) -> tuple[Path, int]:
-        """Return the file that holds a row of those that `batches` has read, and its number there."""
+        """Return the file that holds a row that `batches` has read, and its number there."""
         for path, height in zip(self.paths, self._heights, strict=False):
             if row < height:
                 return path, row

@@ -7,7 +7,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from advae.errors import InputError
@@ -45,7 +44,7 @@ class TextStream:
             beginning = stream.read(4)
         self._stream: IO[bytes] | Any = None
         if beginning.startswith(GZIP):
-            self._stream = gzip.open(path)
+            self._stream = gzip.open(path)  # noqa: SIM115 - closed with the stream
         elif beginning.startswith(ZSTD):
             self._stream = zstd.open(path)
         else:
@@ -66,9 +65,7 @@ class TextStream:
         """Return the stream."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._stream.close()
 
@@ -104,9 +101,7 @@ class TextStream:
             raise self._damaged() from None
 
     def _damaged(self) -> InputError:
-        return InputError(
-            f"{self._path}: the compressed file is damaged. Make or fetch it again."
-        )
+        return InputError(f"{self._path}: the compressed file is damaged. Make or fetch it again.")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Columns of texts as numbers, truths and times: which type all values suit, and reading them so."""
+"""Texts as numbers, truths and times: which type all values of a column suit, and reading them."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -113,7 +113,7 @@ class TypeFinder:
             if held.null_count() < len(held):
                 self._filled.add(name)
             for dtype in list(types):
-                values, bad = self._reader.read(held, dtype)
+                _, bad = self._reader.read(held, dtype)
                 if bad.any():
                     types.remove(dtype)
                 elif dtype in WHOLE:

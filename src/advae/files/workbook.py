@@ -45,7 +45,7 @@ class WorkbookFile:
             raise InputError(f"{path}: the header of the sheet holds {fault}. Name each column.")
         missing = list(options.missing)
         texts = pl.DataFrame(
-            {name: pl.Series(list(held), dtype=pl.String) for name, *held in zip(*rows, strict=True)}
+            {name: pl.Series(held, dtype=pl.String) for name, *held in zip(*rows, strict=True)}
         )
         self._texts = pl.DataFrame(
             {held.name: nulled(held, missing) for held in texts.iter_columns()}

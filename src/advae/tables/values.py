@@ -289,9 +289,7 @@ def _parse_times(texts: pl.Series, first_row: int, like: str, zone: str | None) 
 _YEAR_FIRST = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}"
 _DAY_FIRST = r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
-_INSTANT = (
-    rf"^({_YEAR_FIRST}|{_DAY_FIRST})(?:[T ]({_CLOCK}))? ?(Z|[-+]\d{{2}}(?::?\d{{2}})?)?$"
-)
+_INSTANT = rf"^({_YEAR_FIRST}|{_DAY_FIRST})(?:[T ]({_CLOCK}))? ?(Z|[-+]\d{{2}}(?::?\d{{2}})?)?$"
 
 
 def parse_times(texts: pl.Series, like: str, *, zoned: bool = False) -> pl.Series:
