@@ -15,6 +15,7 @@ from advae.core.threshold import p_values
 from advae.detector.explanation import Explanation, top_reasons
 from advae.display.card import card
 from advae.errors import InputError
+from advae.files.options import ReadOptions
 from advae.methods.advae import scoring
 from advae.methods.advae.networks import AdVAE
 from advae.methods.advae.reference import Reference
@@ -116,6 +117,8 @@ class Detector:
         Columns of the training table that were not learned; new rows may have them too.
     earlier_thresholds
         The thresholds that were in use before, the oldest first.
+    reading
+        What the user said of how files are written, for those of new rows.
     """
 
     config: Config
@@ -129,6 +132,7 @@ class Detector:
     summary: TrainingSummary
     ignored: tuple[str, ...] = ()
     earlier_thresholds: tuple[Threshold, ...] = ()
+    reading: ReadOptions = ReadOptions()
 
     @property
     def reference_scores(self) -> Float[np.ndarray, "reference_rows"]:

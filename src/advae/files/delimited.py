@@ -17,6 +17,7 @@ from advae.files.options import ReadOptions
 from advae.files.paths import described
 from advae.files.streams import TextStream, decoded
 from advae.files.text_types import NATIVE, TextReader, TypeFinder, nulled, unpadded
+from advae.tables.frames import exactly
 
 SEPARATORS = "\t;|,"
 """Of equals the first: commas are decimal signs and stand within names."""
@@ -46,6 +47,8 @@ class Dialect:
         How many lines there are up to the end of the header.
     padded
         Whether names have blanks around, as in ``a, b``: then those of texts do not count either.
+    grouped
+        Columns of numbers with groups of thousands, which are read as texts, with one of each.
     """
 
     names: tuple[str, ...]
@@ -55,6 +58,7 @@ class Dialect:
     decimal_comma: bool
     lines: int
     padded: bool
+    grouped: Mapping[str, str]
 
 
 class DelimitedFile:
@@ -68,6 +72,8 @@ class DelimitedFile:
         What the user said about it.
     known
         Columns that it should have: a header with one of these names may hold only numbers.
+    pointed
+        Columns of numbers that are asked for as texts: with a decimal point in any case.
 
     Raises
     ------
@@ -75,14 +81,29 @@ class DelimitedFile:
         For a file that is no text, has no rows, or whose header names no usable columns.
     """
 
-    def __init__(self, path: Path, options: ReadOptions, known: Sequence[str] = ()) -> None:
-        self._path, self._options = path, options
+    def __init__(
+        self,
+        path: Path,
+        options: ReadOptions,
+        known: Sequence[str] = (),
+        pointed: Collection[str] = (),
+    ) -> None:
+        self._path, self._options, self._pointed = path, options, pointed
         self.dialect = _find_dialect(path, options, known)
         self._texts = TextReader(
             decimal_comma=self.dialect.decimal_comma,
             missing=options.missing,
             date_format=options.date_format,
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about how the file is read."""
+        return [
+            f"{quoted(name)} holds numbers with groups of thousands, such as {quoted(text)}, which "
+            "are read as texts: write them without groups"
+            for name, text in self.dialect.grouped.items()
+        ]
 
     def types(
         self, given: Mapping[str, pl.DataType], only: Collection[str] | None
@@ -118,6 +139,12 @@ class DelimitedFile:
             read = self._native(block, schema)
             if read is None:
                 read = self._as_texts(block)
+            if self.dialect.decimal_comma:
+                read = read.with_columns(
+                    exactly(name).str.replace(",", ".", literal=True)
+                    for name in self._pointed
+                    if schema.get(name) == pl.String
+                )
             yield self._texts.typed(read, schema, block.row)
 
     def _native(self, block: Block, schema: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
@@ -212,9 +239,7 @@ def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dia
     _check_header(names, best.rows, path, known)
     if len(names) == 1 and not options.separator:
         _check_one_column(names[0], best.rows[0][0], path)
-    comma = options.decimal == ","
-    if options.decimal is None and best.separator != ",":
-        comma = _has_decimal_comma(names, best.rows, options, path)
+    comma, grouped = _decimal_comma(names, best.rows, options, path, best.separator)
     return Dialect(
         names=tuple(names),
         separator=best.separator,
@@ -223,6 +248,7 @@ def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dia
         decimal_comma=comma,
         lines=before + best.lines,
         padded=padded,
+        grouped=grouped,
     )
 
 
@@ -283,16 +309,24 @@ def _unpadded_name(name: str) -> str:
     return stripped[1:-1] if stripped != name and is_quoted else stripped
 
 
-_WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?$")
-_WITH_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?$")
+_FORMS = {
+    ",": re.compile(r"[+-]?\d*(,\d+([eE][+-]?\d+)?|(,\d{3})+)$"),
+    ".": re.compile(r"[+-]?\d*(\.\d+([eE][+-]?\d+)?|(\.\d{3})+)$"),
+}
+"""Numbers with a sign, decimal or between groups of thousands."""
+
 _WHOLE = re.compile(r"[+-]?\d+$")
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}$")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3}|\.\d{3})+$")
 
 
-def _has_decimal_comma(
-    names: Sequence[str], rows: Sequence[Sequence[str]], options: ReadOptions, path: Path
-) -> bool:
-    """Return whether columns hold numbers with a decimal comma.
+def _decimal_comma(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    options: ReadOptions,
+    path: Path,
+    separator: str,
+) -> tuple[bool, dict[str, str]]:
+    """Return whether columns hold numbers with a decimal comma, and those with groups of thousands.
 
     Up to a tenth of the values of such a column may be something else. Commas in more mixed columns
     are part of texts, such as the list 1,2,3.
@@ -300,29 +334,36 @@ def _has_decimal_comma(
     Raises
     ------
     InputError
-        Where the comma may as well stand between groups of thousands.
+        Where a sign may as well be the decimal one as stand between groups of thousands.
     """
-    asked: InputError | None = None
-    comma, point = False, False
+    grouped: dict[str, dict[str, str]] = {",": {}, ".": {}}
+    mixed: set[str] = set()
+    decimal: set[str] = set(options.decimal or "")
     for place, name in enumerate(names):
         values = [row[place].strip() for row in rows if len(row) == len(names)]
         values = [value for value in values if value not in options.missing]
-        marked = {sign: list(filter(sign.match, values)) for sign in (_WITH_COMMA, _WITH_POINT)}
         whole = sum(_WHOLE.match(value) is not None for value in values)
-        for sign, numbers in marked.items():
+        for sign, form in _FORMS.items():
+            numbers = [value for value in values if form.match(value)]
             if not numbers or 10 * (len(numbers) + whole) < 9 * len(values):
                 continue
-            if not all(map(_GROUPED.match, numbers)):
-                comma, point = comma or sign is _WITH_COMMA, point or sign is _WITH_POINT
-            elif sign is _WITH_COMMA or whole:
-                asked = asked or InputError(
-                    f"{path}: column {quoted(name)} holds numbers such as {quoted(numbers[0])}, "
-                    "with three digits behind each sign: these may be thousands or decimals. Write "
-                    "them without groups, or say which sign is the decimal one."
-                )
-    if asked is not None and not comma and not point:
-        raise asked
-    return comma
+            if all(map(_GROUPED.match, numbers)):
+                grouped[sign][name] = numbers[0]
+                mixed |= {name} if whole else set()
+            elif sign != separator and options.decimal is None:
+                decimal.add(sign)
+    comma = "," in decimal
+    if decimal:
+        return comma, grouped["." if comma else ","]
+    asked = grouped[","] or {name: text for name, text in grouped["."].items() if name in mixed}
+    if asked and separator != ",":
+        name, text = next(iter(asked.items()))
+        raise InputError(
+            f"{path}: column {quoted(name)} holds numbers such as {quoted(text)}, with three digits "
+            "behind each sign: these may be thousands or decimals. Write them without groups, or "
+            "say which sign is the decimal one."
+        )
+    return False, grouped[","]
 
 
 def _check_header(

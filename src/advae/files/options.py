@@ -1,7 +1,9 @@
 """How text files are written, where the user says it."""
 
 import codecs
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from advae.errors import ConfigError
 
@@ -62,6 +64,16 @@ class ReadOptions:
             codecs.lookup(self.encoding or "utf-8")
         except LookupError:
             raise ConfigError(f"the encoding {self.encoding!r} is unknown") from None
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any]) -> "ReadOptions":
+        """Undo `dataclasses.asdict` and JSON."""
+        return cls(**{**stored, "null": tuple(stored.get("null", ()))})
+
+    def updated(self, said: "ReadOptions") -> "ReadOptions":
+        """Return these options, and those that are said in their place."""
+        given = {name: value for name, value in asdict(said).items() if value not in (None, ())}
+        return replace(self, **given)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import polars as pl
 
-from advae.errors import ColumnError, InputError, quoted, quoted_list
+from advae.errors import ColumnError, ConfigError, InputError, quoted, quoted_list
 from advae.files.delimited import DelimitedFile
 from advae.files.ndjson import NdjsonFile
 from advae.files.options import ReadOptions
@@ -239,6 +240,12 @@ class Source:
             row -= height
         return self.paths[-1], row
 
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of the files that hold rows already read, and their numbers there."""
+        ends = np.cumsum(self._heights)
+        files = np.searchsorted(ends, rows, side="right")
+        return files, rows - np.concatenate([[0], ends])[files]
+
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
@@ -256,6 +263,7 @@ def open_source(
     dtypes: Mapping[str, pl.DataType] | None = None,
     only: Collection[str] | None = None,
     optional: Collection[str] = (),
+    pointed: Collection[str] = (),
     options: ReadOptions | None = None,
 ) -> Source:
     """Find the files of a table, and the types of its columns.
@@ -272,6 +280,8 @@ def open_source(
         The columns to read, if the files have them; all if not given.
     optional
         Columns that a file of JSON lines may lack: they are missing in all of its rows.
+    pointed
+        Columns of numbers that ``dtypes`` asks for as texts: with a decimal point in any case.
     options
         How the files are written.
 
@@ -295,7 +305,11 @@ def open_source(
     names: list[str] = []
     for path in paths:
         with _named(path):
-            file = _open_file(path, kind, options, given, optional)
+            file = (
+                DelimitedFile(path, options, list(given), pointed)
+                if kind == "csv" and path.stat().st_size
+                else _open_file(path, kind, options, optional)
+            )
             types = file.types(given, only)
         if not types:
             continue
@@ -310,8 +324,45 @@ def open_source(
         del schema[name]
     if kind in ("csv", "workbook"):  # which have no type for a column without any value
         schema = {name: pl.String() if t == pl.Null else t for name, t in schema.items()}
-    left_out = f"left out, since pandas keeps its index there: {quoted_list(index)}"
-    return Source(files, schema, names, [left_out] if index else [])
+    notes = [note for _, file in files if isinstance(file, DelimitedFile) for note in file.notes]
+    if index:
+        notes.append(f"left out, since pandas keeps its index there: {quoted_list(index)}")
+    return Source(files, schema, names, list(dict.fromkeys(notes)))
+
+
+def read_table(data: Data, **options: Any) -> pl.DataFrame:
+    """Read a table from files as the command line does.
+
+    Parameters
+    ----------
+    data
+        A path, a pattern such as ``"day-*.csv"``, or a list of either.
+    **options
+        How the files are written: see `ReadOptions`, such as ``separator=";"``, ``decimal=","``.
+
+    Returns
+    -------
+        All rows, in order; columns have the type that all their values suit.
+
+    Raises
+    ------
+    InputError
+        For files that are missing, unreadable, empty, damaged, of different formats or columns.
+    ConfigError
+        For an option that cannot be.
+    """
+    with _options_named():
+        said = ReadOptions(**options)
+    return open_source(data, options=said).read()
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    try:
+        yield
+    except TypeError as error:
+        known = ", ".join(ReadOptions.__dataclass_fields__)
+        raise ConfigError(f"{error}; known are {known}") from None
 
 
 def _shown(paths: Sequence[Path]) -> str:
@@ -320,14 +371,10 @@ def _shown(paths: Sequence[Path]) -> str:
     return f"{paths[0]}" + (f" and {others} more file{'s' * (others > 1)}" if others else "")
 
 
-def _open_file(
-    path: Path, kind: str, options: ReadOptions, given: Types, optional: Collection[str]
-) -> _File:
+def _open_file(path: Path, kind: str, options: ReadOptions, optional: Collection[str]) -> _File:
     with path.open("rb") as stream:
         if not stream.read(1):
             raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
-    if kind == "csv":
-        return DelimitedFile(path, options, list(given))
     if kind == "ndjson":
         return NdjsonFile(path, options, optional)
     return WorkbookFile(path, options) if kind == "workbook" else _TypedFile(path, kind)

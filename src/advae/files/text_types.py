@@ -63,7 +63,7 @@ class TextReader:
         if self._format is not None and dtype != pl.Time:
             return _formatted(bare, dtype, self._format)
         zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
-        like = {pl.Date: "date", pl.Time: "time"}.get(type(dtype), "datetime")
+        like = "date" if dtype == pl.Date else "time" if dtype == pl.Time else "datetime"
         return parse_times(bare, like, zoned=zoned)
 
     def typed(

@@ -1,6 +1,6 @@
 """Sheets of workbooks, read as texts, and then as delimited text is."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class WorkbookFile:
         yield self._reader.typed(self._texts, schema, 0)
 
 
-def _cells(path: Path, sheet: str | None) -> list[list[object]]:
+def _cells(path: Path, sheet: str | None) -> Sequence[Sequence[object]]:
     try:
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError:
@@ -81,7 +81,7 @@ def _cells(path: Path, sheet: str | None) -> list[list[object]]:
                 f"{path}: no sheet {quoted(sheet)}; there are {quoted_list(workbook.sheet_names)}."
             )
         name = workbook.sheet_names[0] if sheet is None else sheet
-        return list(workbook.get_sheet_by_name(name).to_python())
+        return workbook.get_sheet_by_name(name).to_python()
     except CalamineError as error:
         raise InputError(
             f"{path}: damaged, or no workbook ({error}). Make or fetch it again."

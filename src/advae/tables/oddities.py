@@ -108,8 +108,8 @@ class _Column:
                 )
             return (
                 f"holds {kind} in {self._fitting[kind]:,} of {self._rows:,} rows, and in the "
-                f"others texts such as {named}: if these stand for missing values, leave those fields "
-                "empty."
+                f"others texts such as {named}: correct them, or leave fields empty where "
+                "they stand for missing values."
             )
         return ""
 
