@@ -79,9 +79,7 @@ def written(folder: Path, extension: str, values: pa.Array) -> Path:
     [("arrow", name) for name in UNREADABLE]
     + [("parquet", name) for name in UNREADABLE if name not in NOT_IN_PARQUET],
 )
-def test_types_that_polars_lacks_are_named(
-    tmp_path: Path, extension: str, name: str
-) -> None:
+def test_types_that_polars_lacks_are_named(tmp_path: Path, extension: str, name: str) -> None:
     path = written(tmp_path, extension, UNREADABLE[name])
     if extension == "parquet" and "20 digits" in name:
         assert open_source(path).read()["odd ü"].to_list() == [Decimal(n) for n in NUMBERS]

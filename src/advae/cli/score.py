@@ -1,12 +1,11 @@
 """advae score."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from advae.cli import console, outlets
-from advae.cli.bad_cells import OnError, Places
 from advae.cli.reading import reads
 from advae.cli.shared import Data, Model, Quiet, check_output, load_model, open_rows
 
@@ -41,7 +40,7 @@ def score(
         ),
     ] = None,
     on_error: Annotated[
-        OnError,
+        Literal["stop", "flag", "skip"],
         typer.Option(
             help="What a value that cannot be read does: stop; flag: it counts as missing, and "
             "'unreadable' names its column; skip: its row is left out."
@@ -56,6 +55,7 @@ def score(
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
     from advae.cli import interrupt
+    from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
     from advae.files import sink

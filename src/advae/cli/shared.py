@@ -69,11 +69,9 @@ def open_rows(
 
     learned, options = detector.table.dtypes, detector.reading.updated(reading)
     if options.date_format is not None and not as_texts:
-        times = {
-            f.name: f.reading.like for f in detector.table.features if isinstance(f, TimeColumn)
-        }
         dated = {"date": pl.Date(), "datetime": pl.Datetime("us")}
-        learned |= {name: dated[like] for name, like in times.items() if like in dated}
+        times = [f for f in detector.table.features if isinstance(f, TimeColumn)]
+        learned |= {f.name: dated[f.reading.like] for f in times if f.reading.like in dated}
     # Kept columns stay as they are written: "007" is not 7.
     texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
     names = [*learned, *keep]

@@ -359,9 +359,9 @@ def _decimal_comma(
     if asked and separator != ",":
         name, text = next(iter(asked.items()))
         raise InputError(
-            f"{path}: column {quoted(name)} holds numbers such as {quoted(text)}, with three digits "
-            "behind each sign: these may be thousands or decimals. Write them without groups, or "
-            "say which sign is the decimal one."
+            f"{path}: column {quoted(name)} holds numbers such as {quoted(text)}, with three "
+            "digits behind each sign: these may be thousands or decimals. Write them without "
+            "groups, or say which sign is the decimal one."
         )
     return False, grouped[","]
 
