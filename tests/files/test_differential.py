@@ -166,9 +166,7 @@ def compare_json(numbers: range, path: Path) -> Counter[str]:
         try:
             file = NdjsonFile(path, ReadOptions(null=NO_WORDS))
             names = list(file.types({}, None))
-            rows = [
-                row for b in file.batches(dict.fromkeys(names, pl.String())) for row in b.rows()
-            ]
+            batches = list(file.batches(dict.fromkeys(names, pl.String())))
         except InputError as error:
             check_place(str(error), r"line \d+|is empty", text)
             outcomes["refused"] += 1

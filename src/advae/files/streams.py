@@ -77,18 +77,27 @@ class TextStream:
         InputError
             For a damaged or a binary file, or text in another encoding.
         """
-        data = self._ahead + self._raw(size)
-        self._ahead = b""
+        data, text = b"", ""
+        while not text:  # a few bytes may be no whole character yet
+            data = self._ahead + self._raw(size)
+            self._ahead = b""
+            if self._decoder is None or not data:
+                break
+            text = self._decoded(data, last=False)
         if self._decoder is not None:
-            try:
-                data = self._decoder.decode(data, final=not data).encode()
-            except UnicodeError:
-                raise InputError(
-                    f"{self._path}: the file is not written in {self.encoding}. Name its encoding."
-                ) from None
+            data = (text or self._decoded(b"", last=True)).encode()
         if b"\0" in data:
             raise InputError(f"{self._path}: this is a binary file, not text. Give a text file.")
         return data
+
+    def _decoded(self, data: bytes, *, last: bool) -> str:
+        assert self._decoder is not None
+        try:
+            return self._decoder.decode(data, last)
+        except UnicodeError:
+            raise InputError(
+                f"{self._path}: the file is not written in {self.encoding}. Name its encoding."
+            ) from None
 
     def _raw(self, size: int) -> bytes:
         try:
