@@ -75,6 +75,11 @@ class DelimitedFile:
     pointed
         Columns of numbers that are asked for as texts: with a decimal point in any case.
 
+    Attributes
+    ----------
+    notes
+        What the user should know about how the file is read, once its types are found.
+
     Raises
     ------
     InputError
@@ -90,20 +95,16 @@ class DelimitedFile:
     ) -> None:
         self._path, self._options, self._pointed = path, options, pointed
         self.dialect = _find_dialect(path, options, known)
+        self.notes = [
+            f"{quoted(name)} holds numbers with groups of thousands, such as {quoted(text)}, which "
+            "are read as texts: write them without groups"
+            for name, text in self.dialect.grouped.items()
+        ]
         self._texts = TextReader(
             decimal_comma=self.dialect.decimal_comma,
             missing=options.missing,
             date_format=options.date_format,
         )
-
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know about how the file is read."""
-        return [
-            f"{quoted(name)} holds numbers with groups of thousands, such as {quoted(text)}, which "
-            "are read as texts: write them without groups"
-            for name, text in self.dialect.grouped.items()
-        ]
 
     def types(
         self, given: Mapping[str, pl.DataType], only: Collection[str] | None
@@ -125,6 +126,7 @@ class DelimitedFile:
                 else:
                     finder.suits(read)
             found = finder.found()
+            self.notes += finder.notes()
         return {name: given.get(name, found.get(name, pl.String())) for name in strings}
 
     def batches(self, schema: Mapping[str, pl.DataType]) -> Iterator[pl.DataFrame]:
@@ -154,6 +156,8 @@ class DelimitedFile:
         dialect, data = self.dialect, block.data
         wanted = {name: schema.get(name, pl.String()) for name in dialect.names}
         types = {name: t if t in NATIVE else pl.String() for name, t in wanted.items()}
+        if dialect.decimal_comma and b"." in data and set(types.values()) != {pl.String()}:
+            return None  # Polars takes 1.5 for a number even so
         has_quotes = bool(dialect.quote) and dialect.quote.encode() in data
         try:
             read = pl.read_csv(

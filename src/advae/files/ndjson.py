@@ -38,6 +38,7 @@ class NdjsonFile:
         self._texts = TextReader(
             decimal_comma=False, missing=options.missing, date_format=options.date_format
         )
+        self.notes: list[str] = []
         self._names: dict[str, None] = {}
         self._nested: dict[str, pl.DataType] = {}
 
@@ -66,6 +67,7 @@ class NdjsonFile:
         found: dict[str, pl.DataType] = {}
         for finder in finders.values():
             found |= finder.found()
+            self.notes += finder.notes()
         found |= self._nested
         types = {name: given.get(name, found.get(name, pl.Null())) for name in self._names}
         return types | {name: given[name] for name in self._optional if name not in types}
@@ -129,6 +131,11 @@ class NdjsonFile:
                     f"{self._path}: line {number} is no JSON object. Write one object "
                     '{"column": value, ...} per line.'
                 )
+            if "\\ud" in line.lower() and not _is_text(record):
+                raise InputError(
+                    f"{self._path}: line {number} holds half of a pair of escapes such as \\ud83d, "
+                    "which is no text. Correct or remove the line."
+                )
             records.append(record)
             lines.append(number)
             if len(records) == ROWS:
@@ -159,6 +166,15 @@ class _Number(str):
     """A number as it is written."""
 
     __slots__ = ()
+
+
+def _is_text(record: object) -> bool:
+    """Return whether all texts of a record can be written in UTF-8."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(word: str) -> None:

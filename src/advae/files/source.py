@@ -34,7 +34,15 @@ TYPED = ("parquet", "arrow")
 
 
 class _File(Protocol):
-    """What reads one file."""
+    """What reads one file.
+
+    Attributes
+    ----------
+    notes
+        What the user should know about how it is read, once its types are found.
+    """
+
+    notes: list[str]
 
     def types(self, given: Types, only: Collection[str] | None) -> dict[str, pl.DataType]:
         """Return the type of each column, of those not to be read any.
@@ -51,6 +59,7 @@ class _TypedFile:
 
     def __init__(self, path: Path, kind: str) -> None:
         self._path, self._kind = path, kind
+        self.notes: list[str] = []
         self._rows = 0
         if self._kind == "arrow" and _beginning(path).startswith(b"\xff" * 4):
             raise InputError(
@@ -324,7 +333,7 @@ def open_source(
         del schema[name]
     if kind in ("csv", "workbook"):  # which have no type for a column without any value
         schema = {name: pl.String() if t == pl.Null else t for name, t in schema.items()}
-    notes = [note for _, file in files if isinstance(file, DelimitedFile) for note in file.notes]
+    notes = [note for _, file in files for note in file.notes]
     if index:
         notes.append(f"left out, since pandas keeps its index there: {quoted_list(index)}")
     return Source(files, schema, names, list(dict.fromkeys(notes)))

@@ -1,9 +1,12 @@
 """Texts as numbers, truths and times: which type all values of a column suit, and reading them."""
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from typing import Any
 
 import polars as pl
 
+from advae.errors import quoted
 from advae.tables.frames import exactly
 from advae.tables.values import bad_cell, date_forms, parse_times
 
@@ -44,6 +47,7 @@ class TextReader:
         self._decimal_comma = decimal_comma
         self._missing = list(missing)
         self._format = date_format
+        self.guesses = date_format is None
 
     def read(self, texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
         """Return texts as values of a type, null where they cannot be, and which those are."""
@@ -104,6 +108,7 @@ class TypeFinder:
         self._types: dict[str, list[pl.DataType]] = {name: list(TYPES) for name in names}
         self._forms: dict[str, set[str]] = {name: set() for name in names}
         self._filled: set[str] = set()
+        self._spans: dict[str, tuple[int, date, date]] = {}
 
     def update(self, texts: pl.DataFrame) -> None:
         """Take in the next rows, as texts."""
@@ -118,14 +123,38 @@ class TypeFinder:
                     types.remove(dtype)
                 elif dtype in WHOLE:
                     break  # other numbers suit, too
-            if any(dtype.is_temporal() and dtype != pl.Time for dtype in types):
+            if self._reader.guesses and any(t.is_temporal() and t != pl.Time for t in types):
                 self._forms[name] |= set(date_forms(held))
                 if len(self._forms[name]) > 1:
                     types.clear()
+                elif "day first" in self._forms[name]:
+                    self._span(name, held, types[0])
 
     def suits(self, frame: pl.DataFrame) -> None:
         """Take in the next rows, read as the types of now."""
         self._filled |= {held.name for held in frame if held.null_count() < frame.height}
+
+    def _span(self, name: str, held: pl.Series, dtype: pl.DataType) -> None:
+        """Keep the greatest day, and the first and last date, of dates with the day first."""
+        days = self._reader.read(held, dtype)[0].drop_nulls().dt.date()
+        if not len(days):
+            return
+        found: Any = (days.dt.day().max(), days.min(), days.max())
+        before = self._spans.get(name, found)
+        self._spans[name] = (
+            max(before[0], found[0]),
+            min(before[1], found[1]),
+            max(before[2], found[2]),
+        )
+
+    def notes(self) -> list[str]:
+        """Return remarks on dates whose day may be their month."""
+        return [
+            f"{quoted(name)} is read with the day first, as {first} to {last}; no day is above 12, "
+            "so the month may come first. Say how dates are written if it does"
+            for name, (greatest, first, last) in self._spans.items()
+            if greatest <= 12 and self._types[name]
+        ]
 
     def now(self) -> dict[str, pl.DataType]:
         """Return the types that all values so far suit; String where no other does."""

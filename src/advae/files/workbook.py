@@ -31,6 +31,7 @@ class WorkbookFile:
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
+        self.notes: list[str] = []
         self._reader = TextReader(
             decimal_comma=False, missing=options.missing, date_format=options.date_format
         )
@@ -60,6 +61,7 @@ class WorkbookFile:
         finder = TypeFinder(untyped, self._reader)
         finder.update(self._texts)
         found = finder.found()
+        self.notes += finder.notes()
         return {name: given.get(name, found.get(name, pl.String())) for name in names}
 
     def batches(self, schema: Mapping[str, pl.DataType]) -> Iterator[pl.DataFrame]:
