@@ -127,7 +127,7 @@ class Blocks:
         limit, outside = len(data), np.ones(len(data), bool)
         if self._quote:
             at = data == ord(self._quote)
-            outside = (np.cumsum(at, dtype=np.uint8) & 1) == 0
+            outside = (np.cumsum(at.view(np.uint8), dtype=np.uint8) & 1) == 0
             stray = self._first_stray(data, np.flatnonzero(at), mark)
             limit = limit if stray is None else stray
         returns = np.flatnonzero((data[:limit] == RETURN) & outside[:limit])

@@ -7,6 +7,7 @@ Whatever is wrong with a file ends in one `InputError` that names it.
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -213,7 +214,7 @@ class Source:
         """
         rows = rows_at_once(len(self.schema), rows)
         self._heights = []
-        yield from merged(self._parts(rows), rows)
+        yield from _ahead(merged(self._parts(rows), rows))
 
     def _parts(self, rows: int) -> Iterator[pl.DataFrame]:
         for path, file in self._files:
@@ -254,6 +255,15 @@ class Source:
         ends = np.cumsum(self._heights)
         files = np.searchsorted(ends, rows, side="right")
         return files, rows - np.concatenate([[0], ends])[files]
+
+
+def _ahead(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Read the next batch in a thread while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 @contextmanager
