@@ -14,10 +14,7 @@ from advae.detector.counterfactual import (
     CANDIDATES,
     MOST_CHANGES,
     _Search,
-    _typical,
     counterfactuals,
-    only_whole,
-    possible,
 )
 from advae.detector.detector import Threshold
 from advae.tables.columns import NumberColumn
@@ -113,10 +110,10 @@ def test_a_bucket_is_replaced_by_the_likeliest() -> None:
     (column,) = table.features
     part = np.linspace(0, 0.4, table.width, dtype=np.float32)[None]
     part[0, 3] = 0.5
-    (found,) = np.flatnonzero(possible(column, part))
+    (found,) = np.flatnonzero(column.possible(part))
     assert found == 3
     b = table.transform(pl.DataFrame({"x": ["b"]}))[0, list(table.places[0])]
-    np.testing.assert_array_equal(_typical(column), b)
+    np.testing.assert_array_equal(column.typical(), b)
 
 
 def test_a_search_ends_when_every_candidate_is_changed() -> None:
@@ -172,7 +169,7 @@ def test_quantiles_tell_whether_numbers_were_whole(rows, unit, low, high, whole)
         values = pl.Series([*(drawn / unit), *[None] * missing], dtype=pl.Float64)
         column = TableEncoder.fit(pl.DataFrame({"x": values})).features[0]
         assert isinstance(column, NumberColumn)
-        assert only_whole(column) == whole
+        assert column.whole == whole
 
 
 def test_a_quantile_is_no_further_from_whole_numbers_than_from_the_next_quantiles() -> None:
@@ -181,7 +178,7 @@ def test_a_quantile_is_no_further_from_whole_numbers_than_from_the_next_quantile
     column = TableEncoder.fit(pl.DataFrame({"x": values})).features[0]
     assert isinstance(column, NumberColumn)
     assert column.profile.quantiles == (0.0, *[0.5] * 3, *[1.0] * 17)
-    assert not only_whole(column)
+    assert not column.whole
 
 
 def test_replaced_values_settle(detector, table, monkeypatch) -> None:
@@ -194,7 +191,7 @@ def test_replaced_values_settle(detector, table, monkeypatch) -> None:
         monkeypatch.setattr("advae.detector.counterfactual.ROUNDS", rounds)
         return _Search(detector, encoded)._replaced(encoded, changed)
 
-    monkeypatch.setattr("advae.detector.counterfactual.possible", lambda _, part: part)
+    monkeypatch.setattr(NumberColumn, "possible", lambda _, part: part)
     settled = replaced(40)
     unsettled = [np.abs(replaced(rounds) - settled).mean() for rounds in (1, 4)]
     assert unsettled[1] < unsettled[0] / 3

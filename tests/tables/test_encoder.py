@@ -264,7 +264,7 @@ def test_times_are_placed_in_their_range_and_in_the_cycles() -> None:
 def test_a_missing_truth_takes_the_share_of_true() -> None:
     encoder = TableEncoder.fit(pl.DataFrame({"x": [True, False, False, False]}))
     assert encoder.transform(pl.DataFrame({"x": [None, True]})).tolist() == [[0.25, 1], [1, 0]]
-    assert encoder.features[0].frequencies == {"false": 3, "true": 1}
+    assert dict(encoder.features[0].groups) == {"false": 3, "true": 1}
     middle = np.array([[0.5, 0.5], [0.49, 0.0], [1.0, 0.51]], np.float32)
     assert encoder.decode(middle)["x"].to_list() == [True, False, None]
 
@@ -284,7 +284,7 @@ def test_missing_values_beside_one_value_or_none() -> None:
 def test_rare_and_unseen_categories_share_a_column() -> None:
     texts = ["a"] * 10 + ["b"] * 5 + ["once"]
     encoder = TableEncoder.fit(pl.DataFrame({"x": texts}))
-    assert encoder.features[0].frequencies == {"a": 10, "b": 5, RARE: 1}
+    assert dict(encoder.features[0].groups) == {"a": 10, "b": 5, RARE: 1}
     encoded = encoder.transform(pl.DataFrame({"x": ["once", "never"]}))
     np.testing.assert_array_equal(encoded[0], encoded[1])
     assert encoder.network_width == 3
@@ -293,10 +293,10 @@ def test_rare_and_unseen_categories_share_a_column() -> None:
 def test_a_category_on_a_thousandth_of_the_rows_has_a_column() -> None:
     table = pl.DataFrame({"x": ["a"] * 9981 + ["b"] * 10 + ["c"] * 9})
     column = TableEncoder.fit(table).features[0]
-    assert column.frequencies == {"a": 9981, "b": 10, RARE: 9}
+    assert dict(column.groups) == {"a": 9981, "b": 10, RARE: 9}
     # Rows of a batch without a value count too.
     more = TableEncoder.fit_batches([table, pl.DataFrame({"x": [None] * 10})]).features[0]
-    assert more.frequencies == {"a": 9981, RARE: 19}
+    assert dict(more.groups) == {"a": 9981, RARE: 19}
     assert (more.profile.rows, more.profile.missing) == (10_010, 10)
 
 
@@ -314,7 +314,7 @@ def test_fifty_categories_are_not_too_many(categories: int, singles: int, fits: 
 def test_ten_thousand_different_texts_are_not_too_many(singles: int, fits: bool) -> None:
     table = pl.DataFrame({"x": ["often"] * singles + [str(n) + "!" for n in range(singles)]})
     if fits:
-        assert TableEncoder.fit(table).features[0].frequencies == {"often": singles, RARE: singles}
+        assert dict(TableEncoder.fit(table).features[0].groups) == {"often": singles, RARE: singles}
     else:
         with pytest.raises(InputError, match="too many different texts in 'x'"):
             TableEncoder.fit(table)

@@ -9,7 +9,8 @@ from command_line import Run
 
 from advae.errors import InputError
 from advae.files.source import open_source
-from advae.tables.encoder import TableEncoder, misreading
+from advae.tables.encoder import TableEncoder
+from advae.tables.values import misreading
 
 NUMBERS = "holds numbers written like"
 DATES = "holds dates in a form"

@@ -8,20 +8,10 @@ again tells the culprits from the bystanders.
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector
-from advae.tables.columns import (
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    HashedColumn,
-    NumberColumn,
-    TimeColumn,
-)
-from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -31,9 +21,6 @@ CANDIDATES = 12
 
 ROUNDS = 4
 """How often a replaced value is expected anew from the row that it was put into."""
-
-TOLERANCE = 1e-6
-"""How far from a whole number a quantile of whole numbers may be computed to lie."""
 
 SEARCHED_ROWS = 1024
 """Rows at a time: each stands for `CANDIDATES` rows to be scored."""
@@ -100,7 +87,7 @@ class _Search:
         self._rows = encoded.copy()
         self._typical = np.zeros((1, table.width), np.float32)
         for column, places in zip(table.features, table.places, strict=True):
-            self._typical[0, list(places)] = _typical(column)
+            self._typical[0, list(places)] = column.typical()
 
     def run(self, most: int) -> list[Counterfactual]:
         active = self._flagged
@@ -147,57 +134,5 @@ class _Search:
             trial = np.where(mask, self._detector.score_encoded(trial).expected, trial)
         for number in np.flatnonzero(changed.any(axis=0)).tolist():
             part = np.flatnonzero(changed[:, number])[:, None], np.array(table.places[number])
-            trial[part] = possible(table.features[number], trial[part])
+            trial[part] = table.features[number].possible(trial[part])
         return trial
-
-
-def _typical(column: Column) -> Float[np.ndarray, "encoded"]:
-    """Return the middle or most frequent value of training, encoded."""
-    part = np.zeros(len(column.fixed), np.float32)
-    if isinstance(column, NumberColumn):
-        part[0] = column.scale.apply(np.array([column.median]))[0]
-    elif isinstance(column, TimeColumn):
-        part[:] = _encode(column, column.reading.show(column.name, np.array([column.median])))
-    elif isinstance(column, BooleanColumn):
-        part[0] = column.profile.counts[1] >= column.profile.counts[0]
-    elif isinstance(column, CategoryColumn | HashedColumn):
-        part[column.profile.counts.index(max(column.profile.counts))] = 1
-    return part
-
-
-def possible(
-    column: Column, part: Float[np.ndarray, "rows encoded"]
-) -> Float[np.ndarray, "rows encoded"]:
-    """Turn what is expected on average, half one category and half another, into one value."""
-    if isinstance(column, HashedColumn):  # a bucket has no value of its own
-        return np.asarray(np.eye(part.shape[1])[part.argmax(axis=1)], np.float32)
-    values = column.decode(np.ascontiguousarray(part))
-    if isinstance(column, NumberColumn) and only_whole(column):
-        values = values.round()
-    return _encode(column, values)
-
-
-def only_whole(column: NumberColumn) -> bool:
-    """Tell from its quantiles whether a column's numbers were whole in training.
-
-    Between two neighbours in order, a quantile lies on a straight line: at a known part of the way
-    from one whole number to another, and that is no further than to the next quantiles.
-    """
-    profile, quantiles = column.profile, np.array(column.profile.quantiles)
-    known = min(profile.rows - profile.missing, RESERVOIR_SIZE)
-    part = QUANTILE_LEVELS * (known - 1) % 1
-    with np.errstate(over="ignore"):
-        room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
-    # Numbers that are all tiny are whole to within the tolerance, but differ by less than 1.
-    apart = column.scale.high - column.scale.low >= 1
-    # As the part is a multiple of 1/20, twenty steps further on everything repeats.
-    steps = np.arange(20.0)
-    ends = quantiles[:, None] - part[:, None] * steps
-    fits = (np.abs(ends - np.rint(ends)) < TOLERANCE) & (steps <= room[:, None] + TOLERANCE)
-    return bool(apart and fits.any(axis=1).all())
-
-
-def _encode(column: Column, values: pl.Series) -> Float[np.ndarray, "rows encoded"]:
-    part = np.empty((len(values), len(column.fixed)), np.float32)
-    column.encode(values, list(part.T), 0)
-    return part

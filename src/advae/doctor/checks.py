@@ -13,8 +13,9 @@ from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
 from advae.errors import ColumnError, InputError, quoted
-from advae.tables.columns import CategoryColumn, Column, ConstantColumn, NumberColumn, TimeColumn
-from advae.tables.encoder import ColumnFit, misreading
+from advae.tables.columns import DATED, EMPTY, Column, Scale
+from advae.tables.encoder import ColumnFit
+from advae.tables.profile import Profile
 
 MOST_HASHES = 4_000_000
 
@@ -203,8 +204,8 @@ class ColumnWatch:
             yield self._crowded(sample)
             return
         profile = column.profile
-        if isinstance(column, ConstantColumn):
-            yield self._constant(column)
+        if column.caution == EMPTY or column.only_value:
+            yield self._constant(column.only_value)
         elif profile.missing > MOSTLY * profile.rows:
             yield self._finding(
                 "mostly-missing",
@@ -213,14 +214,13 @@ class ColumnWatch:
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
-        if isinstance(column, CategoryColumn) and (said := misreading(column.categories)):
-            count = f"{len(column.categories)} texts, each learned as a category"
-            yield self._finding(
-                "misread", "problem", count, f"The column {quoted(self.name)} {said}"
-            )
-        if isinstance(column, NumberColumn):
-            yield from self._number(column, sample)
-        if isinstance(column, TimeColumn) and column.reading.like in ("date", "datetime"):
+        if column.misread:
+            learned = f"{len(column.groups) - 1} texts, each learned as a category"
+            advice = f"The column {quoted(self.name)} {column.misread}"
+            yield self._finding("misread", "problem", learned, advice)
+        if column.scaled is not None and sample.dtype.is_numeric():
+            yield from self._number(column.scaled.scale, profile, sample)
+        if column.caution == DATED:
             yield self._finding(
                 "time",
                 "hint",
@@ -250,8 +250,8 @@ class ColumnWatch:
             "Hash them with --hash, or leave the column out with --ignore.",
         )
 
-    def _constant(self, column: ConstantColumn) -> Finding:
-        if column.value is None:
+    def _constant(self, value: str) -> Finding:
+        if not value:
             return self._finding(
                 "empty",
                 "hint",
@@ -261,15 +261,15 @@ class ColumnWatch:
         return self._finding(
             "constant",
             "hint",
-            f"always {_shown(column)}; a row with another value will score higher",
+            f"always {value}; a row with another value will score higher",
             "Leave it out with --ignore if that should not count.",
         )
 
-    def _number(self, column: NumberColumn, sample: pl.Series) -> Iterator[Finding]:
+    def _number(self, scale: Scale, profile: Profile, sample: pl.Series) -> Iterator[Finding]:
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
-        low, high = column.scale.low, column.scale.high
+        low, high = scale.low, scale.high
         whole = bool((known == known.round()).all())
-        dense = high - low < 2 * column.profile.rows
+        dense = high - low < 2 * profile.rows
         if (
             whole
             and _all_differ(known)
@@ -292,7 +292,7 @@ class ColumnWatch:
                 "If it is a code for a missing value, leave those fields empty.",
             )
             return
-        quantiles = column.profile.quantiles
+        quantiles = profile.quantiles
         middle = quantiles[-2] - quantiles[1]
         if 0 < middle < SQUASHED * (high - low):
             yield self._finding(
@@ -302,14 +302,6 @@ class ColumnWatch:
                 f"{100 * middle / (high - low):.2g} % of it, and their differences hardly count",
                 "Check the extreme values; if they are right, give the column on a log scale.",
             )
-
-
-def _shown(column: ConstantColumn) -> str:
-    if column.value is None or isinstance(column.value, str):
-        return quoted(column.value)
-    if column.reading.like == "number":
-        return f"{column.value:g}"
-    return quoted(column.reading.show("", np.array([column.value]))[0])
 
 
 def _all_differ(values: pl.Series) -> bool:

@@ -501,7 +501,7 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         """
         detector = model_file.load(Path(path))
         preset, changes = detector.config.nearest_preset()
-        hashed = [f.name for f in detector.table.features if isinstance(f, HashedColumn)]
+        hashed = [f.name for f in detector.table.features if f.kind == HashedColumn.kind]
         estimator = cls(
             preset, random_state=changes.pop("seed", 0), hashed=hashed or None, **changes
         )

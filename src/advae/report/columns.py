@@ -9,10 +9,10 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from advae.detector.explanation import shown_values
-from advae.display.text import LONGEST, count, listed, shorten
+from advae.display.text import LONGEST, listed, shorten
 from advae.report.distributions import Distribution, Part, distribution
-from advae.tables.columns import CategoryColumn, Column, ConstantColumn, NumberColumn, TimeColumn
-from advae.tables.values import is_missing, to_numbers, to_texts
+from advae.tables.columns import Column, ScaledColumn
+from advae.tables.values import is_missing, to_texts
 
 SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 """Customary limits of the population stability index."""
@@ -82,9 +82,8 @@ class ColumnTally:
 
     def update(self, part: Part, values: pl.Series) -> None:
         """Take in the next rows: their encoded columns, and the values themselves."""
-        groups, strange = self.distribution.groups(part), self.distribution.strange(part)
-        if isinstance(self.column, ConstantColumn):
-            # Encoded, a missing value may be another value like any other.
+        groups, strange = self.distribution.groups(part), self.column.strange(part)
+        if not self.column.marks_missing:
             absent = is_missing(values).to_numpy()
             groups = np.where(absent, len(self.distribution.labels), groups)
             strange &= ~absent
@@ -96,20 +95,13 @@ class ColumnTally:
             return
         self._strange += found
         chosen = values.filter(pl.Series(strange))
-        if isinstance(self.column, CategoryColumn | ConstantColumn):
-            self._count_examples(chosen)
-        elif isinstance(self.column, NumberColumn | TimeColumn):
+        if (scaled := self.column.scaled) is not None:
             # As they are: encoded, they are rounded and bounded.
-            numbers = (
-                self.column.reading.numbers(chosen, 0)
-                if isinstance(self.column, TimeColumn)
-                else to_numbers(chosen)
-            )
-            seen = [
-                *(self._extremes or ()),
-                *numbers[[numbers.argmin(), numbers.argmax()]].tolist(),
-            ]
+            numbers = scaled.numbers(chosen)
+            seen = [*(self._extremes or ()), float(numbers.min()), float(numbers.max())]
             self._extremes = min(seen), max(seen)
+        else:
+            self._count_examples(chosen)
 
     def _count_examples(self, values: pl.Series) -> None:
         heads = to_texts(values).drop_nulls().str.head(LONGEST + 1).alias("text")
@@ -135,44 +127,36 @@ class ColumnTally:
             missing=float(self._groups[-1]) / rows,
             missing_expected=(profile.missing + 1) / (profile.rows + 1),
             strange=self._strange / rows,
-            strange_expected=self.distribution.strange_expected,
+            strange_expected=self.column.strange_expected,
             remark=self._remark(),
             training=tuple(self.distribution.bars.tolist()),
             new=tuple((self._bars / present).tolist()),
         )
 
     def _remark(self) -> str:
-        if isinstance(self.column, CategoryColumn):
-            known = f"{count(len(self.column.categories), 'category', 'categories')} in training"
-            return f"{known}; others: {self._named()}" if self._examples else known
-        if isinstance(self.column, ConstantColumn):
-            value = "only missing values" if self.column.value is None else "one value"
-            return f"{value} in training" + (
-                f"; now also {self._named()}" if self._examples else ""
-            )
-        if not isinstance(self.column, NumberColumn | TimeColumn):
-            return ""
-        scale = self.column.scale
+        if (scaled := self.column.scaled) is None:
+            known, before_others = self.column.known_values
+            others = [text for text, _ in self._examples.most_common()]
+            return f"{known}; {before_others}{listed(others)}" if known and others else known
+        scale = scaled.scale
         least, most = self._extremes or (scale.low, scale.high)
-        low, high, down, up = _in_units(self.column, [scale.low, scale.high, least, most])
+        low, high, down, up = _in_units(scaled, [scale.low, scale.high, least, most])
         beyond = [f"down to {down}"] if least < scale.low else []
         beyond += [f"up to {up}"] if most > scale.high else []
         if not beyond:
             return f"{low} to {high} in training"
         return f"{low} to {high} in training; now {' and '.join(beyond)}"
 
-    def _named(self) -> str:
-        return listed([text for text, _ in self._examples.most_common()])
 
-
-def _in_units(column: NumberColumn | TimeColumn, numbers: list[float]) -> list[str]:
+def _in_units(column: ScaledColumn, numbers: list[float]) -> list[str]:
     """Show numbers, or instants in microseconds, as the user writes them."""
     array = np.array(numbers)
-    shown = column.show(array) if isinstance(column, TimeColumn) else pl.Series("", array)
-    whole = isinstance(column, NumberColumn) and (array == np.rint(array)).all()
+    whole = (array == np.rint(array)).all()
     # Whole numbers may be names or dates; and ends that differ are to look so.
     for digits in (None,) if whole else (RANGE_DIGITS, 2 * RANGE_DIGITS, None):
-        texts = [shorten(text) for text in shown_values(shown.to_frame(), digits)[:, 0]]
+        texts = [
+            shorten(text) for text in shown_values(column.show(array).to_frame(), digits)[:, 0]
+        ]
         if len(set(texts)) == len(set(numbers)):
             break
     return texts

@@ -4,24 +4,13 @@ Everything is read from the encoded columns, so that one place decides what a va
 from the few numbers that the model keeps of each column: no training row is needed.
 """
 
-import math
 from abc import ABC, abstractmethod
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.stats import chi2
 
-from advae.tables.columns import (
-    RARE,
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    ConstantColumn,
-    HashedColumn,
-    NumberColumn,
-    TimeColumn,
-)
-from advae.tables.encoder import least_frequent
+from advae.tables.columns import RARE, Column, ScaledColumn
 from advae.tables.profile import QUANTILE_LEVELS
 
 BARS = 24
@@ -47,13 +36,10 @@ class Distribution(ABC):
         What each group of present values is called; numbers and instants are scaled.
     bars
         Share of the training rows with a value in each bar, in drawing order.
-    strange_expected
-        Share of strange values that further rows like training's would have.
     """
 
     labels: tuple[str, ...]
     bars: Float[np.ndarray, "bars"]
-    strange_expected: float
 
     @abstractmethod
     def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
@@ -65,10 +51,6 @@ class Distribution(ABC):
 
         See `stability_index`. The last of the counts is that of the missing values.
         """
-
-    @abstractmethod
-    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
-        """Return which rows hold a value unlike those that training knew."""
 
     @abstractmethod
     def places(self, part: Part) -> Float[np.ndarray, "rows"]:
@@ -91,7 +73,7 @@ class ScaledDistribution(Distribution):
     them, and `drift` shares out those at a quantile.
     """
 
-    def __init__(self, column: NumberColumn | TimeColumn) -> None:
+    def __init__(self, column: ScaledColumn) -> None:
         profile = column.profile
         # In float32, as rows are encoded: a value equal to a quantile must compare equal.
         self._quantiles = column.scale.apply(np.array(profile.quantiles)).astype(np.float32)
@@ -107,8 +89,6 @@ class ScaledDistribution(Distribution):
         self._pieces = 2 * np.searchsorted(self._distinct, self._quantiles[cuts])
         present = profile.rows - profile.missing
         self._training = np.append(np.diff(self._levels) * present, profile.missing)
-        # Of n + 1 rows like one another, the last is the least or the greatest with chance 2/(n+1).
-        self.strange_expected = 2.0 / (profile.rows + 1)
         self._low, self._high = _drawn_range(self._quantiles)
         edges = np.linspace(self._low, self._high, BARS + 1)
         self.bars = _spread(self._quantiles.astype(np.float64), edges)
@@ -131,10 +111,6 @@ class ScaledDistribution(Distribution):
         shared = np.append(np.diff(straightest(self._levels, low, high)), counts[-1])
         return stability_index(self._training, shared)
 
-    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
-        """Return which values lie outside the training range."""
-        return np.asarray((part[:, -1] <= 0.5) & ((part[:, 0] < 0) | (part[:, 0] > 1)))
-
     def places(self, part: Part) -> Float[np.ndarray, "rows"]:
         """Return where values stand in the drawn range."""
         place = (part[:, 0].astype(np.float64) - self._low) / (self._high - self._low)
@@ -155,34 +131,15 @@ class GroupedDistribution(Distribution):
     """Categories, buckets, truth values, and the value of a constant column: a bar for each."""
 
     def __init__(self, column: Column) -> None:
-        profile = column.profile
         self._column = column
-        counts: tuple[int, ...]
-        if isinstance(column, ConstantColumn):
-            self.labels = "training's value", "another value"
-            counts = profile.rows - profile.missing, 0
-        elif isinstance(column, CategoryColumn):
-            self.labels = *column.categories, RARE
-            counts = *profile.counts, column.rare
-        else:
-            self.labels = tuple(column.frequencies)
-            counts = profile.counts
-        self._training = np.array([*counts, profile.missing], np.float64)
+        self.labels = tuple(label for label, _ in column.groups)
+        counts = (*(rows for _, rows in column.groups), column.profile.missing)
+        self._training = np.array(counts, np.float64)
         self.bars = self._training[:-1] / max(self._training[:-1].sum(), 1.0)
-        self.strange_expected = (_nearly_strange(column) + 1) / (profile.rows + 1)
 
     def groups(self, part: Part) -> Int[np.ndarray, "rows"]:
         """Return the category, bucket or truth value."""
-        missing = part[:, -1] > 0.5
-        if isinstance(self._column, ConstantColumn):
-            # One encoded column where training had no missing value: another one is then "other".
-            other = part[:, 0] > 0.5
-            missing = ~other if self._column.value is None else missing & (part.shape[1] > 1)
-        elif isinstance(self._column, BooleanColumn):
-            other = part[:, 0] >= 0.5
-        else:
-            return np.asarray(part.argmax(axis=1))
-        return np.where(missing, len(self.labels), other.astype(int))
+        return self._column.group_of(part)
 
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
         """Return the index over the groups, those with few training rows and the rare together."""
@@ -192,14 +149,6 @@ class GroupedDistribution(Distribution):
             *(np.append(rows[~few], rows[few].sum()) for rows in (self._training, counts))
         )
 
-    def strange(self, part: Part) -> Bool[np.ndarray, "rows"]:
-        """Return which values are rare or unseen, or differ from the only one of training."""
-        if isinstance(self._column, ConstantColumn | CategoryColumn):
-            return np.asarray(self.groups(part) == len(self.labels) - 1)
-        fixed = np.array(self._column.fixed)
-        fixed[-1] = False
-        return np.asarray((part[:, fixed] > 0.5).any(axis=1))
-
     def places(self, part: Part) -> Float[np.ndarray, "rows"]:
         """Return the middle of the value's bar."""
         groups = self.groups(part)
@@ -208,24 +157,11 @@ class GroupedDistribution(Distribution):
         )
 
 
-def _nearly_strange(column: Column) -> int:
-    """Return how many training rows would be strange to the others, as new rows are to all.
-
-    Besides those with a rare value, all rows of a category that would be one without the row.
-    """
-    if isinstance(column, CategoryColumn):
-        least = math.ceil(least_frequent(column.profile.rows))
-        return column.rare + least * column.profile.counts.count(least)
-    return column.profile.counts.count(1) if isinstance(column, HashedColumn) else 0
-
-
 def distribution(column: Column) -> Distribution:
     """Return the distribution of a column's training values."""
-    if isinstance(column, NumberColumn | TimeColumn):
-        return ScaledDistribution(column)
-    if isinstance(column, CategoryColumn | HashedColumn | BooleanColumn | ConstantColumn):
-        return GroupedDistribution(column)
-    raise TypeError(f"no distribution for a column of kind {column.kind!r}")
+    if column.scaled is not None:
+        return ScaledDistribution(column.scaled)
+    return GroupedDistribution(column)
 
 
 def _drawn_range(quantiles: Float[np.ndarray, "levels"]) -> tuple[float, float]:

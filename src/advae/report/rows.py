@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float
 
 from advae.core.threshold import p_values
-from advae.detector.counterfactual import counterfactuals, possible
+from advae.detector.counterfactual import counterfactuals
 from advae.detector.detector import Detector
 from advae.detector.explanation import shown_values
 from advae.display.text import share, shorten
 from advae.report.distributions import Distribution, ScaledDistribution
-from advae.tables.columns import CategoryColumn, Column, NumberColumn, TimeColumn
+from advae.tables.columns import Column
 from advae.tables.encoder import TableEncoder
 from advae.tables.sampling import Highest
 
@@ -33,11 +33,7 @@ def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"
 
 def digits_of(column: Column) -> int:
     """Return the digits that an estimate takes: of latitudes in one town, more than four."""
-    if not isinstance(column, NumberColumn):
-        return DIGITS
-    low, high = column.scale.low, column.scale.high
-    same = np.log10(max(abs(low), abs(high))) - np.log10(high - low)
-    return DIGITS + int(max(same, 0.0))
+    return DIGITS + (0 if column.scaled is None else column.scaled.shared_digits)
 
 
 CELLS = 60
@@ -231,8 +227,7 @@ class _Explainer:
         expected_texts: np.ndarray,
     ) -> list[Cell]:
         seen, wanted = encoded[:, self.places], expected[:, self.places]
-        if isinstance(self.column, TimeColumn):
-            wanted = possible(self.column, wanted)  # its cycles move it
+        wanted = self.column.as_shown(wanted)
         added = contributions[:, self.places]
         places = self.distribution.places(seen), self.distribution.places(wanted)
         groups = self.distribution.groups(seen), self.distribution.groups(wanted)
@@ -269,16 +264,10 @@ class _Explainer:
             return "same" if expected is None else "missing"
         if expected is None:
             return "present"
-        if not isinstance(self.distribution, ScaledDistribution):
+        if self.column.scaled is None:
             return "differs"
-        up, down = self._words
+        up, down = self.column.scaled.directions
         return up if seen[0] > wanted[0] else down
-
-    @property
-    def _words(self) -> tuple[str, str]:
-        """What a greater and a lesser value are called: an instant is later, a duration higher."""
-        timed = isinstance(self.column, TimeColumn) and self.column.reading.like != "duration"
-        return _TIMES if timed else _SIZES
 
     def _remark(self, seen: _OnePart, group: int, added: _OnePart) -> str:
         profile = self.column.profile
@@ -286,15 +275,15 @@ class _Explainer:
             if not profile.missing:
                 return "never missing in training"
             return f"missing in {share(profile.missing / profile.rows)} of training rows"
-        if isinstance(self.column, TimeColumn) and self.column.reading.like in ("date", "datetime"):
-            by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
-            if by_cycle.max(initial=0.0) > added[0]:
-                return f"the {_CYCLES[self.column.cycles[int(by_cycle.argmax())]]} counts most"
-        if isinstance(self.distribution, ScaledDistribution):
-            return _rank(float(seen[0]), self.distribution, self._words)
-        if self.distribution.strange(seen[None])[0]:
-            rare = isinstance(self.column, CategoryColumn) and self.column.rare
-            return "rare or never seen in training" if rare else "never seen in training"
+        if isinstance(self.distribution, ScaledDistribution) and self.column.scaled is not None:
+            cycle = self.column.scaled.leading_cycle(added)
+            if cycle is not None:
+                return f"the {_CYCLES[cycle]} counts most"
+            return _rank(float(seen[0]), self.distribution, self.column.scaled.directions)
+        if self.column.strange(seen[None])[0]:
+            return (
+                "rare or never seen in training" if self.column.rare else "never seen in training"
+            )
         return f"found in {share(float(self.distribution.bars[group]))} of training rows"
 
 

@@ -6,6 +6,7 @@ for a row unlike all of them: another value in a constant column, a missing valu
 had none, a new category where training had no rare ones.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from advae.errors import InputError
-from advae.tables.profile import Profile
+from advae.display.text import count
+from advae.errors import InputError, quoted
+from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE, Profile
 from advae.tables.values import (
     DAY,
     HASH_BUCKETS,
@@ -27,6 +29,7 @@ from advae.tables.values import (
     Reading,
     equals,
     is_missing,
+    misreading,
     respelled,
     to_buckets,
     to_numbers,
@@ -35,6 +38,22 @@ from advae.tables.values import (
 )
 
 Encoded = NDArray[np.float32]
+
+SINGLE = "One value in every training row; a row with another scores higher"
+EMPTY = "Missing in every training row; a row with a value scores higher"
+HASHED = f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value"
+DATED = "Dated; a row before or after the training period scores higher"
+CAUTIONS = (SINGLE, EMPTY, HASHED, DATED)
+"""What the user should know of some kinds of column, in the order in which it is said."""
+
+RARE_SHARE = 0.001
+"""A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
+
+
+def least_frequent(rows: int) -> float:
+    """Return how many of the training rows a category takes at least, not to count as rare."""
+    return max(2.0, RARE_SHARE * rows)
+
 
 LIMIT = 1e9
 """Scaled values stop here, so that the squares and sums of float32 scores stay finite."""
@@ -87,14 +106,84 @@ class Column(ABC):
         return pl.String()
 
     @property
-    def frequencies(self) -> dict[str, int]:
-        """Training rows per category, bucket or truth value; empty for other kinds."""
-        return {}
-
-    @property
     def missing_is_new(self) -> bool:
         """Whether training had no missing value in this column."""
         return self.profile.missing == 0
+
+    @abstractmethod
+    def typical(self) -> Encoded:
+        """Return the middle or most frequent value of training, encoded, [k]."""
+
+    def possible(self, expected: Encoded) -> Encoded:
+        """Turn averages [n, k], half one category and half another, into values that can be."""
+        return self._encoded(self.decode(np.ascontiguousarray(expected)))
+
+    def as_shown(self, expected: Encoded) -> Encoded:
+        """Return [n, k] encoded anew where the value shown lies elsewhere than ``expected``."""
+        return expected
+
+    def _encoded(self, values: pl.Series) -> Encoded:
+        part = np.empty((len(values), len(self.fixed)), np.float32)
+        self.encode(values, list(part.T), 0)
+        return part
+
+    @property
+    def caution(self) -> str:
+        """What the user should know of this kind of column, one of `CAUTIONS`; or nothing."""
+        return ""
+
+    @property
+    def misread(self) -> str:
+        """What categories seem to be instead, and what to do; nothing if they are categories."""
+        return ""
+
+    @property
+    def only_value(self) -> str:
+        """The only value of training, as errors show values; nothing if it had none or several."""
+        return ""
+
+    @property
+    def scaled(self) -> "ScaledColumn | None":
+        """The column itself if its values have an order and are scaled; None for other kinds."""
+        return None
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Each category, bucket or truth value, and its training rows; empty where scaled."""
+        return ()
+
+    def group_of(self, encoded: Encoded) -> NDArray[np.intp]:
+        """Return the position in `groups` of each row [n]; their number for a missing value."""
+        return np.asarray(encoded.argmax(axis=1))
+
+    @abstractmethod
+    def strange(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which rows [n] hold a value unlike those that training knew."""
+
+    @property
+    def strange_expected(self) -> float:
+        """Share of strange values that further rows like training's would have."""
+        return (self._nearly_strange + 1) / (self.profile.rows + 1)
+
+    @property
+    @abstractmethod
+    def _nearly_strange(self) -> int:
+        """How many training rows would be strange to all others, as a new row can be."""
+
+    @property
+    def rare(self) -> int:
+        """Training rows with a value too rare for an encoded column of its own."""
+        return 0
+
+    @property
+    def marks_missing(self) -> bool:
+        """Whether encoded rows tell a missing value from another one that is new."""
+        return True
+
+    @property
+    def known_values(self) -> tuple[str, str]:
+        """What training knew, in words, and the words before values that came since; or nothing."""
+        return "", ""
 
 
 @dataclass(frozen=True)
@@ -130,16 +219,81 @@ class Scale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberColumn(Column):
-    """A column of numbers, scaled by the training range; a missing one takes the median."""
-
-    kind = "number"
+class ScaledColumn(Column):
+    """A column of values in an order, scaled by the training range; a missing one is the median."""
 
     scale: Scale
     median: float
 
     def __post_init__(self) -> None:
         check(self.scale.low <= self.median <= self.scale.high, self.name)
+
+    @abstractmethod
+    def numbers(self, values: pl.Series, first_row: int = 0) -> FloatArray:
+        """Read ``values`` [n] as what is scaled, NaN where missing; may raise `InputError`."""
+
+    @abstractmethod
+    def show(self, numbers: FloatArray) -> pl.Series:
+        """Undo `numbers` for finite numbers [n]."""
+
+    def typical(self) -> Encoded:
+        """Return the median, encoded."""
+        typical: Encoded = self._encoded(self.show(np.array([self.median])))[0]
+        return typical
+
+    @property
+    def scaled(self) -> "ScaledColumn":
+        """The column itself."""
+        return self
+
+    def strange(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which values lie outside the training range."""
+        place = encoded[:, 0]
+        return np.asarray((encoded[:, -1] <= 0.5) & ((place < 0) | (place > 1)))
+
+    @property
+    def _nearly_strange(self) -> int:
+        """Of n + 1 rows like one another, the last is the least or greatest by chance 2/(n+1)."""
+        return 1
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """What a greater and a lesser value are called."""
+        return "higher", "lower"
+
+    @property
+    def shared_digits(self) -> int:
+        """How many leading digits all numbers of training share, beyond which they differ."""
+        return 0
+
+    @property
+    def calendar_cycles(self) -> tuple[str, ...]:
+        """The cycles that dates are placed in, each with a sine and a cosine."""
+        return ()
+
+    def leading_cycle(self, added: Encoded) -> str | None:
+        """Return the cycle of a date that adds more to a score than its position, if one does.
+
+        Parameters
+        ----------
+        added
+            What each encoded column adds, [k].
+        """
+        if not self.calendar_cycles:
+            return None
+        by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
+        return self.calendar_cycles[int(by_cycle.argmax())] if by_cycle.max() > added[0] else None
+
+
+TOLERANCE = 1e-6
+"""How far from a whole number a quantile of whole numbers may be computed to lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberColumn(ScaledColumn):
+    """A column of numbers."""
+
+    kind = "number"
 
     @property
     def fixed(self) -> tuple[bool, ...]:
@@ -148,7 +302,7 @@ class NumberColumn(Column):
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Scale the numbers, and mark the missing ones."""
-        numbers = to_numbers(values, first_row)
+        numbers = self.numbers(values, first_row)
         into[0][:] = self.scale.apply(numbers)
         missing = np.isnan(numbers)
         into[1][:] = missing
@@ -157,7 +311,47 @@ class NumberColumn(Column):
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the numbers."""
-        return without_missing(pl.Series(self.name, self.scale.invert(encoded[:, 0])), encoded)
+        return without_missing(self.show(self.scale.invert(encoded[:, 0])), encoded)
+
+    def numbers(self, values: pl.Series, first_row: int = 0) -> FloatArray:
+        """Read numbers; see `to_numbers`."""
+        return to_numbers(values, first_row)
+
+    def show(self, numbers: FloatArray) -> pl.Series:
+        """Return the numbers as a column."""
+        return pl.Series(self.name, numbers)
+
+    def possible(self, expected: Encoded) -> Encoded:
+        """Round the number where training had whole ones only."""
+        values = self.decode(np.ascontiguousarray(expected))
+        return self._encoded(values.round() if self.whole else values)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether the numbers of training were whole, as their quantiles tell.
+
+        Between two neighbours in order, a quantile lies on a straight line: at a known part of the
+        way from one whole number to another, and that is no further than to the next quantiles.
+        """
+        profile, quantiles = self.profile, np.array(self.profile.quantiles)
+        known = min(profile.rows - profile.missing, RESERVOIR_SIZE)
+        part = QUANTILE_LEVELS * (known - 1) % 1
+        with np.errstate(over="ignore"):
+            room = np.append(quantiles[1:], np.inf) - np.append(-np.inf, quantiles[:-1])
+        # Numbers that are all tiny are whole to within the tolerance, but differ by less than 1.
+        apart = self.scale.high - self.scale.low >= 1
+        # As the part is a multiple of 1/20, twenty steps further on everything repeats.
+        steps = np.arange(20.0)
+        ends = quantiles[:, None] - part[:, None] * steps
+        fits = (np.abs(ends - np.rint(ends)) < TOLERANCE) & (steps <= room[:, None] + TOLERANCE)
+        return bool(apart and fits.any(axis=1).all())
+
+    @property
+    def shared_digits(self) -> int:
+        """Those of latitudes in one town, for instance."""
+        low, high = self.scale.low, self.scale.high
+        shared = np.log10(max(abs(low), abs(high))) - np.log10(high - low)
+        return int(max(shared, 0.0))
 
     @property
     def csv_dtype(self) -> pl.DataType:
@@ -191,10 +385,26 @@ class BooleanColumn(Column):
         """Return true from 0.5 up."""
         return without_missing(pl.Series(self.name, encoded[:, 0] >= 0.5), encoded)
 
+    def typical(self) -> Encoded:
+        """Return the more frequent of false and true, encoded."""
+        return np.array([self.profile.counts[1] >= self.profile.counts[0], 0], np.float32)
+
     @property
-    def frequencies(self) -> dict[str, int]:
+    def groups(self) -> tuple[tuple[str, int], ...]:
         """Training rows with false and with true."""
-        return dict(zip(("false", "true"), self.profile.counts, strict=True))
+        return tuple(zip(("false", "true"), self.profile.counts, strict=True))
+
+    def group_of(self, encoded: Encoded) -> NDArray[np.intp]:
+        """Return 0 for false, 1 for true, 2 where missing."""
+        return np.where(encoded[:, -1] > 0.5, 2, (encoded[:, 0] >= 0.5).astype(int))
+
+    def strange(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return that neither value is new."""
+        return np.zeros(len(encoded), bool)
+
+    @property
+    def _nearly_strange(self) -> int:
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +458,57 @@ class ConstantColumn(Column):
         absent = (encoded > 0.5).any(axis=1)  # neither another value nor a missing one is known
         return constant.new_from_index(0, len(encoded)).set(pl.Series(absent), None)
 
+    def typical(self) -> Encoded:
+        """Return the only value, encoded."""
+        return np.zeros(len(self.fixed), np.float32)
+
+    @property
+    def caution(self) -> str:
+        """Any other value is new."""
+        return EMPTY if self.value is None else SINGLE
+
+    @property
+    def only_value(self) -> str:
+        """Numbers as they are, others in quotation marks."""
+        if self.value is None:
+            return ""
+        if isinstance(self.value, str):
+            return quoted(self.value)
+        if self.reading.like == "number":
+            return f"{self.value:g}"
+        return quoted(self.reading.show("", np.array([self.value]))[0])
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """The value of training, and all others."""
+        return ("training's value", self.profile.rows - self.profile.missing), ("another value", 0)
+
+    def group_of(self, encoded: Encoded) -> NDArray[np.intp]:
+        """Return 0 for training's value, 1 for another, 2 where missing."""
+        other = encoded[:, 0] > 0.5
+        # With one encoded column, and a value in training, a missing one counts as another.
+        missing = ~other if self.value is None else (encoded[:, -1] > 0.5) & (len(self.fixed) > 1)
+        return np.where(missing, 2, other.astype(int))
+
+    def strange(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which values differ from the only one of training."""
+        return np.asarray(self.group_of(encoded) == 1)
+
+    @property
+    def _nearly_strange(self) -> int:
+        return 0
+
+    @property
+    def marks_missing(self) -> bool:
+        """Not where training had a value in every row."""
+        return self.value is None or not self.missing_is_new
+
+    @property
+    def known_values(self) -> tuple[str, str]:
+        """There was one value, or none."""
+        value = "only missing values" if self.value is None else "one value"
+        return f"{value} in training", "now also "
+
     @property
     def csv_dtype(self) -> pl.DataType:
         """The type of training's value."""
@@ -267,7 +528,7 @@ LONG = 100 * SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeColumn(Column):
+class TimeColumn(ScaledColumn):
     """A column of instants: their position in the training range, and where they fall in cycles.
 
     Each cycle gives a sine and a cosine, moved to [0, 1].
@@ -276,12 +537,10 @@ class TimeColumn(Column):
     kind = "time"
 
     reading: Reading
-    scale: Scale
-    median: float
     cycles: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        check(self.scale.low <= self.median <= self.scale.high, self.name)
+        super().__post_init__()
         check(self.reading.like in TIMES and set(self.cycles) <= set(CYCLES), self.name)
 
     @property
@@ -296,7 +555,7 @@ class TimeColumn(Column):
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Place the times in the training range and in their cycles."""
-        instants = self.reading.numbers(values, first_row)
+        instants = self.numbers(values, first_row)
         missing = np.isnan(instants)
         instants = np.where(missing, self.median, instants)
         into[0][:] = self.scale.apply(instants)
@@ -328,6 +587,10 @@ class TimeColumn(Column):
         phase: FloatArray = np.arctan2(sine, cosine) / (2 * np.pi) % 1.0 * CYCLES[cycle]
         return phase
 
+    def numbers(self, values: pl.Series, first_row: int = 0) -> FloatArray:
+        """Read times as microseconds; see `to_instants`."""
+        return self.reading.numbers(values, first_row)
+
     def show(self, instants: FloatArray) -> pl.Series:
         """Return instants [n] in the user's units, without fractions of a second that tell nothing.
 
@@ -340,8 +603,44 @@ class TimeColumn(Column):
             whole = np.minimum(whole, DAY - SECOND)
         return self.reading.show(self.name, np.where(size < LONG, instants, whole))
 
+    def typical(self) -> Encoded:
+        """Return the median, encoded to the microsecond."""
+        exact = self.reading.show(self.name, np.array([self.median]))
+        typical: Encoded = self._encoded(exact)[0]
+        return typical
+
+    def as_shown(self, expected: Encoded) -> Encoded:
+        """Encode the time that `decode` gives: the cycles move it from its position."""
+        return self.possible(expected)
+
+    @property
+    def caution(self) -> str:
+        """New dates lie after those of training."""
+        return DATED if self._dated else ""
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """A moment is later or earlier, a duration higher or lower."""
+        return super().directions if self.reading.like == "duration" else ("later", "earlier")
+
+    @property
+    def calendar_cycles(self) -> tuple[str, ...]:
+        """None for times of day, whose only cycle tells nothing that they do not."""
+        return self.cycles if self._dated else ()
+
+    @property
+    def _dated(self) -> bool:
+        return self.reading.like in ("date", "datetime")
+
 
 RARE = "(rare or unseen)"
+
+
+def most_frequent(column: Column) -> Encoded:
+    """Return the encoded value of a one-hot column that most training rows have."""
+    encoded = np.zeros(len(column.fixed), np.float32)
+    encoded[column.profile.counts.index(max(column.profile.counts))] = 1
+    return encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,11 +688,35 @@ class CategoryColumn(Column):
         chosen = names.gather(encoded[:, :-1].argmax(axis=1)).alias(self.name)
         return without_missing(chosen, encoded)
 
+    def typical(self) -> Encoded:
+        """Return the most frequent category, encoded."""
+        return most_frequent(self)
+
     @property
-    def frequencies(self) -> dict[str, int]:
-        """Training rows per category, the rare ones together."""
-        rare = {RARE: self.rare} if self.rare else {}
-        return dict(zip(self.categories, self.profile.counts, strict=True)) | rare
+    def misread(self) -> str:
+        """Numbers or dates in a form that is not read."""
+        return misreading(self.categories)
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Training rows per category, those of the rare ones together."""
+        return *zip(self.categories, self.profile.counts, strict=True), (RARE, self.rare)
+
+    def strange(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which values are rare or unseen."""
+        return np.asarray(self.group_of(encoded) == len(self.categories))
+
+    @property
+    def _nearly_strange(self) -> int:
+        """Rows with a rare value, and those of a category that would be one without the row."""
+        least = math.ceil(least_frequent(self.profile.rows))
+        return self.rare + least * self.profile.counts.count(least)
+
+    @property
+    def known_values(self) -> tuple[str, str]:
+        """How many frequent categories there were."""
+        known = count(len(self.categories), "category", "categories")
+        return f"{known} in training", "others: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,7 +733,7 @@ class HashedColumn(Column):
     @property
     def fixed(self) -> tuple[bool, ...]:
         """Buckets that training left empty, and missing values perhaps."""
-        return *(count == 0 for count in self.profile.counts), self.missing_is_new
+        return *(rows == 0 for rows in self.profile.counts), self.missing_is_new
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the bucket of each row, or that its value is missing."""
@@ -430,7 +753,28 @@ class HashedColumn(Column):
         """The type of training's values."""
         return self.reading.csv_dtype
 
+    def typical(self) -> Encoded:
+        """Return the fullest bucket, encoded."""
+        return most_frequent(self)
+
+    def possible(self, expected: Encoded) -> Encoded:
+        """Return the likeliest bucket, encoded: a bucket has no value that could be encoded."""
+        return np.asarray(np.eye(expected.shape[1])[expected.argmax(axis=1)], np.float32)
+
     @property
-    def frequencies(self) -> dict[str, int]:
+    def caution(self) -> str:
+        """A bucket holds several values."""
+        return HASHED
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
         """Training rows per bucket."""
-        return {f"(hash bucket {bucket})": n for bucket, n in enumerate(self.profile.counts)}
+        return tuple((f"(hash bucket {bucket})", n) for bucket, n in enumerate(self.profile.counts))
+
+    def strange(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which values fall in buckets that training left empty."""
+        return np.asarray((encoded[:, :-1][:, np.array(self.fixed[:-1])] > 0.5).any(axis=1))
+
+    @property
+    def _nearly_strange(self) -> int:
+        return self.profile.counts.count(1)

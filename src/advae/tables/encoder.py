@@ -1,6 +1,5 @@
 """Tables of named columns of any type, as the float32 matrices the networks read, and back."""
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import rows_at_once
 from advae.tables.columns import (
+    CAUTIONS,
     BooleanColumn,
     CategoryColumn,
     Column,
@@ -22,66 +22,13 @@ from advae.tables.columns import (
     NumberColumn,
     Scale,
     TimeColumn,
+    least_frequent,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.tables.values import HASH_BUCKETS, TIMES, Reading, check_columns, to_instants
+from advae.tables.values import TIMES, Reading, check_columns, marked, misreading
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-MARKS = frozenset(
-    {"", "-", "--", "---", ".", "?", "*", "na", "n.a.", "n/a", "#n/a", "nan", "nat", "nil"}
-    | {"null", "(null)", "none", "missing", "unknown", "<na>", "#div/0!", "#value!", "#num!"}
-)
-"""Texts that stand for a missing value, in lower case."""
-
-_GROUPED = r"\d{1,3}(?:[.,'\u2019_ \u00a0\u202f]\d{3})+(?:[.,]\d+)?"
-_NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
-_SIGN = r"[$€£¥%]?"
-WRITTEN = re.compile(rf"[-+−(]?\s*{_SIGN}\s*[-+−]?{_NUMBER}\s*{_SIGN}\s*[-)]?$")
-"""A number with a sign of its unit, groups of digits, a decimal comma, or brackets for minus."""
-
-_DAY = r"(?:\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d\d(?:\d\d)?)"
-DATED = re.compile(rf"{_DAY}(?:\b|T)")
-
-
-def misreading(texts: Collection[str]) -> str:
-    """Say what different texts, all of a column, seem to be, and what to do; nothing if texts.
-
-    Numbers alone are no misreading: they may name categories, and nothing but texts can.
-    """
-    known = sorted(text.strip() for text in texts)
-    marks = [text for text in known if text.lower() in MARKS]
-    values = [text for text in known if text.lower() not in MARKS]
-    plain = pl.Series(values, dtype=pl.String).cast(pl.Float64, strict=False).is_not_null()
-    if len(values) < 2:
-        return ""
-    if plain.all():
-        return marked(marks) if marks else ""
-    if all(map(WRITTEN.match, values)):
-        return (
-            f"holds numbers written like {quoted_list(values, 3)}: write them without signs and "
-            "groups, and with a decimal point."
-        )
-    if not all(map(DATED.match, values)):
-        return ""
-    try:
-        to_instants(pl.Series(values), like="datetime")
-    except InputError:
-        return (
-            f"holds dates in a form, or in forms, that are not read, such as "
-            f"{quoted_list(values, 3)}: write them like 2024-12-31."
-        )
-    return "holds dates as texts: convert it."
-
-
-def marked(marks: Collection[str]) -> str:
-    """Say that numbers are mixed with some texts."""
-    return (
-        f"holds numbers, except for texts such as {quoted_list(marks, 3)}: leave those fields "
-        "empty to have it read so."
-    )
-
 
 Record = TypeVar("Record", bound="DataclassInstance")
 
@@ -127,13 +74,6 @@ def _convert(hint: Any, value: object, name: str) -> object:
 
 
 MAX_CATEGORIES = 50
-RARE_SHARE = 0.001
-"""A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
-
-
-def least_frequent(rows: int) -> float:
-    """Return how many of the training rows a category takes at least, not to count as rare."""
-    return max(2.0, RARE_SHARE * rows)
 
 
 class ColumnFit:
@@ -474,28 +414,16 @@ class TableEncoder:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the columns that are treated in a way the user should know of."""
-        constant = [f for f in self.features if isinstance(f, ConstantColumn)]
-        empty = [f.name for f in constant if f.value is None]
-        single = [f.name for f in constant if f.value is not None]
-        hashed = [f.name for f in self.features if isinstance(f, HashedColumn)]
-        dated = [
-            f.name
-            for f in self.features
-            if isinstance(f, TimeColumn) and f.reading.like in ("date", "datetime")
-        ]
-        sentences = {
-            "One value in every training row; a row with another scores higher": single,
-            "Missing in every training row; a row with a value scores higher": empty,
-            f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value": hashed,
-            "Dated; a row before or after the training period scores higher": dated,
+        affected = {
+            caution: [f.name for f in self.features if f.caution == caution] for caution in CAUTIONS
         }
         misread = [
-            f"Learned as categories, but {quoted(f.name)} {said}"
+            f"Learned as categories, but {quoted(f.name)} {f.misread}"
             for f in self.features
-            if isinstance(f, CategoryColumn) and (said := misreading(f.categories))
+            if f.misread
         ]
         return (
-            *(f"{text}: {quoted_list(names)}." for text, names in sentences.items() if names),
+            *(f"{text}: {quoted_list(names)}." for text, names in affected.items() if names),
             *misread,
         )
 
