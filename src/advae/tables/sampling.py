@@ -1,4 +1,4 @@
-"""Uniform samples of the rows of a stream, in memory bounded by the sample."""
+"""Samples of the rows of a stream in bounded memory: uniform ones, and the highest scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,50 +10,6 @@ from numpy.typing import NDArray
 
 from advae.errors import InputError
 from advae.tables.frames import joined
-
-
-class Slots:
-    """The places of a uniform sample without replacement, as they fill and are filled again.
-
-    One random number is drawn per row, so the sample does not depend on the batches.
-
-    Parameters
-    ----------
-    size
-        How many rows the sample has at most.
-    draws
-        Where the random numbers come from.
-    """
-
-    def __init__(self, size: int, draws: np.random.Generator) -> None:
-        self._size = size
-        self._seen = 0
-        self._draws = draws
-
-    def place(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the slots that the next ``rows`` rows fill, in order, and those rows' numbers.
-
-        A slot may occur twice: the later row replaces the earlier one.
-        """
-        ordinal = np.arange(self._seen, self._seen + rows)
-        self._seen += rows
-        drawn = (self._draws.random(rows) * (ordinal + 1)).astype(np.int64)
-        slots = np.where(ordinal < self._size, ordinal, drawn)
-        entering = np.flatnonzero(slots < self._size)
-        return slots[entering], entering
-
-
-def placed(kept: NDArray[Any], slots: NDArray[np.int64], entering: NDArray[Any]) -> NDArray[Any]:
-    """Return an array [kept, ...] with entries in these slots of it, or next after its last one.
-
-    It may be ``kept`` itself, written over.
-    """
-    grown = int(slots.max(initial=-1)) + 1 - len(kept)
-    if grown > 0:
-        kept = np.concatenate([kept, np.empty((grown, *kept.shape[1:]), kept.dtype)])
-    kept[slots] = entering
-    return kept
-
 
 Rows = Mapping[str, NDArray[Any]]
 """Named columns of rows, each with one entry (a number, an array, an object) per row."""
@@ -76,22 +32,41 @@ class Sample:
 
 
 class Reservoir(Sample):
-    """A uniform sample of at most ``size`` rows, however many pass, and the same for any cuts."""
+    """A uniform sample without replacement of the rows of a stream, wherever it is cut.
 
-    def __init__(self, size: int, seed: int) -> None:
+    One random number is drawn per row, so that the sample does not depend on the batches.
+
+    Parameters
+    ----------
+    size
+        How many rows to keep at most: all rows, in order, while there are no more.
+    draws
+        Where the random numbers come from; equal ones keep equal samples.
+    """
+
+    def __init__(self, size: int, draws: np.random.Generator) -> None:
         super().__init__()
         self.seen = 0
-        self._slots = Slots(size, np.random.default_rng(seed))
+        self._size, self._draws = size, draws
 
-    def update(self, rows: Rows) -> None:
-        """Take in the next rows."""
+    def update(self, rows: Rows) -> NDArray[np.intp]:
+        """Take in the next rows; return the positions among them of those that entered."""
         count = len(next(iter(rows.values())))
+        ordinal = np.arange(self.seen, self.seen + count)
         self.seen += count
-        slots, entering = self._slots.place(count)
-        if not self._rows:
-            self._rows = {name: values[:0] for name, values in rows.items()}
+        drawn = (self._draws.random(count) * (ordinal + 1)).astype(np.int64)
+        places = np.where(ordinal < self._size, ordinal, drawn)
+        entering = np.flatnonzero(places < self._size)
+        places = places[entering]
+        grown = int(places.max(initial=-1)) + 1 - len(self)
         for name, values in rows.items():
-            self._rows[name] = placed(self._rows[name], slots, values[entering])
+            kept = self._rows.get(name, values[:0])
+            if grown > 0:
+                kept = np.concatenate([kept, np.empty((grown, *kept.shape[1:]), kept.dtype)])
+            # A place may occur twice: of its rows the last one stays.
+            kept[places] = values[entering]
+            self._rows[name] = kept
+        return entering
 
     @property
     def complete(self) -> bool:
@@ -127,33 +102,24 @@ class Highest(Sample):
 
 
 class RowSample:
-    """A uniform sample without replacement of the rows of a stream.
-
-    Parameters
-    ----------
-    size
-        How many rows to keep; all rows, in order, while there are no more.
-    draws
-        Equal ones keep equal samples, wherever the stream is cut.
-    """
+    """A `Reservoir` of the rows of frames; for its parameters see there."""
 
     def __init__(self, size: int, draws: np.random.Generator) -> None:
         self._size = size
-        self._slots = Slots(size, draws)
-        self._kept: pl.DataFrame | None = None
-        self._entered: list[pl.DataFrame] = []
-        self._places: list[NDArray[np.int64]] = []
+        self._chosen = Reservoir(size, draws)
+        self._held: list[pl.DataFrame] = []
+        self._numbers: list[NDArray[np.int64]] = []
 
     def add(self, batch: pl.DataFrame) -> None:
         """Take in the next rows of the stream, of columns that `joined` can put together."""
-        if self._kept is None:
-            self._kept = batch.clear()
-        places, rows = self._slots.place(batch.height)
-        self._places.append(places)
-        self._entered.append(batch[rows])
-        # Rows are put in their places many at a time: each time copies the whole sample.
-        if sum(map(len, self._places)) >= self._size:
-            self._settle(self._kept)
+        first = self._chosen.seen
+        entering = self._chosen.update({"number": np.arange(first, first + batch.height)})
+        self._held.append(batch[entering])
+        self._numbers.append(first + entering)
+        # Rows that were replaced are let go many at a time: each time copies the whole sample.
+        if sum(map(len, self._numbers)) >= 2 * self._size:
+            self._held = [self.frame()]
+            self._numbers = [self._chosen["number"].copy()]
 
     def frame(self) -> pl.DataFrame:
         """Return the sample.
@@ -163,15 +129,8 @@ class RowSample:
         InputError
             If the stream had not a single batch.
         """
-        if self._kept is None:
+        if not self._held:
             raise InputError("there are no rows to sample from")
-        return self._settle(self._kept)
-
-    def _settle(self, kept: pl.DataFrame) -> pl.DataFrame:
-        places = np.concatenate([np.empty(0, np.int64), *self._places])
-        # Which row of "kept, then entered" each place now holds; of several, the latest.
-        source = np.arange(max(kept.height, int(places.max(initial=-1)) + 1))
-        source[places] = kept.height + np.arange(len(places))
-        self._kept = joined([kept, *self._entered])[source]
-        self._entered, self._places = [], []
-        return self._kept
+        numbers = np.concatenate(self._numbers)
+        order = np.argsort(numbers)
+        return joined(self._held)[order[np.searchsorted(numbers[order], self._chosen["number"])]]
