@@ -47,7 +47,7 @@ def _reconfigure(**settings: str) -> None:
 
 
 class _Outlet:
-    """A text stream whose failures are the business of ``_fail``; all else is the stream's."""
+    """A text stream that hands errors of writing to ``_fail``; all else is the stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -87,4 +87,4 @@ class _Results(_Outlet):
 
 
 class _Remarks(_Outlet):
-    """Progress and remarks are not worth a model: what cannot be said is left unsaid."""
+    """Standard error: a command goes on where progress and remarks cannot be written."""

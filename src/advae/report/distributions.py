@@ -1,7 +1,7 @@
 """How the training values of a column were distributed, and where new values fall among them.
 
-Everything is read from the encoded columns, so that one place decides what a value means, and
-from the few numbers that the model keeps of each column: no training row is needed.
+New values are read from their encoded columns, and those of training from the profile that the
+model keeps of each column: no training row is needed.
 """
 
 from abc import ABC, abstractmethod
@@ -68,9 +68,9 @@ class Distribution(ABC):
 class ScaledDistribution(Distribution):
     """Numbers and instants, known by 21 quantiles; bars of equal width.
 
-    A quantile that many rows share, like a 0 among counts, does not tell how many: between which
-    levels it lies is all that is known. So rows are counted between the quantiles and at each of
-    them, and `drift` shares out those at a quantile.
+    Where many training rows have one value, such as 0 among counts, several levels have it as their
+    quantile, and how many rows have it is known only to within two levels. So new rows are counted
+    between the quantiles and at each of them, and `drift` divides those at a quantile among levels.
     """
 
     def __init__(self, column: ScaledColumn) -> None:
@@ -101,8 +101,9 @@ class ScaledDistribution(Distribution):
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
         """Return the least index that the rows can have, however those at a quantile are shared.
 
-        Were ties broken by chance, in training and among these rows, groups between two levels
-        would hold equal shares, and the index follow chi-squared. The least is no greater.
+        If ties were broken at random, in training and among the new rows, each group between two
+        levels would hold its share of rows, and the index would follow chi-squared. The least index
+        is at most as great, so that its limit by chance still holds.
         """
         below = np.append(0.0, np.cumsum(counts[:-1]))
         low, high = below[self._pieces + 1], below[self._pieces + 2]

@@ -26,7 +26,7 @@ from advae.tables.values import (
     TIMES,
     YEAR,
     FloatArray,
-    Reading,
+    ValueKind,
     equals,
     is_missing,
     misreading,
@@ -417,7 +417,7 @@ class ConstantColumn(Column):
 
     kind = "constant"
 
-    reading: Reading
+    reading: ValueKind
     value: float | str | None
 
     def __post_init__(self) -> None:
@@ -536,7 +536,7 @@ class TimeColumn(ScaledColumn):
 
     kind = "time"
 
-    reading: Reading
+    reading: ValueKind
     cycles: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -675,7 +675,7 @@ class CategoryColumn(Column):
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the category of each row, or that it is rare, unseen or missing."""
-        texts = respelled(Reading("text").texts(values, first_row), self._truths)
+        texts = respelled(ValueKind("text").texts(values, first_row), self._truths)
         other, missing = len(self.categories), len(self.categories) + 1
         codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt8).fill_null(other)
         codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()
@@ -725,7 +725,7 @@ class HashedColumn(Column):
 
     kind = "hash"
 
-    reading: Reading
+    reading: ValueKind
 
     def __post_init__(self) -> None:
         check(len(self.profile.counts) == HASH_BUCKETS, self.name)

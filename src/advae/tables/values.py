@@ -300,7 +300,8 @@ def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) 
     if like == "date":
         return whole.cast(pl.Datetime("us")).cast(pl.Date)
     clock, day = whole.cast(pl.Datetime("us")), timedelta(days=1)
-    # Clocks are put forward, too: the hour left out follows by a day that of the day before.
+    # When clocks are put forward an hour does not exist: a time in it becomes the time one day
+    # earlier plus 24 hours, which lies after the gap.
     there, before = (
         times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
         for times in (clock, clock - day)
@@ -316,7 +317,7 @@ TIMES = ("date", "datetime", "time", "duration")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ValueKind:
     """What kind of values a column holds.
 
     Attributes
@@ -340,7 +341,7 @@ class Reading:
                 raise InputError(f"the time zone {self.zone!r} is unknown here") from None
 
     @classmethod
-    def of(cls, values: pl.Series) -> "Reading | None":
+    def of(cls, values: pl.Series) -> "ValueKind | None":
         """Tell how to read a column from its type; None where the type is not known yet.
 
         Raises
