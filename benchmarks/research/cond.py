@@ -87,7 +87,7 @@ def layer(rng, i, o):
     return [rng.normal(0, np.sqrt(2 / i), (i, o)).astype(np.float32), np.zeros(o, np.float32)]
 
 
-def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 0.6), swap=0.1, lr=2e-3, wd=0.0, drop=0.0, smooth=False, floor=0.0, vae=0.0, latent=32):
+def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 0.6), swap=0.1, lr=2e-3, wd=0.0, drop=0.0, smooth=False, floor=0.0, vae=0.0, latent=32, trim=0.0, joint=False):
     k, u = k
     rng = np.random.default_rng(seed)
     d, K = len(k), sum(k)
@@ -178,7 +178,10 @@ def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 
         return params, m, v, key
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    params, *_ = jax.jit(lambda c: jax.lax.fori_loop(0, iters, step, c), donate_argnums=0)((jax.tree.map(jnp.asarray, params), zeros, jax.tree.map(jnp.zeros_like, params), jax.random.key(seed)))
+    carry = (jax.tree.map(jnp.asarray, params), zeros, jax.tree.map(jnp.zeros_like, params), jax.random.key(seed))
+    half = iters // 2 if trim else iters
+    carry = jax.jit(lambda c: jax.lax.fori_loop(0, half, step, c), donate_argnums=0)(carry)
+    params = carry[0]
 
     @jax.jit
     def hide(params, x, b, j):
@@ -198,6 +201,14 @@ def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 
             out.append(np.stack([np.stack(hide(params, xb, bb, j), -1) for j in range(d)], 1))
         return np.concatenate(out)
 
+    if trim:  # the most surprising rows so far are not learned any further
+        odd = (score(x, b)[..., 0] ** 2).sum(1)
+        if joint:
+            odd = odd + (np.asarray(prior)[b + starts] ** 2).sum(1)
+        keep = np.flatnonzero(odd <= np.quantile(odd, 1 - trim))
+        X, B, n = X[keep], B[keep], len(keep)
+        carry = jax.jit(lambda c: jax.lax.fori_loop(half, iters, step, c), donate_argnums=0)(carry)
+        params = carry[0]
     return score, jax.block_until_ready(params)
 
 
