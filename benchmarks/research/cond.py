@@ -207,7 +207,7 @@ def train_net(x, b, k, seed, iters=3000, batch=128, h=128, depth=2, share=(0.1, 
             odd = odd + (np.asarray(prior)[b + starts] ** 2).sum(1)
         keep = np.flatnonzero(odd <= np.quantile(odd, 1 - trim))
         X, B, n = X[keep], B[keep], len(keep)
-        carry = jax.jit(lambda c: jax.lax.fori_loop(half, iters, step, c), donate_argnums=0)(carry)
+        carry = jax.jit(lambda c: jax.lax.fori_loop(half, iters, lambda i, c: step(i, c), c), donate_argnums=0)(carry)
         params = carry[0]
     return score, jax.block_until_ready(params)
 

@@ -22,6 +22,8 @@ VARIANTS = {
     "b256": {"batch": 512, "h": 256, "bins": 32},
     "low": {"share": (0.0, 0.5)},
     "wd1": {"wd": 0.01},
+    "lowi6": {"share": (0.0, 0.5), "iters": 6000},
+    "lowtrimj": {"share": (0.0, 0.5), "trim": 0.01, "joint": True},
     "i6": {"iters": 6000},
     "lr4": {"lr": 4e-3, "batch": 256},
     "trim": {"trim": 0.01},

@@ -14,6 +14,7 @@ PAPER = ["paper-" + n for n in "letter cardio satellite optdigits pendigits".spl
 
 
 def nats(tr, te, log, tail="mean", q=0.9, floor=None):
+    shrink, tail = tail.endswith("p"), tail.rstrip("p") or "mean"
     tr = np.sort(tr)
     n = len(tr)
     floor = floor if floor is not None else (1e-6 if log else 1.0)
@@ -33,7 +34,11 @@ def nats(tr, te, log, tail="mean", q=0.9, floor=None):
         scale = np.minimum(e, c).sum() / max((e <= c).sum(), 1)
     scale = max(scale, floor)
     base = share(np.array([at + 1e-9 * abs(at)]))[0] if (tr == at).mean() > 0.01 else -np.log(1 - q)
-    return np.where(te <= at, share(te), base + (f(te) - f(at)) / scale)
+    z = np.maximum(f(te) - f(at), 0) / scale
+    if shrink:  # the predictive tail of an exponential whose scale was estimated from m excesses
+        m = len(e) if tail == "mean" else (e <= c).sum()
+        z = m * np.log1p(z / m)
+    return np.where(te <= at, share(te), base + z)
 
 
 def norm(x, q):
@@ -80,6 +85,8 @@ def lse(p, *keys):
 RULES = {
     "L": lambda p: p["L"],
     "R2": lambda p: p["R2"],
+    "L M2": lambda p: lse(p, "L", "M2"),
+    "L R2": lambda p: lse(p, "L", "R2"),
     "L M2 R2": lambda p: lse(p, "L", "M2", "R2"),
     "Lc M2 R2": lambda p: lse(p, "Lc", "M2", "R2"),
     "Lc M2 R2 R1": lambda p: lse(p, "Lc", "M2", "R2", "R1"),
