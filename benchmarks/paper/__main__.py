@@ -167,4 +167,7 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    # By its own name, under which worker processes find what they are sent.
+    from benchmarks.paper import __main__ as paper
+
+    typer.run(paper.main)
