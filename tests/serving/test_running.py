@@ -332,4 +332,5 @@ def test_a_missing_extra_is_named() -> None:
 def test_records_of_the_log_are_json(service: Service) -> None:
     service.client.get("/v1/models")
     for line in service.log_path.read_text().splitlines():
+        assert line.startswith("{"), line
         assert {"time", "level", "event"} <= set(json.loads(line))
