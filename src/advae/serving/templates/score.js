@@ -21,6 +21,7 @@ const cell = (name, text, kind = "") => {
 };
 
 const models = new Map();
+let loading = null; // the names of the models, on their way
 let scored = null; // the rows of the last answer, and what is drawn of them
 
 function say(text, wrong = false) {
@@ -60,6 +61,7 @@ async function describe() {
 }
 
 async function score(file) {
+  await loading; // a file may come before the names of the models
   const name = byId("model").value;
   const type = TYPES[file.name.split(".").pop().toLowerCase()];
   if (!type) return say("This kind of file is not read here. Give CSV, JSON, NDJSON or an Arrow stream.", true);
@@ -215,6 +217,6 @@ byId("threshold").addEventListener("keydown", (event) => {
 byId("reset").addEventListener("click", () => move(scored.model));
 byId("download").addEventListener("click", download);
 byId("model").addEventListener("change", () => describe().catch((error) => say(error.message, true)));
-byId("token").addEventListener("change", loadModels);
-loadModels();
+byId("token").addEventListener("change", () => { loading = loadModels(); });
+loading = loadModels();
 }
