@@ -27,12 +27,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
 def check_version(record: dict[str, Any], path: Path) -> None:
     """Refuse a record of a version that this advae does not read."""
     found = record.get("format_version")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+    if not isinstance(found, int) or isinstance(found, bool) or found < FORMAT_VERSION:
         raise ModelFileError(f"{path} has no valid format version. Restore it or fit again.")
-    if found < FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path} has format version {found}, written before the first release. Fit again."
-        )
     if found > FORMAT_VERSION:
         raise ModelFileError(
             f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}. "
