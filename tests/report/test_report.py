@@ -348,7 +348,7 @@ def test_given_and_extreme_thresholds(detector, table) -> None:
 def test_a_reservoir_is_uniform_and_bounded() -> None:
     hits = np.zeros(200)
     for seed in range(400):
-        sample = Reservoir(20, seed)
+        sample = Reservoir(20, np.random.default_rng(seed))
         for first in range(0, 200, 33):
             rows = np.arange(first, min(first + 33, 200))
             sample.update({"row": rows, "twice": 2 * rows})

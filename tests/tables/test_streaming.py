@@ -18,7 +18,7 @@ from advae import Config, ConfigError, InputError
 from advae.doctor.examination import examine
 from advae.report.page import write_report
 from advae.tables.frames import Matching, joined
-from advae.tables.sampling import RowSample
+from advae.tables.sampling import Reservoir
 
 CONFIG = advae.Config(iterations=20, hidden=16)
 
@@ -35,10 +35,10 @@ def cut(frame: pl.DataFrame, size: int) -> Iterator[pl.DataFrame]:
 
 
 def sampled(batches: Iterator[pl.DataFrame], size: int, seed: int) -> pl.DataFrame:
-    sample = RowSample(size, np.random.default_rng(seed))
+    sample = Reservoir(size, np.random.default_rng(seed))
     for batch in batches:
-        sample.add(batch)
-    return sample.frame()
+        sample.update({"rows": batch})
+    return sample["rows"]
 
 
 def test_a_stream_that_fits_gives_the_same_detector_as_a_table() -> None:

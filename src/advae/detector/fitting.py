@@ -28,7 +28,7 @@ from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
-from advae.tables.sampling import RowSample
+from advae.tables.sampling import Reservoir
 from advae.tables.values import check_columns, check_finite
 
 MOST_SCORES = 20_000
@@ -219,18 +219,18 @@ def _gather(
         if not held:
             raise InputError("there is no table to learn from: no frame came. Give at least one.")
         return joined(held), None, ""
-    rows = RowSample(most, choice(seed, "sampled rows"))
+    rows = Reservoir(most, choice(seed, "sampled rows"))
 
     def watched() -> Iterator[pl.DataFrame]:
         nonlocal read
         read = 0
         for batch in itertools.chain(held, batches):
-            rows.add(batch)
+            rows.update({"rows": batch})
             read += batch.height
             yield batch
 
     table = TableEncoder.fit_batches(watched(), hashed=hashed)
-    frame = rows.frame()
+    frame = rows["rows"]
     note = (
         f"A uniform sample of {frame.height:,} of {read:,} rows trained and calibrated the model."
     )

@@ -26,7 +26,7 @@ from advae.errors import InputError, quoted_list
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import Matching, as_batches, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
-from advae.tables.sampling import RowSample
+from advae.tables.sampling import Reservoir
 
 SAMPLE_ROWS = 20_000
 """Rows that the checks which need several rows at once look at, drawn uniformly."""
@@ -135,7 +135,7 @@ class _Patient:
         self._matching = Matching()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
-        self._sample = RowSample(SAMPLE_ROWS, np.random.default_rng(0))
+        self._sample = Reservoir(SAMPLE_ROWS, np.random.default_rng(0))
 
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""
@@ -158,10 +158,8 @@ class _Patient:
         self._copies.update(comparable.filter(~anomalous))
         empty = normal.select(pl.all_horizontal(pl.all().is_null())).to_series()
         self._empty_rows += int(empty.sum())
-        place = pl.int_range(self.rows, self.rows + batch.height, eager=True)
-        self._sample.add(
-            pl.DataFrame({"place": place, "anomalous": anomalous, "row": comparable.to_struct()})
-        )
+        place = np.arange(self.rows, self.rows + batch.height)
+        self._sample.update({"place": place, "anomalous": anomalous, "row": comparable})
         self.rows += batch.height
         self.normal_rows += normal.height
 
@@ -176,8 +174,7 @@ class _Patient:
                 "Give normal rows, or name their label with --normal.",
             )
             return
-        sample = self._sample.frame()
-        values, anomalous = sample["row"].struct.unnest(), sample["anomalous"].to_numpy()
+        values, anomalous = self._sample["row"], self._sample["anomalous"]
         yield from self._calibration(config)
         for watch in self._watches:
             yield from watch.findings(values[watch.name].filter(~anomalous))
@@ -207,7 +204,7 @@ class _Patient:
             yield Finding("unusable", "problem", (), str(error), "Correct the table first.")
             return
         yield from _given_away(table, encoded, anomalous)
-        yield from _strange_rows(encoded[~anomalous], sample["place"].to_numpy()[~anomalous])
+        yield from _strange_rows(encoded[~anomalous], self._sample["place"][~anomalous])
 
     def _calibration(self, config: Config) -> Iterator[Finding]:
         plan = split_rows(self.normal_rows, config)
