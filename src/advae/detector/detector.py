@@ -91,7 +91,7 @@ class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
     Made by ``fit_detector`` or ``load``. Scores are in squared units of the training ranges, at
-    least 0, higher = more anomalous; see `residuals`. They depend on the row and the model alone.
+    least 0, higher = more anomalous. They depend on the row and the model alone.
 
     Parameters
     ----------

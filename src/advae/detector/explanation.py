@@ -22,7 +22,8 @@ class Explanation:
         Anomaly scores, shape (rows,).
     contributions
         Each original column's part of the score, shape (rows, features), at least 0: in the paper
-        its squared error; else see `residuals`. A row's contributions add up to its score.
+        its squared error; else see `advae.methods.advae.scoring`. A row's contributions add up to
+        its score.
     expected
         What the model expects in the user's units, one column per original column: a number is an
         average, whole or not; a category, the likeliest; null, a missing value.

@@ -96,12 +96,12 @@ def examine(
     Parameters
     ----------
     data
-        The rows: a table, or batches of it cut anywhere; see ``frames.as_batches``.
+        The rows: a table, or batches of it cut anywhere; see `advae.tables.frames.as_batches`.
     config
         Settings that the table is to be fitted with; the ``default`` preset when None.
     label
-        Column of known labels, see ``labels.LabelColumn``; only rows that it calls normal would be
-        learned from.
+        Column of known labels, see `LabelColumn`; only rows that it calls normal would be learned
+        from.
     ignored
         Columns that are not to be learned.
 
@@ -109,7 +109,7 @@ def examine(
     ------
     InputError
         If there are no rows, a column is missing, a label cannot be read or that of normal rows
-        does not occur, or a batch does not match those before it; see ``matching.Matching``.
+        does not occur, or a batch does not match those before it; see `Matching`.
     """
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(data):

@@ -92,7 +92,7 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            At least 0, float64; see ``residuals``, and equation (12) with preset ``"paper"``.
+            At least 0, float64; equation (12) with preset ``"paper"``.
         """
         check_is_fitted(self)
         return self.detector_.anomaly_score(self.to_frame(X))

@@ -1,7 +1,7 @@
 """The geometry of the page's charts: numbers in, SVG path data and tick positions out.
 
-Paths live in the box of ``advae.svg``, which the page stretches to the space there is; strokes do
-not scale. Positions of ticks and marks are shares of the width.
+Paths lie in the box of `advae.display.svg`, which the page stretches to the space there is; the
+width of strokes does not change. Positions of ticks and marks are shares of the width.
 """
 
 import math

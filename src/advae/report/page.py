@@ -258,11 +258,11 @@ def write_report(
     detector
         A fitted detector.
     data
-        Rows with the training columns: a table, or batches of it; see ``frames.as_batches``.
+        Rows with the training columns: a table, or batches of it; see `as_batches`.
     path
         Where to write. The file appears when it is complete; an error leaves an older one as is.
     label
-        Column of known labels to measure the model against, see ``labels.LabelColumn``.
+        Column of known labels to measure the model against, see `LabelColumn`.
     keep
         Columns to show beside the most anomalous rows.
     data_name, model_name

@@ -94,9 +94,9 @@ def summarise(
         A fitted detector.
     data
         Rows with the training columns, at least one: a table, or its batches where it is larger
-        than memory; see ``frames.as_batches``.
+        than memory; see `as_batches`.
     label
-        Column of known labels, see ``labels.LabelColumn``.
+        Column of known labels, see `LabelColumn`.
     keep
         Columns to show beside the most anomalous rows.
     top
