@@ -8,7 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.fit import show_fit
 from advae.cli.histogram import percent
+from advae.cli.shared import interruptible
 from advae.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def run(folder: Path) -> None:
         data_name="new.csv",
         model_name="model.advae",
     )
-    console.show_fit(detector, str(files["model.advae"]))
+    show_fit(detector, str(files["model.advae"]))
     _show(scored, folder)
 
 
@@ -128,7 +130,5 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("demo"),
 ) -> None:
     """Learn benign breast tumours, then find the malignant ones: the whole job in one command."""
-    from advae.cli import interrupt
-
-    with interrupt.handled():
+    with interruptible():
         run(folder)

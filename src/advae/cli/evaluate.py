@@ -1,12 +1,18 @@
 """advae evaluate."""
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from advae.cli import console
 from advae.cli.shared import Data, Json, Model, Normal, load_model, score_labelled
+from advae.display.text import count
+
+if TYPE_CHECKING:
+    from advae.core.evaluation import Estimate
 
 
 def evaluate(
@@ -32,9 +38,23 @@ def evaluate(
     if as_json:
         print(json.dumps({name: asdict(estimate) for name, estimate in metrics.items()}, indent=2))  # noqa: T201
     else:
-        console.show_metrics(metrics, len(scores), int(anomalous.sum()))
+        _show_metrics(metrics, len(scores), int(anomalous.sum()))
     if min(anomalous.sum(), (~anomalous).sum()) < FEW:
         console.remark(
             f"fewer than {FEW} rows of a kind: the intervals of recall and false alarm rate hold, "
             "the others, which are bootstrapped, are too narrow"
         )
+
+
+def _show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -> None:
+    """Print measures with their intervals."""
+    title = f"{count(rows, 'row')}, {count(anomalies, 'anomaly', 'anomalies')}"
+    headings = ("measure", console.right("value"), console.right("95 % interval"))
+    table = Table(*headings, title=title, title_justify="left")
+    for name, estimate in metrics.items():
+        table.add_row(
+            name.replace("_", " "),
+            f"{estimate.value:.3f}",
+            f"{estimate.low:.3f} to {estimate.high:.3f}",
+        )
+    console.print_table(console.output(), table)

@@ -1,13 +1,27 @@
 """advae fit."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.table import Table
 
 from advae.cli import console
-from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column, open_table
+from advae.cli.shared import (
+    Data,
+    Label,
+    Normal,
+    Quiet,
+    check_output,
+    interruptible,
+    label_column,
+    open_table,
+)
+from advae.cli.threshold import show_thresholds
 from advae.errors import InputError
+
+if TYPE_CHECKING:
+    from advae.detector.detector import Detector
 
 
 def fit(
@@ -68,7 +82,6 @@ def fit(
 
     With --label only its normal rows are learned from; without, all rows are taken as normal.
     """
-    from advae.cli import interrupt
     from advae.config import Config
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
@@ -93,7 +106,7 @@ def fit(
     check_output(output, data)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
-    with interrupt.handled() as stop:
+    with interruptible() as stop:
         source = open_table(data, known)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
@@ -122,4 +135,24 @@ def fit(
         model_file.save(detector, output)
         checkpoint.unlink(missing_ok=True)
     if not quiet:
-        console.show_fit(detector, str(output))
+        show_fit(detector, str(output))
+
+
+def show_fit(detector: "Detector", path: str) -> None:
+    """Print what was learned, and the thresholds side by side."""
+    from advae.cli.histogram import score_histogram
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("model", f"[bold]{console.escape(path)}[/]")
+    for name in ("rows", "columns"):
+        facts.add_row(name, detector.facts[name])
+    out = console.output()
+    console.print_table(out, facts)
+    groups = {
+        "training rows": detector.training_scores,
+        "calibration rows": detector.calibration_scores,
+    }
+    out.print("\n", score_histogram(out, groups, detector.threshold.value), "\n", sep="")
+    show_thresholds(detector, detector.config.alpha)
+    for note in detector.summary.notes:
+        console.remark(note)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from advae.display.score_axis import ScoreAxis
+from advae.display.charts import ScoreAxis
 from advae.display.text import share
 
 LINES = 12

@@ -1,7 +1,7 @@
 """advae report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,15 @@ from advae.cli.shared import (
     Normal,
     Quiet,
     check_output,
+    interruptible,
     label_column,
     load_model,
     open_labelled,
 )
+from advae.display.text import count
+
+if TYPE_CHECKING:
+    from advae.report.summary import Report
 
 
 def report(
@@ -37,14 +42,13 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae.cli import interrupt
     from advae.report.page import write_report
 
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
     source = open_labelled(detector, data, known, keep or [])
-    with interrupt.handled(), source.located():
+    with interruptible(), source.located():
         written = write_report(
             detector,
             source.batches(),
@@ -55,4 +59,15 @@ def report(
             model_name=model.name,
         )
     if not quiet:
-        console.show_report(written, str(output))
+        _show_report(written, str(output))
+
+
+def _show_report(report: "Report", path: str) -> None:
+    """Print where a report is, and what it says first."""
+    from advae.cli.histogram import percent
+
+    rows, share = count(report.rows, "row"), percent(report.flagged / report.rows)
+    said = f"{report.flagged:,} of {rows} flagged ({share})"
+    console.output().print(f"[bold]{console.escape(path)}[/]: {said}")
+    for sentence in report.remarks:
+        console.remark(sentence)

@@ -1,6 +1,10 @@
-"""Arguments, and the steps before the work, that several commands share."""
+"""What several commands share: arguments, the steps before the work, and how to interrupt it."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -9,8 +13,6 @@ from advae.cli import console
 from advae.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     import polars as pl
     from jaxtyping import Bool, Float
@@ -118,7 +120,7 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     check_columns([label.name], source.columns, data)
     anomalous = []
 
-    def read() -> "Iterator[pl.DataFrame]":
+    def read() -> Iterator["pl.DataFrame"]:
         # Not kept beside the scores, so that it may be called as they are, such as is_anomaly.
         for batch in source.batches():
             anomalous.append(labels.read(batch))
@@ -142,3 +144,44 @@ def check_output(output: Path, *inputs: str) -> None:
     read = [path for name in inputs for path in matching_paths(name)]
     if target.exists() and any(target.samefile(path) for path in read):
         raise InputError(f"{output} is also an input. Write to another file.")
+
+
+_SIGNALS = [
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__  # Windows has no SIGHUP
+]
+
+
+class Interrupt:
+    """Whether somebody asked to stop, and whether that waits for the next safe moment.
+
+    While ``deferred``, a first signal only sets ``requested``; otherwise, and at the second one,
+    KeyboardInterrupt is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.requested = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        """Take a signal."""
+        if not self.deferred or self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C inside the block, all through the Interrupt given.
+
+    A signal that is ignored stays so: nohup sees to that, and shells for what runs behind them.
+    """
+    interrupt = Interrupt()
+    names = [name for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN]
+    before = [signal.signal(name, interrupt) for name in names]
+    try:
+        yield interrupt
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

@@ -11,10 +11,9 @@ from typing import Any
 
 from advae import tensorfile
 from advae.config import Config
-from advae.core.arrays import HostMatrix
+from advae.core.arrays import HostMatrix, named_leaves, replace_leaves
 from advae.core.method import Method
 from advae.core.training import Snapshot
-from advae.core.trees import named_leaves, replace_leaves
 from advae.core.validation import VALIDATION_ERROR
 from advae.errors import ModelFileError
 from advae.tables.encoder import TableEncoder

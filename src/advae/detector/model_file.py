@@ -8,9 +8,9 @@ import numpy as np
 
 from advae import tensorfile
 from advae.config import Config
+from advae.core.arrays import named_leaves, replace_leaves
 from advae.core.randomness import generator
 from advae.core.scoring import anomaly_scores
-from advae.core.trees import named_leaves, replace_leaves
 from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.model_info import FORMAT_VERSION, KIND, check_version
 from advae.errors import AdVAEError, ModelFileError

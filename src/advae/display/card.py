@@ -6,8 +6,7 @@ from html import escape
 import numpy as np
 from jaxtyping import Float
 
-from advae.display.score_axis import ScoreAxis
-from advae.display.svg import BAR_HEIGHT, WIDTH, bars, rounded
+from advae.display.charts import BAR_HEIGHT, WIDTH, ScoreAxis, bars, rounded
 from advae.display.text import share
 
 _BINS = 60

@@ -15,8 +15,7 @@ from markupsafe import Markup, escape
 
 from advae.atomic import replacing
 from advae.detector.detector import Detector
-from advae.display import text
-from advae.report import charts
+from advae.display import charts, text
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
 from advae.report.scores import BINS, STEPS

@@ -9,8 +9,7 @@ from advae.detector.detector import Detector
 from advae.display.text import count, quote, share
 from advae.report.columns import ColumnView
 from advae.report.gather import Gathered
-from advae.report.labels import LabelView
-from advae.report.scores import ScoreView
+from advae.report.scores import LabelView, ScoreView
 from advae.report.training import training_warnings
 
 NAMED = 3
