@@ -1,18 +1,24 @@
 """advae evaluate."""
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.table import Table
 
 from advae.cli import console
-from advae.cli.shared import Data, Json, Model, Normal, load_model, score_labelled
+from advae.cli.shared import Data, Json, Model, Normal, load_model, open_labelled
 from advae.display.text import count
 
 if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from jaxtyping import Bool, Float
+
     from advae.core.evaluation import Estimate
+    from advae.detector.detector import Detector
+    from advae.tables.labels import LabelColumn
 
 
 def evaluate(
@@ -44,6 +50,37 @@ def evaluate(
             f"fewer than {FEW} rows of a kind: the intervals of recall and false alarm rate hold, "
             "the others, which are bootstrapped, are too narrow"
         )
+
+
+class Labelled(NamedTuple):
+    """The scores of rows, shape (rows,), and whether each is an anomaly by its label."""
+
+    scores: "Float[np.ndarray, 'rows']"
+    anomalous: "Bool[np.ndarray, 'rows']"
+
+
+def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Labelled:
+    """Score DATA, and read the labels of its rows."""
+    import numpy as np
+
+    from advae.tables.labels import LabelReader
+    from advae.tables.values import check_columns
+
+    labels = LabelReader(label)
+    source = open_labelled(detector, data, label, [])
+    check_columns([label.name], source.columns, data)
+    anomalous = []
+
+    def read() -> Iterator["pl.DataFrame"]:
+        # Not kept beside the scores, so that it may be called as they are, such as is_anomaly.
+        for batch in source.batches():
+            anomalous.append(labels.read(batch))
+            yield batch
+
+    with source.located():
+        scores = [batch["anomaly_score"].to_numpy() for batch in detector.score_batches(read())]
+        labels.check()
+    return Labelled(np.concatenate(scores), np.concatenate(anomalous))
 
 
 def _show_metrics(metrics: "Mapping[str, Estimate]", rows: int, anomalies: int) -> None:

@@ -12,9 +12,9 @@ from advae.cli.shared import Json, Model
 
 def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
-    from advae.detector.model_info import read_info
+    from advae import tensorfile
 
-    record = read_info(model)
+    record, _ = tensorfile.read(model, "model")
     if as_json:
         print(json.dumps(record, indent=2))  # noqa: T201
     else:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,6 @@ from advae.cli import console
 from advae.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from jaxtyping import Bool, Float
-
     from advae.detector.detector import Detector
     from advae.files.source import Source
     from advae.tables.labels import LabelColumn
@@ -99,37 +95,6 @@ def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
             raise InputError("--normal says which labels of a column are normal. Add --label COL.")
         return None
     return LabelColumn(label, normal)
-
-
-class Labelled(NamedTuple):
-    """The scores of rows, shape (rows,), and whether each is an anomaly by its label."""
-
-    scores: "Float[np.ndarray, 'rows']"
-    anomalous: "Bool[np.ndarray, 'rows']"
-
-
-def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Labelled:
-    """Score DATA, and read the labels of its rows."""
-    import numpy as np
-
-    from advae.tables.labels import LabelReader
-    from advae.tables.values import check_columns
-
-    labels = LabelReader(label)
-    source = open_labelled(detector, data, label, [])
-    check_columns([label.name], source.columns, data)
-    anomalous = []
-
-    def read() -> Iterator["pl.DataFrame"]:
-        # Not kept beside the scores, so that it may be called as they are, such as is_anomaly.
-        for batch in source.batches():
-            anomalous.append(labels.read(batch))
-            yield batch
-
-    with source.located():
-        scores = [batch["anomaly_score"].to_numpy() for batch in detector.score_batches(read())]
-        labels.check()
-    return Labelled(np.concatenate(scores), np.concatenate(anomalous))
 
 
 def check_output(output: Path, *inputs: str) -> None:

@@ -8,16 +8,15 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.evaluate import Labelled, score_labelled
 from advae.cli.shared import (
     Label,
-    Labelled,
     Model,
     Normal,
     check_output,
     interruptible,
     label_column,
     load_model,
-    score_labelled,
 )
 from advae.display.text import count
 from advae.errors import InputError
