@@ -68,7 +68,7 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
         ("many-categories", "problem", [f"c{n % 300}" for n in range(ROWS)], "300 different texts"),
         ("misread", "problem", [*map(str, range(ROWS - 2)), "?", "?"], "different texts"),
         ("mostly-missing", "hint", [1.0, 2.0, *[None] * (ROWS - 2)], "100% of the values"),
-        ("code", "problem", PUT_IN, "-999 stands in 0.5% of the rows"),
+        ("code", "problem", PUT_IN, "-999 stands in 0.5 % of the rows"),
         ("outliers", "problem", STRETCHED, "1e+06 is set by a few values"),
         ("unusable", "problem", pl.Series([{1}] * ROWS, dtype=pl.Object), "type Object"),
         ("unusable", "problem", [np.inf, *RNG.normal(size=ROWS - 1)], "row 0"),

@@ -207,8 +207,8 @@ def test_a_detector_shows_itself_in_notebooks(detector) -> None:
 def test_a_card_rounds_no_few_rows_to_none() -> None:
     scores = {"new <rows>": np.r_[np.linspace(0.1, 1, 5000), 3.0], "others": np.linspace(0.1, 1, 9)}
     shown = card("a model", {}, scores, 2.0)
-    assert shown.count("new &lt;rows&gt;, 5,001: &lt; 0.1\u00a0% above the threshold") == 2
-    assert "others, 9: 0.0\u00a0% above the threshold" in shown
+    assert shown.count("new &lt;rows&gt;, 5,001: &lt; 0.1 % above the threshold") == 2
+    assert "others, 9: 0.0 % above the threshold" in shown
 
 
 @pytest.mark.parametrize(("lowest", "is_red"), [(0.0, False), (0.1, True)])

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from advae.cli import console
 from advae.cli.fit import show_fit
-from advae.cli.histogram import percent
 from advae.cli.shared import interruptible
+from advae.display.text import share
 from advae.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def _show(scored: "pl.DataFrame", folder: Path) -> None:
         table.add_column(heading, justify="right")
     for name, malignant in (("benign", False), ("malignant", True)):
         flags = scored.filter(pl.col("malignant") == malignant)["is_anomaly"]
-        share = percent(int(flags.sum()) / len(flags))
-        table.add_row(name, str(len(flags)), str(flags.sum()), share)
+        flagged = int(flags.sum())
+        table.add_row(name, str(len(flags)), str(flagged), share(flagged / len(flags)))
     out.print("\n", table, sep="")
     title = f"The {SHOWN} most anomalous rows, and what drives each most"
     table = Table(title=title, title_justify="left")

@@ -54,8 +54,8 @@ def _show_diagnosis(diagnosis: "Diagnosis") -> None:
     problems = sum(finding.severity == "problem" for finding in diagnosis.findings)
     hints = len(diagnosis.findings) - problems
     out.print(
-        f"{count(diagnosis.rows, 'row')}{labelled}: [bold]{problems}[/] "
-        f"problem{'s' * (problems != 1)}, {count(hints, 'hint')}"
+        f"{count(diagnosis.rows, 'row')}{labelled}: [bold]{count(problems, 'problem')}[/], "
+        f"{count(hints, 'hint')}"
     )
     if not diagnosis.findings:
         return

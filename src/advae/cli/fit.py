@@ -18,7 +18,7 @@ from advae.cli.shared import (
     open_table,
 )
 from advae.cli.threshold import show_thresholds
-from advae.errors import InputError
+from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
@@ -100,7 +100,7 @@ def fit(
     for name in hash_ or []:
         if name in (ignore or ()) or (known is not None and name == known.name):
             raise InputError(
-                f"column {name!r} is to be hashed (--hash), and not to be learned (--ignore, "
+                f"column {quoted(name)} is to be hashed (--hash), and not to be learned (--ignore, "
                 "--label). Leave out one of these."
             )
     check_output(output, data)

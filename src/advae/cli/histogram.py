@@ -56,7 +56,7 @@ def score_histogram(
             table.add_row(cut_at, Text(f"{rule} threshold"), style="bold")
         style = "red" if line >= below else ""
         bars = (
-            Text(f"{_bar(part[line] / max(part.max(), 1e-300), fine)} {percent(part[line])}", style)
+            Text(f"{_bar(part[line] / max(part.max(), 1e-300), fine)} {share(part[line])}", style)
             for part in shares.values()
         )
         label = (
@@ -64,11 +64,6 @@ def score_histogram(
         )
         table.add_row(Text(label, justify="right", style="dim"), *bars)
     return table
-
-
-def percent(part: float) -> str:
-    """Show a share as the report does, with a space that every terminal has."""
-    return share(part).replace("\u00a0", " ")
 
 
 def _score(score: float, digits: int) -> str:

@@ -18,7 +18,7 @@ from advae.cli.shared import (
     load_model,
     open_labelled,
 )
-from advae.display.text import count
+from advae.display.text import count, share
 
 if TYPE_CHECKING:
     from advae.report.summary import Report
@@ -64,10 +64,8 @@ def report(
 
 def _show_report(report: "Report", path: str) -> None:
     """Print where a report is, and what it says first."""
-    from advae.cli.histogram import percent
-
-    rows, share = count(report.rows, "row"), percent(report.flagged / report.rows)
-    said = f"{report.flagged:,} of {rows} flagged ({share})"
+    rows, part = count(report.rows, "row"), share(report.flagged / report.rows)
+    said = f"{report.flagged:,} of {rows} flagged ({part})"
     console.output().print(f"[bold]{console.escape(path)}[/]: {said}")
     for sentence in report.remarks:
         console.remark(sentence)

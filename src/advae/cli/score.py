@@ -8,7 +8,7 @@ from rich.table import Table
 
 from advae.cli import console, outlets
 from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
-from advae.display.text import count
+from advae.display.text import count, share
 
 if TYPE_CHECKING:
     from advae.cli.brief import Brief
@@ -71,12 +71,12 @@ def score(
 
 def _show_scores(brief: "Brief", threshold: float) -> None:
     """Print what a scored table looks like in brief, on standard error: the rows are the output."""
-    from advae.cli.histogram import percent, score_histogram
+    from advae.cli.histogram import score_histogram
 
     out, rows = console.remarks(), count(brief.rows, "row")
     out.print(score_histogram(out, {rows: brief.scores}, threshold), "\n", sep="")
-    share = percent(brief.flagged / max(brief.rows, 1))
-    out.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({share})")
+    part = share(brief.flagged / max(brief.rows, 1))
+    out.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({part})")
     table = Table(title="highest scores", title_justify="left")
     for name in brief.headings:
         justify: Literal["left", "right"] = "right" if name in ("score", "p-value") else "left"

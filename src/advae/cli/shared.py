@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from advae.cli import console
-from advae.errors import InputError
+from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
@@ -69,8 +69,8 @@ def open_labelled(
         return open_rows(detector, data, keep)
     if label.name in detector.table.feature_names:
         console.remark(
-            f"the model learned the label column {label.name!r} as one of its features, so that "
-            "what is measured here means nothing; fit again with --label or --ignore"
+            f"the model learned the label column {quoted(label.name)} as one of its features, so "
+            "that what is measured here means nothing; fit again with --label or --ignore"
         )
     return open_rows(detector, data, [*keep, label.name])
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
 
+from advae.display.text import count
 from advae.errors import InputError
 
 RESAMPLES = 1000
@@ -85,9 +86,8 @@ def evaluate(
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
     if not positives or not negatives:
         raise InputError(
-            f"the labels hold {negatives} normal row{'s' * (negatives != 1)} and {positives} "
-            f"anomal{'y' if positives == 1 else 'ies'}; "
-            "measuring needs at least one of each"
+            f"the labels hold {count(negatives, 'normal row')} and "
+            f"{count(positives, 'anomaly', 'anomalies')}; measuring needs at least one of each"
         )
     # Rows of equal score stand or fall together: one group each, highest score first.
     groups, group = np.unique(-scores, return_inverse=True)
@@ -112,10 +112,10 @@ def _counted(
     group: Int[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"]
 ) -> tuple[Int[np.ndarray, "groups"], Int[np.ndarray, "groups"]]:
     """Return the anomalies and the normal rows in each group of rows."""
-    count = int(group.max()) + 1
+    groups = int(group.max()) + 1
     return (
-        np.bincount(group[anomalous], minlength=count),
-        np.bincount(group[~anomalous], minlength=count),
+        np.bincount(group[anomalous], minlength=groups),
+        np.bincount(group[~anomalous], minlength=groups),
     )
 
 
@@ -123,11 +123,11 @@ def _resampled(
     group: Int[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"], times: int, seed: int
 ) -> Iterator[tuple[Int[np.ndarray, "groups"], Int[np.ndarray, "groups"]]]:
     """Yield what `_counted` gives of rows drawn with replacement, as many of each class."""
-    rng, count = np.random.default_rng(seed), int(group.max()) + 1
+    rng, groups = np.random.default_rng(seed), int(group.max()) + 1
     classes = group[anomalous], group[~anomalous]
     for _ in range(times):
         drawn = (rows[rng.integers(0, len(rows), len(rows))] for rows in classes)
-        hits, others = (np.bincount(rows, minlength=count) for rows in drawn)
+        hits, others = (np.bincount(rows, minlength=groups) for rows in drawn)
         yield hits, others
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
+from advae.display.text import share
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
@@ -211,7 +212,7 @@ class ColumnWatch:
             yield self._finding(
                 "mostly-missing",
                 "hint",
-                f"{profile.missing / profile.rows:.0%} of the values are missing",
+                f"{share(profile.missing / profile.rows)} of the values are missing",
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
@@ -281,11 +282,11 @@ class ColumnWatch:
             return
         code = _code_for_missing(known)
         if code is not None:
-            share = np.mean(known.to_numpy() == code)
+            often = float(np.mean(known.to_numpy() == code))
             yield self._finding(
                 "code",
                 "problem",
-                f"{code:g} stands in {share:.1%} of the rows, far from all other values",
+                f"{code:g} stands in {share(often)} of the rows, far from all other values",
                 "If it is a code for a missing value, leave those fields empty.",
             )
             return
@@ -295,7 +296,7 @@ class ColumnWatch:
                 "outliers",
                 "problem",
                 f"the range {low:g} to {high:g} is set by a few values: nine tenths of them fill "
-                f"{100 * middle / (high - low):.2g} % of it, and their differences hardly count",
+                f"{share(middle / (high - low))} of it, and their differences hardly count",
                 "Check the extreme values; if they are right, give the column on a log scale.",
             )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from advae.config import Config
 from advae.core.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
 from advae.detector.split import ENOUGH_ALARMS, split_rows
+from advae.display.text import share
 from advae.doctor.checks import (
     STRANGE,
     ColumnWatch,
@@ -192,7 +193,7 @@ class _Patient:
                 "copies",
                 "hint",
                 (),
-                f"{copied:.1%} of the normal rows repeat an earlier one exactly",
+                f"{share(copied)} of the normal rows repeat an earlier one exactly",
                 "Remove copies that a faulty join or export made: they count several times, and "
                 "stand on both sides of the calibration.",
             )
@@ -224,7 +225,7 @@ class _Patient:
                 (),
                 f"{rows:,} of {self.normal_rows:,} rows would be held out for the threshold at "
                 f"alpha = {config.alpha:g}, so few that its true share of false alarms can lie "
-                f"anywhere from {rate.low:.2%} to {rate.high:.2%}",
+                f"anywhere from {share(rate.low)} to {share(rate.high)}",
                 f"Give {wanted:,} normal rows, or raise alpha.",
             )
 
@@ -254,14 +255,14 @@ def _given_away(
 
 def _strange_rows(encoded: NDArray[np.float32], places: NDArray[np.int64]) -> Iterator[Finding]:
     strange = strangeness(encoded)
-    share = float(np.mean(strange > STRANGE))
-    if share >= STRANGE_SHARE:
+    apart = float(np.mean(strange > STRANGE))
+    if apart >= STRANGE_SHARE:
         worst = ", ".join(str(place) for place in places[np.argsort(-strange)[:5]])
         yield Finding(
             "strange-rows",
             "hint",
             (),
-            f"{share:.1%} of the rows to be learned from stand apart from the others; the most "
+            f"{share(apart)} of the rows to be learned from stand apart from the others; the most "
             f"are rows {worst} (the first data row is row 0)",
             "Look at them: anomalies among the training rows are learned as normal, unless --trim "
             "sets them aside. That none stands apart would not prove that there are none.",

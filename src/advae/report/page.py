@@ -98,6 +98,11 @@ def embedded_json(value: Any) -> Markup:
     return Markup(plain.translate(_RISKY))
 
 
+def _unbroken(sentence: str) -> str:
+    """Return a text whose shares stay on one line with their signs."""
+    return sentence.replace(" %", "\u00a0%")
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -111,7 +116,8 @@ def _environment() -> Environment:
         short=lambda value: Markup("<bdi>{}</bdi>").format(text.shorten(value)),
         plain=text.shorten,
         number=text.number,
-        share=text.share,
+        share=lambda value: _unbroken(text.share(value)),
+        unbroken=_unbroken,
         formula=_formula,
         sentence=lambda value: f"{value[:1].upper()}{value[1:]}",
     )

@@ -124,7 +124,8 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     for name in keep:
         if name in taken:
             raise InputError(
-                f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
+                f"column {quoted(name)} cannot be kept: the output has a column of that name. "
+                "Rename it."
             )
     return [frame[name] for name in keep]
 
@@ -148,7 +149,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise InputError(f"column {twice[0]!r} occurs more than once. Rename one of them.")
+        raise InputError(f"column {quoted(twice[0])} occurs more than once. Rename one of them.")
     # Not a list of columns: Polars would rename one whose name is empty.
     return pl.DataFrame(
         {name: _from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)}
@@ -198,8 +199,8 @@ def _column(name: str, values: np.ndarray) -> pl.Series:
             values = values.astype(np.float64)
     elif kind not in "biufUS":
         raise InputError(
-            f"column {name!r} has NumPy type {values.dtype}; expected numbers, true/false, text or "
-            "times"
+            f"column {quoted(name)} has NumPy type {values.dtype}; expected numbers, true/false, "
+            "text or times"
         )
     return pl.Series(name, np.ascontiguousarray(values))
 
@@ -227,15 +228,16 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
             column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
         except OverflowError:
             raise InputError(
-                f"column {name!r} holds a whole number beyond 1.8e308, the largest float. Correct "
-                "it, or convert the column to text."
+                f"column {quoted(name)} holds a whole number beyond 1.8e308, the largest float. "
+                "Correct it, or convert the column to text."
             ) from None
     if column.dtype == pl.Object:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
-            f"column {name!r} mixes {found}. Convert it to one type, for instance with astype(str)."
+            f"column {quoted(name)} mixes {found}. Convert it to one type, for instance with "
+            "astype(str)."
             if len(kinds) > 1
-            else f"column {name!r} holds values of type {found}. Convert it to numbers, "
+            else f"column {quoted(name)} holds values of type {found}. Convert it to numbers, "
             "true/false, text or times."
         )
     return column
