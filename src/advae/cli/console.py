@@ -38,7 +38,7 @@ def remarks() -> Console:
 
 
 def printable(text: str) -> str:
-    """Return a text on one line; what would steer the terminal is spelled out, not odd spaces."""
+    """Return a text with control characters spelled out, line ends too; all spaces stay."""
     return "".join(c if c.isprintable() or category(c) == "Zs" else repr(c)[1:-1] for c in text)
 
 

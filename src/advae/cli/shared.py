@@ -140,7 +140,7 @@ class Interrupt:
 def interruptible() -> Iterator[Interrupt]:
     """Treat SIGTERM and SIGHUP like Ctrl-C inside the block, all through the Interrupt given.
 
-    A signal that is ignored stays so: nohup sees to that, and shells for what runs behind them.
+    A signal that is ignored stays ignored, as nohup and shells want it for what runs on its own.
     """
     interrupt = Interrupt()
     names = [name for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN]

@@ -36,7 +36,10 @@ def fingerprint(config: Config, table: TableEncoder, *encoded: HostMatrix) -> st
 
 
 def saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
-    """Return a block handler that keeps a checkpoint: first, last, and now and again between."""
+    """Return a block handler that writes checkpoints, `CHECKPOINT_SECONDS` or more apart.
+
+    It always writes one after the first and the last block, and when an exception ends training.
+    """
     saved = -math.inf
 
     def on_block(snapshot: Snapshot) -> None:

@@ -27,8 +27,8 @@ STRANGE = 0.65
 class CopyCounter:
     """Counts rows that repeat an earlier one, exactly up to `MOST_HASHES` different rows.
 
-    Beyond that it counts among the rows whose hash falls in a shrinking part of all hashes: every
-    copy of a row falls in with it.
+    With more it counts only rows whose hash lies in a part of all hashes, which shrinks as needed.
+    Copies of a row have its hash, so that all of them are counted or none.
     """
 
     def __init__(self) -> None:
@@ -138,10 +138,10 @@ FEWEST_IDENTIFIERS = 20
 """Rows from which on values that all differ mean something."""
 
 DIFFERENT = 0.95
-"""Share of the values that differ in a column of identifiers, copied rows allowed for."""
+"""Least share of different values in a column of identifiers; not 1, since rows can be copied."""
 
 APART = 4
-"""How many times as far as the others are from each other a number must be to seem a code."""
+"""A number seems a code if it is so many times as far from the others as these from each other."""
 
 IDENTIFIER_NAME = re.compile(
     r"(^|[_\W])(id|uuid|guid|key|index|rownum|row)$|[a-z]Id$|ID$", re.ASCII
@@ -302,7 +302,7 @@ class ColumnWatch:
 
 
 def _all_differ(values: pl.Series) -> bool:
-    """Return whether values all differ, but for the odd copied row."""
+    """Return whether nearly all values differ."""
     present = values.drop_nulls()
     return len(present) >= FEWEST_IDENTIFIERS and present.n_unique() >= DIFFERENT * len(present)
 

@@ -36,11 +36,11 @@ GIVES_AWAY = 0.99
 """Area under the ROC curve from which on a single column is suspected of knowing the label."""
 
 FEWEST_ANOMALIES = 5
-"""Labelled anomalies in the sample below which that is not looked at."""
+"""Labelled anomalies in the sample below which no column is suspected."""
 
 BY_CHANCE = 0.01
-"""Nor where chance gives some column the area 1 so often: of 5 anomalies among 10 rows, one column
-in 126 has it."""
+"""No column is suspected where one would have area 1 by chance more often than this: of 5 anomalies
+among 10 rows, one column in 126 has it."""
 
 COPIES = 0.01
 STRANGE_SHARE = 0.01

@@ -94,8 +94,8 @@ def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Ite
     """
 
     def unlikely(observed: float, expected: float) -> bool:
-        # What is expected is itself known from as few rows as training had: which of all rows are
-        # the new ones is what chance decides on.
+        # The expected share is itself an estimate, from the training rows. So the question is
+        # whether the new rows could be any of all these rows, drawn at random.
         known = round(expected * (training + 1))
         among = round(observed * rows) + known - 1
         return bool(hypergeom.cdf(known - 1, training + rows, training, among) < UNLIKELY)

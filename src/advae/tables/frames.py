@@ -92,7 +92,7 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
 def names_given(names: Collection[str]) -> list[str]:
     """Return the names of columns, each once; a single one may have been given without a list.
 
-    As texts, which those of a frame become: pandas has others, such as 0 and ("x", "a").
+    They are returned as texts, as a frame has them: in pandas a name can be 0 or ("x", "a").
     """
     return [names] if isinstance(names, str) else list(dict.fromkeys(map(str, names)))
 
@@ -103,7 +103,7 @@ def exactly(*names: str) -> pl.Expr:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that Polars takes for a pattern in whatever it does with the column alone."""
+    """Refuse a name from ^ to $: Polars takes it for a pattern wherever a column is named."""
     if name.startswith("^") and name.endswith("$"):
         raise InputError(
             f"column {quoted(name)}: a name from ^ to $ is a pattern to Polars. Rename the column, "
@@ -160,7 +160,7 @@ def _from_pandas_column(name: str, column: Any) -> pl.Series:
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
-    # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.
+    # Columns of pandas' own types are converted whole where they can be: value by value is slow.
     plain = getattr(dtype, "numpy_dtype", None)
     if plain is not None and plain.kind in "biuf":
         values = column.to_numpy(plain, na_value=plain.type())
@@ -270,10 +270,10 @@ def _is_missing(value: object) -> bool:
 class Matching:
     """Makes every batch of a stream fit the ones before it, or says why it does not.
 
-    Whoever cuts a table into batches may tell types batch by batch: whole numbers are floats where
-    one is missing, and a column without any value has a type by chance. So a column must hold the
-    same kind of values throughout, numbers or texts or dates, in whatever type; one without a value
-    in a batch has type Null there. Batches so matched are ready for `joined`.
+    Batches of one table can have other types: in pandas, whole numbers are floats where one is
+    missing, and a column without a value can have any type. So a column must hold one kind of
+    values in all batches, numbers or texts or dates, of any type; a column without a value in a
+    batch has type Null there. `joined` can join the batches returned.
     """
 
     def __init__(self) -> None:
@@ -341,10 +341,10 @@ def _kind(values: pl.Series) -> Reading | pl.DataType:
 
 
 def _plain(dtype: pl.DataType) -> pl.DataType:
-    """Return the type for which there is a common one with all types of its kind, without loss.
+    """Return a type that joins with the other types of its kind without loss.
 
-    Polars takes the coarser of two units of time, knows no common type of two Enums, and has no
-    Decimal with the places of one and the size of another: as floats they are learned anyway.
+    Of two units of time Polars takes the coarser; two Enums, and Decimals of unlike places, have no
+    common type. Decimals are learned as floats anyway.
     """
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", dtype.time_zone)

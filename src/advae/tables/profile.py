@@ -120,7 +120,7 @@ class TimeSummary(NumberSummary):
         self._weekday.update(numbers // DAY % 7)
 
     def cycles(self, like: str) -> tuple[str, ...]:
-        """Return the cycles worth a pair of columns; a span that hardly repeats one is not."""
+        """Return the cycles worth a pair of columns: those that vary, and repeat in the period."""
         if like == "time":
             return ("day",)
         if like == "duration":
