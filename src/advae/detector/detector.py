@@ -184,7 +184,7 @@ class Detector:
         Parameters
         ----------
         data
-            A table with the training columns, in any order; see ``frames.as_frame``.
+            A table with the training columns, in any order; see `advae.tables.frames.as_frame`.
 
         Raises
         ------
@@ -221,7 +221,7 @@ class Detector:
         Parameters
         ----------
         batches
-            The training columns, in any order; see ``frames.as_batches``.
+            The training columns, in any order; see `advae.tables.frames.as_batches`.
         keep
             Columns to carry along.
         explain
@@ -285,7 +285,7 @@ class Detector:
         """Return the scores of `score_encoded` alone, which is faster.
 
         ``units`` are those of the columns in each row that the method is given, see
-        ``scoring.score_rows``.
+        `advae.core.scoring.score_rows`.
         """
         varied, fixed = self._parted(encoded)
         scores = anomaly_scores(self.method, self.scorer, varied, units)
