@@ -26,7 +26,7 @@ from advae.errors import ColumnError, ConfigError, InputError, quoted
 from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
-from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
+from advae.tables.frames import BatchSchema, as_batches, joined, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Reservoir
 from advae.tables.values import check_columns, check_finite
@@ -207,7 +207,7 @@ def _gather(
     """Return the rows to learn from, and the encoder and a note if it had to see more."""
     held: list[pl.DataFrame] = []
     read = 0
-    batches = map(Matching().match, batches)
+    batches = map(BatchSchema().match, batches)
     for batch in batches:
         # Now, while the rows have the numbers that they have in the table.
         check_finite(batch, read)

@@ -25,7 +25,7 @@ from advae.doctor.checks import (
 )
 from advae.errors import InputError, quoted_list
 from advae.tables.encoder import TableEncoder
-from advae.tables.frames import Matching, as_batches, names_given, without_columns
+from advae.tables.frames import BatchSchema, as_batches, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Reservoir
 
@@ -110,7 +110,7 @@ def examine(
     ------
     InputError
         If there are no rows, a column is missing, a label cannot be read or that of normal rows
-        does not occur, or a batch does not match those before it; see `Matching`.
+        does not occur, or a batch does not match those before it; see `BatchSchema`.
     """
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(data):
@@ -133,7 +133,7 @@ class _Patient:
         self._empty_rows = 0
         self.labels = None if label is None else LabelReader(label)
         self._ignored = names_given(ignored)
-        self._matching = Matching()
+        self._schema = BatchSchema()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
         self._sample = Reservoir(SAMPLE_ROWS, np.random.default_rng(0))
@@ -144,7 +144,7 @@ class _Patient:
         left_out = [*self._ignored, *([] if labels is None else [labels.column.name])]
         unlabelled = without_columns(batch, left_out)
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
-        kept = self._matching.match(unlabelled)
+        kept = self._schema.match(unlabelled)
         if not kept.width:
             raise InputError("no column is left to learn from. Ignore fewer of them.")
         if not self._watches:

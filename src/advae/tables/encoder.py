@@ -26,7 +26,7 @@ from advae.tables.columns import (
     least_frequent,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.tables.values import HASH_BUCKETS, TIMES, Reading, check_columns, to_instants
+from advae.tables.values import HASH_BUCKETS, TIMES, ValueKind, check_columns, to_instants
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -146,7 +146,7 @@ class ColumnFit:
         self.name = name
         self._hashed = hashed
         self._untyped_rows = 0  # rows of null in batches that do not tell the type
-        self._reading: Reading | None = None
+        self._reading: ValueKind | None = None
         self._summary: NumberSummary | TextSummary | BucketSummary = TextSummary()
 
     def update(self, values: pl.Series, first_row: int) -> None:
@@ -157,7 +157,7 @@ class ColumnFit:
         InputError
             For a value or type that cannot be used, or a type unlike an earlier batch's.
         """
-        reading = Reading.of(values)
+        reading = ValueKind.of(values)
         if reading is None:
             self._untyped_rows += len(values)
             return
@@ -189,7 +189,7 @@ class ColumnFit:
     @property
     def crowded(self) -> bool:
         """Whether the column has too many categories, or hardly any value twice."""
-        if not isinstance(self._summary, TextSummary) or self._reading == Reading("boolean"):
+        if not isinstance(self._summary, TextSummary) or self._reading == ValueKind("boolean"):
             return False
         frequent, present = self._frequent(self._summary), self._summary.counts.total()
         repeats = sum(frequent.values()) >= present / 2
@@ -220,7 +220,7 @@ class ColumnFit:
 
     def build(self) -> Column:
         """Return the encoder of the rows taken in so far; the column must not be `crowded`."""
-        summary, reading = self._summary, self._reading or Reading("text")
+        summary, reading = self._summary, self._reading or ValueKind("text")
         profile = Profile(
             rows=summary.rows + self._untyped_rows,
             missing=summary.missing + self._untyped_rows,

@@ -12,7 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import Reading, check_columns, is_missing
+from advae.tables.values import ValueKind, check_columns, is_missing
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -267,7 +267,7 @@ def _is_missing(value: object) -> bool:
     return type(value).__name__ in _PANDAS_MISSING
 
 
-class Matching:
+class BatchSchema:
     """Makes every batch of a stream fit the ones before it, or says why it does not.
 
     Batches of one table can have other types: in pandas, whole numbers are floats where one is
@@ -278,7 +278,7 @@ class Matching:
 
     def __init__(self) -> None:
         self._columns: dict[str, None] | None = None
-        self._held: dict[str, tuple[Reading | pl.DataType, pl.DataType]] = {}
+        self._held: dict[str, tuple[ValueKind | pl.DataType, pl.DataType]] = {}
         self._batches = 0
         self._rows = 0
 
@@ -333,9 +333,9 @@ def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames, how="vertical_relaxed")
 
 
-def _kind(values: pl.Series) -> Reading | pl.DataType:
+def _kind(values: pl.Series) -> ValueKind | pl.DataType:
     try:
-        return Reading.of(values) or values.dtype
+        return ValueKind.of(values) or values.dtype
     except InputError:
         return values.dtype  # not to be learned; that is said where columns are learned
 

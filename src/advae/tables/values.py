@@ -317,7 +317,7 @@ TIMES = ("date", "datetime", "time", "duration")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ValueKind:
     """What kind of values a column holds.
 
     Attributes
@@ -341,7 +341,7 @@ class Reading:
                 raise InputError(f"the time zone {self.zone!r} is unknown here") from None
 
     @classmethod
-    def of(cls, values: pl.Series) -> "Reading | None":
+    def of(cls, values: pl.Series) -> "ValueKind | None":
         """Tell how to read a column from its type; None where the type is not known yet.
 
         Raises
