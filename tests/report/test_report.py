@@ -146,9 +146,8 @@ def test_the_slider_counts_what_a_threshold_flags(detector, table, report) -> No
             assert group.above[step] == int((sample > threshold).sum())
         assert sum(group.shares) == pytest.approx(1.0)
     assert sum(report.scores.density) <= 1.0 + 1e-9
-    used = report.scores.thresholds[0]
-    assert (used.used, used.value) == (True, detector.threshold.value)
-    assert [each.method for each in report.scores.thresholds] == ["conformal", "kde"]
+    assert report.scores.threshold == detector.threshold
+    assert [each.threshold.method for each in report.scores.thresholds] == ["conformal", "kde"]
 
 
 def test_long_tables_are_sampled_and_said_to_be(detector, table, monkeypatch) -> None:

@@ -181,14 +181,13 @@ class Candidate(NamedTuple):
 
 
 def candidates(detector: Detector, alpha: float) -> list[Candidate]:
-    """Return the threshold in use and the ones that could be, at ``alpha``, side by side."""
-    calibration = detector.calibration_scores
-    found = [detector.threshold]
-    if len(calibration) >= conformal_rows_needed(alpha):
-        found.append(learned_threshold(detector, alpha, "conformal"))
-    found.append(learned_threshold(detector, alpha, "kde"))
-    distinct = {(each.method, each.value): each for each in reversed(found)}
+    """Return the threshold in use, then the others that there could be at ``alpha``."""
+    calibration, used = detector.calibration_scores, detector.threshold
+    enough = len(calibration) >= conformal_rows_needed(alpha)
+    methods: tuple[ThresholdMethod, ...] = ("conformal", "kde") if enough else ("kde",)
+    learned = [learned_threshold(detector, alpha, method) for method in methods]
+    others = [each for each in learned if (each.method, each.value) != (used.method, used.value)]
     return [
         Candidate(each, alarm_rate(calibration, each.value) if len(calibration) else None)
-        for each in reversed(distinct.values())
+        for each in (used, *others)
     ]

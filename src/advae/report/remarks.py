@@ -40,7 +40,7 @@ def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
     expected = scores.expected_alarms
     if expected is None:
         return
-    alarms = scores.threshold.alarms
+    alarms = scores.alarms
     high = max(expected, alarms.high if alarms else 0.0)
     if binom.sf(gathered.flagged - 1, gathered.rows, high) < UNLIKELY:
         either = (

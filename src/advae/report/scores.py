@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 
 from advae.core.evaluation import Curve, Estimate, curves, evaluate
 from advae.core.threshold import kde_cdf, silverman_bandwidth
-from advae.detector.calibration import candidates
-from advae.detector.detector import Detector
+from advae.detector.calibration import Candidate, candidates
+from advae.detector.detector import Detector, Threshold
 from advae.display.charts import ScoreAxis
 
 STEPS = 480
@@ -49,28 +49,6 @@ class ScoreGroup:
 
 
 @dataclass(frozen=True)
-class ThresholdView:
-    """A threshold, in use or possible.
-
-    Attributes
-    ----------
-    method, alpha, value, why
-        As in ``Threshold``.
-    alarms
-        Share of normal rows expected above it; None where no row can tell.
-    used
-        Whether it is the one in use.
-    """
-
-    method: str
-    alpha: float | None
-    value: float
-    why: str
-    alarms: Estimate | None
-    used: bool
-
-
-@dataclass(frozen=True)
 class ScoreView:
     """What the section on scores and threshold shows.
 
@@ -90,18 +68,22 @@ class ScoreView:
     axis: ScoreAxis
     groups: tuple[ScoreGroup, ...]
     density: tuple[float, ...]
-    thresholds: tuple[ThresholdView, ...]
+    thresholds: tuple[Candidate, ...]
 
     @property
-    def threshold(self) -> ThresholdView:
+    def threshold(self) -> Threshold:
         """The threshold in use."""
-        return self.thresholds[0]
+        return self.thresholds[0].threshold
+
+    @property
+    def alarms(self) -> Estimate | None:
+        """Share of normal rows expected above the threshold in use; None if no row can tell."""
+        return self.thresholds[0].alarms
 
     @property
     def expected_alarms(self) -> float | None:
         """Share of normal rows that the threshold is expected to flag; None if unknown."""
-        alarms = self.threshold.alarms
-        return self.threshold.alpha if alarms is None else alarms.value
+        return self.threshold.alpha if self.alarms is None else self.alarms.value
 
 
 def view_scores(
@@ -141,12 +123,7 @@ def view_scores(
             if len(sample)
         ),
         density=_density(axis, training),
-        thresholds=tuple(
-            ThresholdView(
-                each.method, each.alpha, each.value, each.why, alarms, each == detector.threshold
-            )
-            for each, alarms in candidates(detector, alpha)
-        ),
+        thresholds=tuple(candidates(detector, alpha)),
     )
 
 
