@@ -25,16 +25,307 @@ from advae.tables.frames import as_frame
 Scores = Float[np.ndarray, "rows"]
 
 
-class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is untyped
-    """The methods of a scikit-learn outlier detector, for a class that sets ``detector_``.
+def checked_frame(
+    estimator: BaseEstimator, X: Any, learned: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """Return a table as a frame, checked as scikit-learn wants it.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Gets the attributes ``n_features_in_`` and ``feature_names_in_`` in training, and is
+        compared with them later.
+    X : table of shape (n_samples, n_features)
+        Array of two dimensions, or a frame.
+    learned : sequence of str, default=None
+        The names of the columns in training; None for the training rows themselves.
+
+    Returns
+    -------
+    frame : polars.DataFrame of shape (n_samples, n_features)
+        With the columns named as in training.
+
+    Raises
+    ------
+    ValueError
+        The table has other columns, no rows, or infinite values.
+    """
+    reset = learned is None
+    streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
+    # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
+    columns = isinstance(X, dict) and not hasattr(X, "shape")
+    if streams or columns or isinstance(X, pl.LazyFrame):
+        X = as_frame(X)
+    if hasattr(X, "columns"):
+        frame = as_frame(X)
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if not reset and not frame.height:
+            raise InputError("the table has no rows. Give at least one.")
+        # pandas' names can be numbers and tuples, too: to scikit-learn there are none then.
+        unnamed = hasattr(X, "iloc") and not any(isinstance(name, str) for name in X.columns)
+        if learned is not None and unnamed and not hasattr(estimator, "feature_names_in_"):
+            _check_names(frame.columns, learned)
+    else:
+        array = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=None,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2 if reset else 1,
+        )
+        if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
+            array = np.ma.array(array, mask=np.ma.getmaskarray(X))
+        try:
+            frame = as_frame(array)
+        except InputError:
+            with suppress(ValueError):
+                # scikit-learn expects NumPy's TypeError of what is neither number nor text.
+                array.astype(np.float64)
+            raise
+    # Names are checked: from here on, position decides.
+    return frame.rename(dict(zip(frame.columns, learned or frame.columns, strict=True)))
+
+
+def _check_names(found: Sequence[str], learned: Sequence[str]) -> None:
+    """Refuse other names than training had, if it had any; both are given as texts."""
+    if list(found) != list(learned) and list(learned) != list(positional_names(len(learned))):
+        raise InputError(
+            f"the columns are {quoted_list(found)}; training had {quoted_list(learned)}. "
+            "Give the same ones, in the same order."
+        )
+
+
+def positional_names(count: int) -> tuple[str, ...]:
+    """Return the names of columns that have none."""
+    return tuple(as_frame(np.empty((0, count))).columns)
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return the seed that a ``random_state`` stands for: an int itself, else one drawn from it."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
+    """Self-adversarial variational autoencoder for rows that are not normal.
+
+    Fit it on normal rows. Signs are scikit-learn's:
+
+    | method                | normal rows            | anomalies                    |
+    | --------------------- | ---------------------- | ---------------------------- |
+    | ``predict``           | +1                     | -1                           |
+    | ``decision_function`` | at least 0             | below 0                      |
+    | ``score_samples``     | at least ``offset_``   | below ``offset_``, at most 0 |
+    | ``anomaly_score``     | at most ``threshold_`` | above ``threshold_``         |
+
+    Tables are NumPy arrays, pandas or polars frames (anything that ``as_frame`` reads), with
+    numbers, texts, truth values and times, missing ones included. No scaling is needed.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        The settings that every parameter left at None takes its value from.
+    alpha : float in (0, 1), default=None
+        Share of normal rows that may be flagged; 0.1 in both presets.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        "auto" flags rows above the learned threshold. A number instead sets the threshold so that
+        this share of the rows given to ``fit`` is flagged, as ``IsolationForest`` does.
+    threshold : {"conformal", "kde"} or float, default=None
+        How the threshold is learned, or the score itself, at least 0; see ``Config``.
+    calibration : float in (0, 1), default=None
+        Most of the rows, as a share, to hold out of training for the conformal threshold.
+    trim : float in [0, 0.5), default=None
+        Most of the rows, as a share, to set aside as suspected anomalies before anything is
+        learned; 0 in both presets. ``detector_.summary.notes`` says how many were.
+    members : int, default=None
+        Networks of the ensemble, at least 1; at least 4 where a table has too few rows to hold some
+        out for a conformal threshold.
+    iterations : int, default=None
+        Training iterations, at least 1.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
+    method : str, default=None
+        Name of the method, see `Config`: ``"advae"``.
+    variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
+        Which networks discriminate.
+    hidden, latent : int, default=None
+        Hidden width and latent size, at least 1.
+    latent_at_most_columns : bool, default=None
+        Whether ``latent`` shrinks to the number of encoded columns.
+    lambda_, gamma : float, default=None
+        Weights of the KLD and of the discrimination terms, at least 0.
+    margin_x, margin_z : float, default=None
+        Margins in encoded units and in nats, at least 0.
+    relative_margin_x, relative_margin_z : float, default=None
+        What is added to them, in units of the batch's reconstruction error and KLD, at least 0.
+    swap : float in [0, 1], default=None
+        Largest share of a row's values that other rows' replace in training.
+    input_noise : float, default=None
+        Standard deviation of the noise on a row in training, in training ranges, at least 0.
+    batch_size : int, default=None
+        Rows of a batch, at least 1.
+    learning_rate : float, default=None
+        Of Adam, above 0.
+    schedule : {"constant", "cosine"}, default=None
+        Course of the learning rate.
+    patience : int, default=None
+        Iterations without progress after which training ends, at least 0; 0 for never.
+    points : int, default=None
+        Latent noise vectors of the score, at least 1.
+    sampling : {"sobol", "random"}, default=None
+        How those are drawn.
+    whiten : bool, default=None
+        Whether residuals are weighed by those of the training rows.
+    memory : int, default=None
+        Most training rows kept to compare new rows with, at least 2; 0 for none.
+    hashed : sequence of str, default=None
+        Columns with very many different texts, to be hashed instead of refused.
 
     Attributes
     ----------
     detector_ : Detector
-        The fitted detector; absent before ``fit``.
+        The fitted detector.
+    threshold_ : float
+        Anomaly score above which a row is flagged, at least 0.
+    offset_ : float
+        ``-threshold_``: ``decision_function = score_samples - offset_``.
+    history_ : dict of str to list of float
+        ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
+    n_features_in_ : int
+        Columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all of them are strings.
+
+    See Also
+    --------
+    advae.fit_detector : The same without scikit-learn, from files of any size.
+    sklearn.ensemble.IsolationForest : Isolation forest.
+
+    Notes
+    -----
+    A score depends on nothing but the row and the model, so it is the same whatever the other
+    rows, their order and the batch. Where rows are held out for the threshold,
+    ``detector_.summary`` says how many, and ``detector_.threshold.why`` which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advae import AdVAEDetector
+    >>> rows = np.random.default_rng(0).normal(size=(500, 3))
+    >>> detector = AdVAEDetector(iterations=300, random_state=0).fit(rows)
+    >>> detector.predict([[0.1, -0.2, 0.0], [9.0, 9.0, -9.0]])
+    array([ 1, -1])
     """
 
     detector_: Detector
+
+    def __init__(
+        self,
+        preset: Preset = "default",
+        *,
+        alpha: float | None = None,
+        contamination: float | Literal["auto"] = "auto",
+        threshold: ThresholdMethod | float | None = None,
+        calibration: float | None = None,
+        trim: float | None = None,
+        members: int | None = None,
+        iterations: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        method: str | None = None,
+        variant: VariantName | None = None,
+        hidden: int | None = None,
+        latent: int | None = None,
+        latent_at_most_columns: bool | None = None,
+        lambda_: float | None = None,
+        gamma: float | None = None,
+        margin_x: float | None = None,
+        margin_z: float | None = None,
+        relative_margin_x: float | None = None,
+        relative_margin_z: float | None = None,
+        swap: float | None = None,
+        input_noise: float | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        schedule: Schedule | None = None,
+        patience: int | None = None,
+        points: int | None = None,
+        sampling: Sampling | None = None,
+        whiten: bool | None = None,
+        memory: int | None = None,
+        hashed: Sequence[str] | None = None,
+    ) -> None:
+        self.preset = preset
+        self.alpha = alpha
+        self.contamination = contamination
+        self.threshold = threshold
+        self.calibration = calibration
+        self.trim = trim
+        self.members = members
+        self.iterations = iterations
+        self.random_state = random_state
+        self.method = method
+        self.variant = variant
+        self.hidden = hidden
+        self.latent = latent
+        self.latent_at_most_columns = latent_at_most_columns
+        self.lambda_ = lambda_
+        self.gamma = gamma
+        self.margin_x = margin_x
+        self.margin_z = margin_z
+        self.relative_margin_x = relative_margin_x
+        self.relative_margin_z = relative_margin_z
+        self.swap = swap
+        self.input_noise = input_noise
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.patience = patience
+        self.points = points
+        self.sampling = sampling
+        self.whiten = whiten
+        self.memory = memory
+        self.hashed = hashed
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it
+        """Learn what normal rows look like.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Normal rows, at least two different ones.
+        y : Ignored
+            Present for scikit-learn's sake.
+
+        Returns
+        -------
+        self : AdVAEDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        InputError
+            A ValueError: the table cannot be used.
+        ConfigError
+            A ValueError: a parameter is out of its range.
+        TrainingError
+            Training diverged.
+        """
+        share = None if self.contamination == "auto" else self.contamination
+        if share is not None and not (isinstance(share, float | np.floating) and 0 < share <= 0.5):
+            raise ConfigError(
+                f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
+            )
+        frame = checked_frame(self, X)
+        hashed = () if self.hashed is None else self.hashed  # pandas' names have no truth value
+        detector = fit_detector(frame, self._config(), hashed=hashed)
+        if share is not None:
+            value = np.percentile(detector.anomaly_score(frame), 100 * (1 - share))
+            why = f"flags {share:.4g} of the {frame.height} rows of fit"
+            detector = replace(detector, threshold=Threshold("given", None, float(value), why))
+        self.detector_ = detector
+        return self
 
     def score_samples(self, X: Any) -> Scores:
         """Return ``-anomaly_score``: the lower, the more anomalous.
@@ -158,307 +449,6 @@ class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is unty
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def checked_frame(
-    estimator: BaseEstimator, X: Any, learned: Sequence[str] | None = None
-) -> pl.DataFrame:
-    """Return a table as a frame, checked as scikit-learn wants it.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Gets the attributes ``n_features_in_`` and ``feature_names_in_`` in training, and is
-        compared with them later.
-    X : table of shape (n_samples, n_features)
-        Array of two dimensions, or a frame.
-    learned : sequence of str, default=None
-        The names of the columns in training; None for the training rows themselves.
-
-    Returns
-    -------
-    frame : polars.DataFrame of shape (n_samples, n_features)
-        With the columns named as in training.
-
-    Raises
-    ------
-    ValueError
-        The table has other columns, no rows, or infinite values.
-    """
-    reset = learned is None
-    streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
-    # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
-    columns = isinstance(X, dict) and not hasattr(X, "shape")
-    if streams or columns or isinstance(X, pl.LazyFrame):
-        X = as_frame(X)
-    if hasattr(X, "columns"):
-        frame = as_frame(X)
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
-        if not reset and not frame.height:
-            raise InputError("the table has no rows. Give at least one.")
-        # pandas' names can be numbers and tuples, too: to scikit-learn there are none then.
-        unnamed = hasattr(X, "iloc") and not any(isinstance(name, str) for name in X.columns)
-        if learned is not None and unnamed and not hasattr(estimator, "feature_names_in_"):
-            _check_names(frame.columns, learned)
-    else:
-        array = validate_data(
-            estimator,
-            X,
-            reset=reset,
-            dtype=None,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2 if reset else 1,
-        )
-        if isinstance(X, np.ma.MaskedArray):  # scikit-learn drops the mask
-            array = np.ma.array(array, mask=np.ma.getmaskarray(X))
-        try:
-            frame = as_frame(array)
-        except InputError:
-            with suppress(ValueError):
-                # scikit-learn expects NumPy's TypeError of what is neither number nor text.
-                array.astype(np.float64)
-            raise
-    # Names are checked: from here on, position decides.
-    return frame.rename(dict(zip(frame.columns, learned or frame.columns, strict=True)))
-
-
-def _check_names(found: Sequence[str], learned: Sequence[str]) -> None:
-    """Refuse other names than training had, if it had any; both are given as texts."""
-    if list(found) != list(learned) and list(learned) != list(positional_names(len(learned))):
-        raise InputError(
-            f"the columns are {quoted_list(found)}; training had {quoted_list(learned)}. "
-            "Give the same ones, in the same order."
-        )
-
-
-def positional_names(count: int) -> tuple[str, ...]:
-    """Return the names of columns that have none."""
-    return tuple(as_frame(np.empty((0, count))).columns)
-
-
-def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """Return the seed that a ``random_state`` stands for: an int itself, else one drawn from it."""
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-
-
-class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
-    """Self-adversarial variational autoencoder for rows that are not normal.
-
-    Fit it on normal rows. Signs are scikit-learn's:
-
-    | method                | normal rows            | anomalies                    |
-    | --------------------- | ---------------------- | ---------------------------- |
-    | ``predict``           | +1                     | -1                           |
-    | ``decision_function`` | at least 0             | below 0                      |
-    | ``score_samples``     | at least ``offset_``   | below ``offset_``, at most 0 |
-    | ``anomaly_score``     | at most ``threshold_`` | above ``threshold_``         |
-
-    Tables are NumPy arrays, pandas or polars frames (anything that ``as_frame`` reads), with
-    numbers, texts, truth values and times, missing ones included. No scaling is needed.
-
-    Parameters
-    ----------
-    preset : {"default", "paper"}, default="default"
-        The settings that every parameter left at None takes its value from.
-    alpha : float in (0, 1), default=None
-        Share of normal rows that may be flagged; 0.1 in both presets.
-    contamination : "auto" or float in (0, 0.5], default="auto"
-        "auto" flags rows above the learned threshold. A number instead sets the threshold so that
-        this share of the rows given to ``fit`` is flagged, as ``IsolationForest`` does.
-    threshold : {"conformal", "kde"} or float, default=None
-        How the threshold is learned, or the score itself, at least 0; see ``Config``.
-    calibration : float in (0, 1), default=None
-        Most of the rows, as a share, to hold out of training for the conformal threshold.
-    trim : float in [0, 0.5), default=None
-        Most of the rows, as a share, to set aside as suspected anomalies before anything is
-        learned; 0 in both presets. ``detector_.summary.notes`` says how many were.
-    members : int, default=None
-        Networks of the ensemble, at least 1; at least 4 where a table has too few rows to hold some
-        out for a conformal threshold.
-    iterations : int, default=None
-        Training iterations, at least 1.
-    random_state : int, RandomState instance or None, default=None
-        An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
-    method : str, default=None
-        Name of the method, see `Config`: ``"advae"``.
-    variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
-        Which networks discriminate.
-    hidden, latent : int, default=None
-        Hidden width and latent size, at least 1.
-    latent_at_most_columns : bool, default=None
-        Whether ``latent`` shrinks to the number of encoded columns.
-    lambda_, gamma : float, default=None
-        Weights of the KLD and of the discrimination terms, at least 0.
-    margin_x, margin_z : float, default=None
-        Margins in encoded units and in nats, at least 0.
-    relative_margin_x, relative_margin_z : float, default=None
-        What is added to them, in units of the batch's reconstruction error and KLD, at least 0.
-    swap : float in [0, 1], default=None
-        Largest share of a row's values that other rows' replace in training.
-    input_noise : float, default=None
-        Standard deviation of the noise on a row in training, in training ranges, at least 0.
-    batch_size : int, default=None
-        Rows of a batch, at least 1.
-    learning_rate : float, default=None
-        Of Adam, above 0.
-    schedule : {"constant", "cosine"}, default=None
-        Course of the learning rate.
-    patience : int, default=None
-        Iterations without progress after which training ends, at least 0; 0 for never.
-    points : int, default=None
-        Latent noise vectors of the score, at least 1.
-    sampling : {"sobol", "random"}, default=None
-        How those are drawn.
-    whiten : bool, default=None
-        Whether residuals are weighed by those of the training rows.
-    memory : int, default=None
-        Most training rows kept to compare new rows with, at least 2; 0 for none.
-    hashed : sequence of str, default=None
-        Columns with very many different texts, to be hashed instead of refused.
-
-    Attributes
-    ----------
-    detector_ : Detector
-        The fitted detector.
-    threshold_ : float
-        Anomaly score above which a row is flagged, at least 0.
-    offset_ : float
-        ``-threshold_``: ``decision_function = score_samples - offset_``.
-    history_ : dict of str to list of float
-        ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
-    n_features_in_ : int
-        Columns seen in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where all of them are strings.
-
-    See Also
-    --------
-    advae.fit_detector : The same without scikit-learn, from files of any size.
-    sklearn.ensemble.IsolationForest : Isolation forest.
-
-    Notes
-    -----
-    A score depends on nothing but the row and the model, so it is the same whatever the other
-    rows, their order and the batch. Where rows are held out for the threshold,
-    ``detector_.summary`` says how many, and ``detector_.threshold.why`` which.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from advae import AdVAEDetector
-    >>> rows = np.random.default_rng(0).normal(size=(500, 3))
-    >>> detector = AdVAEDetector(iterations=300, random_state=0).fit(rows)
-    >>> detector.predict([[0.1, -0.2, 0.0], [9.0, 9.0, -9.0]])
-    array([ 1, -1])
-    """
-
-    def __init__(
-        self,
-        preset: Preset = "default",
-        *,
-        alpha: float | None = None,
-        contamination: float | Literal["auto"] = "auto",
-        threshold: ThresholdMethod | float | None = None,
-        calibration: float | None = None,
-        trim: float | None = None,
-        members: int | None = None,
-        iterations: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        method: str | None = None,
-        variant: VariantName | None = None,
-        hidden: int | None = None,
-        latent: int | None = None,
-        latent_at_most_columns: bool | None = None,
-        lambda_: float | None = None,
-        gamma: float | None = None,
-        margin_x: float | None = None,
-        margin_z: float | None = None,
-        relative_margin_x: float | None = None,
-        relative_margin_z: float | None = None,
-        swap: float | None = None,
-        input_noise: float | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        schedule: Schedule | None = None,
-        patience: int | None = None,
-        points: int | None = None,
-        sampling: Sampling | None = None,
-        whiten: bool | None = None,
-        memory: int | None = None,
-        hashed: Sequence[str] | None = None,
-    ) -> None:
-        self.preset = preset
-        self.alpha = alpha
-        self.contamination = contamination
-        self.threshold = threshold
-        self.calibration = calibration
-        self.trim = trim
-        self.members = members
-        self.iterations = iterations
-        self.random_state = random_state
-        self.method = method
-        self.variant = variant
-        self.hidden = hidden
-        self.latent = latent
-        self.latent_at_most_columns = latent_at_most_columns
-        self.lambda_ = lambda_
-        self.gamma = gamma
-        self.margin_x = margin_x
-        self.margin_z = margin_z
-        self.relative_margin_x = relative_margin_x
-        self.relative_margin_z = relative_margin_z
-        self.swap = swap
-        self.input_noise = input_noise
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.patience = patience
-        self.points = points
-        self.sampling = sampling
-        self.whiten = whiten
-        self.memory = memory
-        self.hashed = hashed
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it
-        """Learn what normal rows look like.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Normal rows, at least two different ones.
-        y : Ignored
-            Present for scikit-learn's sake.
-
-        Returns
-        -------
-        self : AdVAEDetector
-            The fitted estimator.
-
-        Raises
-        ------
-        InputError
-            A ValueError: the table cannot be used.
-        ConfigError
-            A ValueError: a parameter is out of its range.
-        TrainingError
-            Training diverged.
-        """
-        share = None if self.contamination == "auto" else self.contamination
-        if share is not None and not (isinstance(share, float | np.floating) and 0 < share <= 0.5):
-            raise ConfigError(
-                f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
-            )
-        frame = checked_frame(self, X)
-        hashed = () if self.hashed is None else self.hashed  # pandas' names have no truth value
-        detector = fit_detector(frame, self._config(), hashed=hashed)
-        if share is not None:
-            value = np.percentile(detector.anomaly_score(frame), 100 * (1 - share))
-            why = f"flags {share:.4g} of the {frame.height} rows of fit"
-            detector = replace(detector, threshold=Threshold("given", None, float(value), why))
-        self.detector_ = detector
-        return self
 
     def _config(self) -> Config:
         settings = self.get_params(deep=False)
