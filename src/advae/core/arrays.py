@@ -10,8 +10,9 @@ rows are many and fill the vectors of a processor, latent variables and the colu
 few. On a CPU that makes an iteration of narrow networks a third shorter.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -23,3 +24,8 @@ Points: TypeAlias = Float[Array, "points latent"]
 Scalar: TypeAlias = Float[Array, ""]
 HostVector: TypeAlias = Float[np.ndarray, "rows"]
 HostMatrix: TypeAlias = Float[np.ndarray, "rows columns"]
+
+
+def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return what stands for an array where only its shape and type are known."""
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]

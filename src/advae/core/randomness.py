@@ -17,6 +17,8 @@ _STREAMS = (
     "latent noise",
     "golden rows",
     "held-out noise",
+    "conditional weights",
+    "conditional training",
 )
 
 _CHOICES: dict[str, tuple[int, ...]] = {
@@ -25,6 +27,7 @@ _CHOICES: dict[str, tuple[int, ...]] = {
     "calibration rows": (),
     "watched rows": (),
     "kept rows": (4,),
+    "unseen rows": (5,),
 }
 """What a choice of rows has beside the seed, before its sizes. Older than the streams, and less
 apart: where two have the same, they draw the same numbers. It stays, because with something else

@@ -6,7 +6,7 @@ from typing import Any
 from advae import tensorfile
 from advae.errors import ModelFileError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KIND = "model"
 
 

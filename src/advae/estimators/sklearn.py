@@ -14,7 +14,15 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from advae.config import Config, Preset, Sampling, Schedule, ThresholdMethod, VariantName
+from advae.config import (
+    Config,
+    Preset,
+    Sampling,
+    Schedule,
+    ThresholdMethod,
+    TimeSetting,
+    VariantName,
+)
 from advae.detector import model_file
 from advae.detector.detector import Detector, Threshold
 from advae.detector.explanation import Explanation
@@ -315,6 +323,10 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         Whether residuals are weighed by those of the training rows.
     memory : int, default=None
         Most training rows kept to compare new rows with, at least 2; 0 for none.
+    surprise : bool, default=None
+        Whether the score is in nats, see ``Config``.
+    time : {"cycles", "trend"}, default=None
+        What is learned of dates: their cycles, or also where in the training period they lie.
     hashed : sequence of str, default=None
         Columns with very many different texts, to be hashed instead of refused.
 
@@ -387,6 +399,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         sampling: Sampling | None = None,
         whiten: bool | None = None,
         memory: int | None = None,
+        surprise: bool | None = None,
+        time: TimeSetting | None = None,
         hashed: Sequence[str] | None = None,
     ) -> None:
         self.preset = preset
@@ -419,6 +433,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
         self.sampling = sampling
         self.whiten = whiten
         self.memory = memory
+        self.surprise = surprise
+        self.time = time
         self.hashed = hashed
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it
