@@ -123,7 +123,7 @@ def own_nats(normal, values):
         if v > top:
             found.append(
                 max(np.log(10), -np.log((len(above) + 0.5) / (len(normal) + 1)))
-                + (v - top) / max(mean, 1.0)
+                + kept * np.log(1 + (v - top) / max(mean, 1.0) / kept)
             )
         else:
             found.append(-np.log((np.sum(normal >= v) + 0.5) / (len(normal) + 1)))

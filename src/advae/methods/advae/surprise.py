@@ -16,9 +16,10 @@ high in one of three is what counts, as no factor can hide another, and none nee
 
 nats(v) is -log of the share of normal rows with v or more. Beyond their 90th percentile a few rows
 would decide, and nothing could be rarer than one of them: there it goes on along an exponential
-tail, log 10 + excess / mean excess (the largest excesses count as the largest of the others); the
-excess of the logarithm of N and D, which are squares, and of M and R themselves, which are
-logarithms already and of which 1 is worth 1 nat at most.
+tail whose scale was estimated from m excesses, log 10 + m log(1 + z / m), z = excess / mean excess
+(the largest excesses count as the largest of the others); the excess of the logarithm of N and D,
+which are squares, and of M and R themselves, which are logarithms already and of which 1 is worth
+1 nat at most.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ class Shares(NamedTuple):
     """Tables of nats(v), each with a row for each of `FACTORS`.
 
     ``values``, ascending, and their ``nats``, shape (4, knots); ``top``, ``base`` and ``excess`` of
-    the exponential tail, (4,).
+    the exponential tail, and the ``count`` of excesses that it was estimated from, (4,).
     """
 
     values: Any
@@ -78,6 +79,7 @@ class Shares(NamedTuple):
     top: Any
     base: Any
     excess: Any
+    count: Any
 
 
 class Marginal(NamedTuple):
@@ -136,7 +138,7 @@ def shapes(stored: Mapping[str, np.ndarray], prefix: str) -> Surprise:
 def no_shares() -> Shares:
     """Return tables before there are any: with them only the factors mean something."""
     table = np.zeros((len(FACTORS), KNOTS), np.float32)
-    return Shares(table, table, *(np.ones(len(FACTORS), np.float32) for _ in range(3)))
+    return Shares(table, table, *(np.ones(len(FACTORS), np.float32) for _ in range(4)))
 
 
 def learn_shares(factors: Sequence[Float[np.ndarray, "rows"]]) -> Shares:
@@ -147,36 +149,37 @@ def learn_shares(factors: Sequence[Float[np.ndarray, "rows"]]) -> Shares:
 
 def _table(
     values: Float[np.ndarray, "rows"], *, logarithmic: bool
-) -> tuple[np.ndarray, np.ndarray, float, float, float]:
+) -> tuple[np.ndarray, np.ndarray, float, float, float, int]:
     """Return knots, their nats, and the tail, of one factor."""
     values = np.sort(values)
     rows = len(values)
     top = float(np.quantile(values, TAIL, method="inverted_cdf"))
     distinct, first = np.unique(values[values <= top], return_index=True)
     at = np.unique(np.linspace(0, len(distinct) - 1, KNOTS).round().astype(int))
-    known, nats = distinct[at], -np.log((rows - first[at] + 0.5) / (rows + 1))
-    missing = KNOTS - len(known)
+    knots, nats = distinct[at], -np.log((rows - first[at] + 0.5) / (rows + 1))
+    missing = KNOTS - len(knots)
     above = values[values > top]
     least = SMALLEST_EXCESS if logarithmic else 1.0
-    excess = max(_mean_excess(above - top), least) if len(above) else 1.0
+    known = len(above) - int(CENSORED * len(above))
+    excess = max(_mean_excess(above - top, known), least) if known else 1.0
     base = -np.log((len(above) + 0.5) / (rows + 1))
     return (
-        np.pad(known, (0, missing), mode="edge"),
+        np.pad(knots, (0, missing), mode="edge"),
         np.pad(nats, (0, missing), mode="edge"),
         top,
         # With many rows at the top, the share just above it is smaller than 1/10.
         max(base, -np.log(1 - TAIL)),
         excess,
+        max(known, 1),
     )
 
 
-def _mean_excess(excesses: Float[np.ndarray, "above"]) -> float:
-    """Return the mean of ascending excesses, if the largest `CENSORED` follow the others.
+def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
+    """Return the mean of ascending excesses, of which all but the first ``known`` are censored.
 
-    The maximum of an exponential's likelihood where of these alone is known that they are no
+    The maximum of an exponential's likelihood where of these is known only that they are no
     smaller than the rest: a few anomalies among the training rows hardly move it.
     """
-    known = len(excesses) - int(CENSORED * len(excesses))
     total = excesses[:known].sum() + (len(excesses) - known) * excesses[known - 1]
     return float(total / known)
 
@@ -188,8 +191,9 @@ def nats(shares: Shares, factor: int, v: Float[Array, "rows"]) -> Float[Array, "
     """
     inside = jnp.interp(v, shares.values[factor], shares.nats[factor])
     top = shares.top[factor]
-    beyond = shares.base[factor] + (v - top) / shares.excess[factor]
-    return jnp.where(v <= top, inside, beyond)
+    count = shares.count[factor]
+    far = jnp.maximum(v - top, 0.0) / shares.excess[factor]
+    return jnp.where(v <= top, inside, shares.base[factor] + count * jnp.log1p(far / count))
 
 
 def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
