@@ -301,7 +301,9 @@ def test_out_of_fold_scores_weigh_what_strangers_leave_of_a_row(folded: Detector
         (words, lone, [7], matrices),
         (numbers, numbers, [], None),
     ):
-        bare = replace(folded, scorer=folded.scorer._replace(reference=Reference(whitening)))
+        scorer = folded.scorer._replace(reference=Reference(whitening), surprise=None)
+        config = replace(folded.config, surprise=False)
+        bare = replace(folded, config=config, scorer=scorer)
         table = TableEncoder.fit(fitted)
         encoded = table.transform(frame)
         scores = out_of_fold_scores(replace(bare, table=table), encoded, fold, np.empty(0, int))
@@ -359,7 +361,7 @@ def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:
     rare = pl.DataFrame({"kind": ["rare"] * 2 + ["usual"] * 1500})
     for frame in (hours, rare):
         frame = frame.with_columns(a=pl.Series(clouds(frame.height)[:, 0]))
-        detector = advae.fit_detector(frame, SMALL, sample=20)
+        detector = advae.fit_detector(frame, small(surprise=False), sample=20)
         assert detector.summary.folds
         assert detector.calibration_scores[0] < 0.5
 

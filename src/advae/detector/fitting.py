@@ -19,17 +19,21 @@ from advae.core.validation import best_block
 from advae.detector import checkpoint as checkpoints
 from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
-from advae.detector.detector import Detector, Threshold, TrainingSummary
+from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
-from advae.errors import ColumnError, ConfigError, InputError, quoted
+from advae.errors import ColumnError, ConfigError, InputError, quoted, quoted_list
 from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
+from advae.tables.columns import NumberColumn
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import BatchSchema, as_batches, joined, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Reservoir
 from advae.tables.values import check_columns, check_finite
+
+FEWEST_RISING = 20
+"""Rows of a number that rises, from which on that is no chance."""
 
 MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
@@ -113,10 +117,13 @@ def fit_detector(
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
-    encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
-    watched = table.transform(frame[split.watched])
+    encoded, calibration, watched = (
+        judged(table.transform(rows), table, config)
+        for rows in (training_frame, calibration_frame, frame[split.watched])
+    )
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     method = method_of(config, table.network_width)
+    learned = encoded if method.whole else varied
 
     start = None
     if checkpoint is not None:
@@ -128,10 +135,12 @@ def fit_detector(
     # With patience validation rows decide when training ends, which calibration rows must not.
     validation = watched if config.patience else calibration
     # From the first block on: until then the compilation of the training program takes all cores.
-    compiling = BackgroundTask(partial(method.warm_up, len(varied), config, member_rows))
+    preparing = BackgroundTask(
+        partial(method.prepare, learned, config, member_rows, table.variables)
+    )
 
     def after_block(snapshot: Snapshot) -> None:
-        compiling.begin()
+        preparing.begin()
         if on_block is not None:
             on_block(snapshot)
 
@@ -144,8 +153,7 @@ def fit_detector(
         resume=start,
         on_block=after_block,
     )
-    compiling.wait()
-    scorer, kept = method.learn(end.model, varied, config, member_rows)
+    scorer, kept = method.learn(end.model, learned, config, member_rows, preparing.result())
     detector = Detector(
         config=config,
         table=table,
@@ -153,7 +161,7 @@ def fit_detector(
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, split, (sampled, screened)),
+        summary=_summary(table, end, split, (sampled, screened, _rising(frame, table))),
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(split.training) // MOST_SCORES)
@@ -269,6 +277,22 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
     if isinstance(config.threshold, str):
         return learned_threshold(detector, config.alpha)
     return Threshold("given", None, config.threshold, "given before training")
+
+
+def _rising(frame: pl.DataFrame, table: TableEncoder) -> str:
+    """Return a note about numbers that never fall from row to row; empty if there are none."""
+    found = []
+    for feature in table.features:
+        values = frame[feature.name].drop_nulls()
+        numeric = isinstance(feature, NumberColumn) and values.dtype.is_numeric()
+        if numeric and len(values) >= FEWEST_RISING and values.is_sorted():
+            found.append(feature.name)
+    if not found:
+        return ""
+    return (
+        f"Never falls from row to row: {quoted_list(found)}. Of a number that goes on so, new rows "
+        "lie beyond all that was learned, and are flagged for it. Leave such a column out."
+    )
 
 
 def _summary(

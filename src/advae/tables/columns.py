@@ -40,6 +40,7 @@ from advae.tables.values import (
     to_truths,
     truths_among,
 )
+from advae.variables import Variable
 
 Encoded = NDArray[np.float32]
 
@@ -94,6 +95,10 @@ class Column(ABC):
     @abstractmethod
     def decode(self, encoded: Encoded) -> pl.Series:
         """Turn encoded columns [n, k] into the user's units [n]; null where missing."""
+
+    @abstractmethod
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the values that its encoded columns, at these places of a row, hold."""
 
     @property
     def spanned(self) -> tuple[bool, ...]:
@@ -341,6 +346,10 @@ class NumberColumn(RangedColumn):
         """The number varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the number."""
+        return (Variable("number", places[:1], places[1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Scale the numbers, and mark the missing ones."""
         numbers = self.reading.numbers(values, first_row)
@@ -454,6 +463,10 @@ class BooleanColumn(GroupedColumn):
         """The truth varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the truth."""
+        return (Variable("truth", places[:1], places[1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Write 1 for true and 0 for false, and mark the missing ones."""
         truths = to_truths(values, first_row)
@@ -505,6 +518,10 @@ class ConstantColumn(GroupedColumn):
         """Other values never occurred; missing ones perhaps."""
         # Missing values that training never had need no column apart: they differ too.
         return (True,) if self.value is None or self.missing_is_new else (True, False)
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return whether there is another value."""
+        return (Variable("truth", places[:1], places[1] if len(places) > 1 else None),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the values that differ from the only one of training."""
@@ -608,6 +625,15 @@ class TimeColumn(RangedColumn):
         """A day is a day, whatever the rows."""
         return True, *(False,) * (2 * len(self.cycles)), True
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the position, and the place in each cycle."""
+        first = len(places) - 1 - 2 * len(self.cycles)
+        found = [Variable("number", places[:1], places[-1])] if first else []
+        for number, cycle in enumerate(self.cycles):
+            own = places[first + 2 * number : first + 2 * number + 2]
+            found.append(Variable("weekday" if cycle == "week" else "phase", own, places[-1]))
+        return tuple(found)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Place the times in the training range and in their cycles."""
         instants = self.reading.numbers(values, first_row)
@@ -681,7 +707,7 @@ class TimeColumn(RangedColumn):
 
 
 RARE = "(rare or unseen)"
-RARE_SHARE = 0.001
+RARE_SHARE = 0.0001
 """A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
 
 
@@ -720,11 +746,15 @@ class CategoryColumn(GroupedColumn):
     def _truths(self) -> dict[str, str]:
         return truths_among(self.categories)
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the category."""
+        return (Variable("category", places[:-1], places[-1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the category of each row, or that it is rare, unseen or missing."""
         texts = respelled(ValueKind("text").texts(values, first_row), self._truths)
         other, missing = len(self.categories), len(self.categories) + 1
-        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt8).fill_null(other)
+        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt16).fill_null(other)
         codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()
         for code, column in enumerate(into):
             column[:] = codes_or_missing == code
@@ -783,6 +813,10 @@ class HashedColumn(GroupedColumn):
     def fixed(self) -> tuple[bool, ...]:
         """Buckets that training left empty, and missing values perhaps."""
         return *(count == 0 for count in self.profile.counts), self.missing_is_new
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the bucket."""
+        return (Variable("bucket", places[:-1], places[-1]),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the bucket of each row, or that its value is missing."""
