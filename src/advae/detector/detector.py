@@ -93,7 +93,8 @@ def judged(encoded: HostMatrix, table: TableEncoder, config: Config) -> HostMatr
 
     NOTE[DIFF]: new rows lie after the training period by nature. Were their dates judged, they
     would use up the promised share of alarms. So all dates are the middle of the period, while
-    the time of day, the weekday and the day of the year have columns of their own.
+    the time of day, the weekday and the day of the year have columns of their own. A number that
+    the training rows are in the order of (a month, a running number) is such a date.
     """
     if config.time == "trend" or not table.calendar:
         return encoded

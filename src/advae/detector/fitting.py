@@ -22,18 +22,14 @@ from advae.detector.checkpoint import OnBlock
 from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
-from advae.errors import ColumnError, ConfigError, InputError, quoted, quoted_list
+from advae.errors import ColumnError, ConfigError, InputError, quoted
 from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
-from advae.tables.columns import NumberColumn
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import BatchSchema, as_batches, joined, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Reservoir
 from advae.tables.values import check_columns, check_finite
-
-FEWEST_RISING = 20
-"""Rows of a number that rises, from which on that is no chance."""
 
 MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
@@ -161,7 +157,7 @@ def fit_detector(
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, split, (sampled, screened, _rising(frame, table))),
+        summary=_summary(table, end, split, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
     )
     stride = -(-len(split.training) // MOST_SCORES)
@@ -277,22 +273,6 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
     if isinstance(config.threshold, str):
         return learned_threshold(detector, config.alpha)
     return Threshold("given", None, config.threshold, "given before training")
-
-
-def _rising(frame: pl.DataFrame, table: TableEncoder) -> str:
-    """Return a note about numbers that never fall from row to row; empty if there are none."""
-    found = []
-    for feature in table.features:
-        values = frame[feature.name].drop_nulls()
-        numeric = isinstance(feature, NumberColumn) and values.dtype.is_numeric()
-        if numeric and len(values) >= FEWEST_RISING and values.is_sorted():
-            found.append(feature.name)
-    if not found:
-        return ""
-    return (
-        f"Never falls from row to row: {quoted_list(found)}. Of a number that goes on so, new rows "
-        "lie beyond all that was learned, and are flagged for it. Leave such a column out."
-    )
 
 
 def _summary(

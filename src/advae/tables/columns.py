@@ -50,7 +50,7 @@ OnePart = Float[np.ndarray, "encoded"]
 Positions = Float[np.ndarray, "rows"]
 """Where values stand, see `advae.tables.distributions`; NaN where missing."""
 
-Caution = Literal["constant", "empty", "hashed", "dated"]
+Caution = Literal["constant", "empty", "hashed", "dated", "ordered"]
 """What the user should know of how a column is treated."""
 
 DIGITS = 4
@@ -340,11 +340,18 @@ class NumberColumn(RangedColumn):
 
     scale: Scale
     median: float
+    ordered: bool = False
+    """Whether the training rows are in its order, so that new rows lie beyond it by nature."""
 
     @property
     def fixed(self) -> tuple[bool, ...]:
         """The number varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
+
+    @property
+    def caution(self) -> Caution | None:
+        """The place of a row in its file says nothing about the row."""
+        return "ordered" if self.ordered else None
 
     def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
         """Return the number."""

@@ -254,7 +254,13 @@ class ColumnFit:
                 median=summary.median,
                 cycles=summary.cycles(reading.like),
             )
-        return NumberColumn(name=name, profile=profile, scale=scale, median=summary.median)
+        return NumberColumn(
+            name=name,
+            profile=profile,
+            scale=scale,
+            median=summary.median,
+            ordered=summary.ordered,
+        )
 
 
 KINDS: dict[str, type[Column]] = {
@@ -275,7 +281,12 @@ CAUTIONS: dict[Caution, str] = {
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
     "dated": "Dated; learned by the place in the day, week and year, by the date itself only if "
     "asked (time = 'trend')",
+    "ordered": "The rows are in its order, as if it told when they came, and new ones would lie "
+    "beyond it; learned only if asked (time = 'trend')",
 }
+
+CALENDAR: tuple[Caution, ...] = ("dated", "ordered")
+"""Columns so treated tell when a row came."""
 
 CACHED_ROWS = 8192
 """Rows encoded at a time: what is being filled, column by column, stays in the cache."""
@@ -387,12 +398,16 @@ class TableEncoder:
 
     @property
     def calendar(self) -> tuple[int, ...]:
-        """Where the encoded columns are that tell how far in the training period a date is."""
-        return tuple(
+        """Where the encoded columns are that tell when in the training period a row came.
+
+        None if nothing else varied: then there is nothing else to learn.
+        """
+        found = tuple(
             places[0]
             for feature, places in zip(self.features, self.places, strict=True)
-            if feature.caution == "dated"
+            if feature.caution in CALENDAR
         )
+        return found if len(found) < self.network_width else ()
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -502,7 +517,7 @@ class TableEncoder:
         cautioned = [
             f"{sentence}: {quoted_list(names)}."
             for caution, sentence in CAUTIONS.items()
-            if (names := self.cautioned(caution))
+            if (names := self.cautioned(caution)) and (self.calendar or caution not in CALENDAR)
         ]
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"

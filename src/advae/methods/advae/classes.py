@@ -163,8 +163,10 @@ def _ends(values: Float[np.ndarray, "rows"], most: int) -> Float[np.ndarray, "en
 def extended(x: Any, phases: Any, numpy: Any) -> Any:
     """Return rows with the angles of their phases, in turns from 0 to 1, and a column of zeros.
 
-    ``numpy`` is what computes: that of NumPy or of JAX.
+    ``numpy`` is what computes: that of NumPy or of JAX. Numbers that are too small for JAX to tell
+    from 0 are 0 for both.
     """
+    x = numpy.where(numpy.abs(x) < np.finfo(np.float32).tiny, np.float32(0.0), x)
     sine, cosine = (2.0 * x[:, phases[:, side]] - 1.0 for side in (0, 1))
     turns = numpy.arctan2(sine, cosine) * np.float32(0.5 / np.pi)
     turns = numpy.where(turns < -1e-6, turns + 1.0, turns)  # at 0 rounding decides on the sign
