@@ -235,4 +235,4 @@ class Graph:
         for step in steps:
             less = known.take(place + np.int64(step - 1)) < values
             place = place + less.cast(np.int64) * np.int64(step)
-        return place - starts
+        return self.op("Sub", place, starts)

@@ -275,10 +275,8 @@ def golden_rows(detector: Detector) -> pl.DataFrame:
         if feature.csv_dtype.is_numeric() and not values.dtype.is_numeric():
             values = pl.Series(feature.name, np.arange(float(GOLDEN_ROWS)))  # buckets have no value
         columns.append(values)
-    return pl.DataFrame(
-        {each.name: each.to_list()[:-1] + [None] for each in columns},
-        schema={each.name: each.dtype for each in columns},
-    )
+    frame = pl.DataFrame({each.name: each for each in columns})
+    return pl.concat([frame[:-1], frame.clear(1)])
 
 
 def _check(found: dict[str, Any], wanted: dict[str, np.ndarray], path: str | Path) -> None:
@@ -324,10 +322,9 @@ def _metadata(
             "alpha": threshold.alpha,
         },
     }
-    missing = {name: feature.given for name, feature in zip(inputs, detector.table.features)}
     rows = {
-        name: [None if _is(value, missing[name].missing) else value for value in array.tolist()]
-        for name, array in given.items()
+        name: [None if _same(v, feature.given.missing) else v for v in given[name].tolist()]
+        for name, feature in zip(inputs, detector.table.features, strict=True)
     }
     golden = {"inputs": rows, "anomaly_score": scores.tolist()}
     return {
@@ -340,12 +337,13 @@ def _metadata(
 
 def _described(given: Given) -> dict[str, Any]:
     kind = "string" if given.dtype is object else np.dtype(given.dtype).name
-    missing = "NaN" if _is(given.missing, np.nan) else given.missing
+    missing = "NaN" if _same(given.missing, np.nan) else given.missing
     return {"type": kind, "missing": missing, "meaning": given.meaning}
 
 
-def _is(value: Any, missing: Any) -> bool:
-    return bool(value == missing or (value != value and missing != missing))  # noqa: PLR0124
+def _same(value: Any, missing: Any) -> bool:
+    both_nan = value != value and missing != missing
+    return bool(value == missing or both_nan)
 
 
 def _remarks(detector: Detector, inputs: list[str]) -> list[str]:

@@ -711,7 +711,7 @@ def texts_fed(texts: pl.Series, given: Given) -> np.ndarray:
     return texts.fill_null(str(given.missing)).to_numpy().astype(object)
 
 
-def marked(graph: Graph, code: Value, columns: int) -> Value:
+def marked(code: Value, columns: int) -> Value:
     """Write down one column for each code below ``columns``, 1 where a value has the code."""
     codes = np.arange(columns)[None]
     return code.widened(1).equals(codes).cast(np.float32)
@@ -920,7 +920,7 @@ class CategoryColumn(GroupedColumn):
         known = {category: code for code, category in enumerate(self.categories)}
         other = len(known)
         code = numbered(graph, values, known, missing=other + 1, other=other)
-        return Written(marked(graph, code, other + 2), None)
+        return Written(marked(code, other + 2), None)
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the likeliest category."""
@@ -1005,7 +1005,7 @@ class HashedColumn(GroupedColumn):
         missing = bucket.equals(np.int64(-1))
         readable = (bucket > np.int64(-2)) & (bucket < np.int64(HASH_BUCKETS))
         code = missing.where(np.int64(HASH_BUCKETS), bucket)
-        return Written(marked(graph, code, HASH_BUCKETS + 1), readable)
+        return Written(marked(code, HASH_BUCKETS + 1), readable)
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the likeliest bucket."""

@@ -7,7 +7,6 @@ never padded, and hidden parts, members and classes stand side by side instead o
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from advae.core.arrays import HostMatrix
@@ -15,7 +14,7 @@ from advae.core.method import ScoredInGraph
 from advae.graph import Graph, Value
 from advae.methods.advae.classes import CATEGORICAL, NUMBER, Classes
 from advae.methods.advae.conditional import Conditional, parts_of
-from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Encoder, Generator
+from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Dense, Encoder, Generator
 from advae.methods.advae.reference import DOUBT, SAME, Factors, Memory, Whitening
 from advae.methods.advae.scoring import Scorer
 from advae.methods.advae.surprise import _FLOOR as FLOOR
@@ -57,7 +56,8 @@ def in_graph(graph: Graph, scorer: Scorer, x: Value, width: int) -> ScoredInGrap
 
 
 def _affine(x: Value, layer: Any) -> Value:
-    return x @ layer.weight + layer.bias
+    product: Value = x @ layer.weight
+    return product + np.asarray(layer.bias)
 
 
 def _encoded(graph: Graph, encoder: Encoder, x: Value) -> tuple[Value, Value]:
@@ -89,20 +89,21 @@ def _expected(graph: Graph, model: AdVAE, seen: Value, noise: HostMatrix) -> Val
             groups,
             model.sizes.columns,
         )
-    return total * (0.5 / points) + 0.5
+    return total * float(0.5 / points) + 0.5
 
 
 def _tangents(graph: Graph, generator: Generator, z: Value) -> Value:
     """Return tanh of half of what comes before the sigmoid, see `scoring`."""
     first, second, head = generator.layers
     hidden = graph.op("Relu", _affine(graph.op("Relu", _affine(z, first)), second))
-    return graph.op("Tanh", hidden @ (0.5 * head.weight) + 0.5 * head.bias)
+    return graph.op("Tanh", _affine(hidden, Dense(0.5 * head.weight, 0.5 * head.bias)))
 
 
 def _recall(graph: Graph, memory: Memory, x: Value) -> tuple[Value, Value]:
     """Return what `reference.recall` does: the error expected, and the nearest row."""
-    centre = np.asarray(jnp.mean(jnp.asarray(memory.rows), axis=0))
-    kept = memory.rows - centre
+    rows, errors, bandwidth = map(np.asarray, memory)
+    centre = rows.mean(axis=0)
+    kept = rows - centre
     squares = np.square(kept).sum(axis=1)
     x = x - centre
     own_square = graph.op("ReduceSumSquare", x, axes=[1], keepdims=1)
@@ -115,13 +116,12 @@ def _recall(graph: Graph, memory: Memory, x: Value) -> tuple[Value, Value]:
     replaced = same.where(np.float32(-np.inf), best)
     others = graph.op("ScatterElements", closeness, itself, replaced, axis=1)
     apart = graph.op("Min", others - own_square, np.float32(0.0))
-    weights = graph.op("Exp", apart / memory.bandwidth)
-    sums = weights @ np.concatenate([memory.errors, np.ones((len(kept), 1), np.float32)], axis=1)
+    weights = graph.op("Exp", apart / bandwidth)
+    sums = weights @ np.concatenate([errors, np.ones((len(kept), 1), np.float32)], axis=1)
     columns = kept.shape[1]
     whole = sums.take(np.asarray([columns]), axis=1)
     error = sums.take(np.arange(columns), axis=1) / (whole + DOUBT)
-    rows = graph.constant(kept).take(nearest.reshape(-1))
-    return error, rows + centre
+    return error, graph.constant(kept).take(nearest.reshape(-1)) + centre
 
 
 def _weighed(residual: Value, whitening: Whitening | None) -> Value:
@@ -155,7 +155,7 @@ def _in_nats(
 ) -> ScoredInGraph:
     """Return what `surprise.joined` does; squares of columns that never varied are ``novel``."""
     classes = Classes(*known.classes)
-    read = _read(graph, classes, x, width)
+    read = _read(graph, classes, x)
     unusual = _rarity(graph, classes, known.marginal, read)
     if known.conditional is None:
         unfit = unusual * 0.0
@@ -207,9 +207,9 @@ class _Read(NamedTuple):
     numbers: Value | None
 
 
-def _read(graph: Graph, classes: Classes, x: Value, width: int) -> _Read:
+def _read(graph: Graph, classes: Classes, x: Value) -> _Read:
     """Write down how encoded rows become classes."""
-    whole = _extended(graph, classes, x, width)
+    whole = _extended(graph, classes, x)
     raw = whole.take(classes.source, axis=1)
     marks = whole.take(classes.missing, axis=1)
     seen = ((raw - classes.low) / classes.width).clip(0.0, 1.0)
@@ -229,7 +229,7 @@ def _read(graph: Graph, classes: Classes, x: Value, width: int) -> _Read:
     return _Read(inputs, chosen, gone, whole.take(numbers, axis=1) if len(numbers) else None)
 
 
-def _extended(graph: Graph, classes: Classes, x: Value, width: int) -> Value:
+def _extended(graph: Graph, classes: Classes, x: Value) -> Value:
     """Return what `classes.extended` does."""
     tiny = graph.op("Abs", x) < np.finfo(np.float32).tiny
     x = tiny.where(0.0, x)
@@ -251,7 +251,7 @@ def _extended(graph: Graph, classes: Classes, x: Value, width: int) -> Value:
 def _rarity(graph: Graph, classes: Classes, marginal: Marginal, read: _Read) -> Value:
     """Return m_j, [n, variables]."""
     rows, own = marginal.rows[0], marginal.own[0]
-    half, one, two = np.float32([0.5, 1.0, 2.0])
+    half, one, two = map(np.float32, (0.5, 1.0, 2.0))
     frequent = (marginal.counts - own + half) / (rows - own + one)
     by_class = graph.constant(-np.log(np.minimum(frequent, one)))
     rarity = by_class.take(read.chosen + classes.starts.astype(np.int64))
@@ -312,9 +312,7 @@ def _unlikelihood(graph: Graph, classes: Classes, net: Conditional, read: _Read)
     in_order = graph.concat(logits).take(back, axis=1)
     sizes = classes.sizes.tolist()
     each = graph.split("Split", in_order, outputs=variables, axis=1, split=sizes)
-    wholes = graph.concat(
-        [graph.op("ReduceLogSumExp", own, axes=[1], keepdims=1) for own in each]
-    )
+    wholes = graph.concat([graph.op("ReduceLogSumExp", own, axes=[1], keepdims=1) for own in each])
     places = read.chosen + classes.starts.astype(np.int64)
     chosen = graph.op("GatherElements", in_order, places, axis=1)
     return graph.op("Max", wholes - chosen, np.float32(0.0))
@@ -337,6 +335,7 @@ def _nats(graph: Graph, shares: Shares, values: Value) -> Value:
     inside = (values > shares.values[:, -1]).where(shares.nats[:, -1], inside)
     excess = graph.op("Max", values - shares.top, np.float32(0.0)) / shares.excess
     # In double precision: there is no log1p.
-    beyond = graph.op("Log", (excess / shares.count).cast(np.float64) + np.float64(1.0))
-    beyond = beyond.cast(np.float32) * shares.count + shares.base
+    one_more = (excess / shares.count).cast(np.float64) + np.float64(1.0)
+    log1p: Value = graph.op("Log", one_more).cast(np.float32)
+    beyond: Value = log1p * shares.count + shares.base
     return (values > shares.top).where(beyond, inside)
