@@ -12,13 +12,12 @@ import numpy as np
 from advae.core.arrays import HostMatrix
 from advae.core.method import ScoredInGraph
 from advae.graph import Graph, Value
-from advae.methods.advae.classes import CATEGORICAL, NUMBER, Classes
+from advae.methods.advae.classes import CATEGORICAL, MOMENTS, NUMBER, Classes
 from advae.methods.advae.conditional import Conditional, parts_of
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Dense, Encoder, Generator
 from advae.methods.advae.reference import DOUBT, SAME, Factors, Memory, Whitening
 from advae.methods.advae.scoring import Scorer
-from advae.methods.advae.surprise import _FLOOR as FLOOR
-from advae.methods.advae.surprise import Marginal, Shares, Surprise
+from advae.methods.advae.surprise import FLOOR, Marginal, Shares, Surprise
 
 AT_ONCE = 25
 """Most points of latent noise that stand side by side: each has all rows."""
@@ -243,8 +242,8 @@ def _extended(graph: Graph, classes: Classes, x: Value) -> Value:
     angle = (high > wide).where(graph.constant(np.float32(np.pi / 2)) - angle, angle)
     angle = (cosine < 0.0).where(graph.constant(np.float32(np.pi)) - angle, angle)
     angle = (sine < 0.0).where(angle * -1.0, angle)
-    turns = angle * np.float32(0.5 / np.pi)
-    turns = (turns < np.float32(-1e-6)).where(turns + 1.0, turns)
+    turns = graph.op("Round", angle * np.float32(MOMENTS / (2 * np.pi)))
+    turns = (turns < 0.0).where(turns + MOMENTS, turns) / MOMENTS
     return graph.concat([x, turns, zeros])
 
 
@@ -333,9 +332,10 @@ def _nats(graph: Graph, shares: Shares, values: Value) -> Value:
     inside = of_known.take(lower) + (values - known.take(lower)) * slope
     inside = (values < shares.values[:, 0]).where(shares.nats[:, 0], inside)
     inside = (values > shares.values[:, -1]).where(shares.nats[:, -1], inside)
+    above: Value = values > shares.top
     excess = graph.op("Max", values - shares.top, np.float32(0.0)) / shares.excess
     # In double precision: there is no log1p.
     one_more = (excess / shares.count).cast(np.float64) + np.float64(1.0)
     log1p: Value = graph.op("Log", one_more).cast(np.float32)
     beyond: Value = log1p * shares.count + shares.base
-    return (values > shares.top).where(beyond, inside)
+    return above.where(beyond, inside)
