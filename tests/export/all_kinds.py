@@ -86,6 +86,6 @@ def strange(rows: int, seed: int) -> pl.DataFrame:
 
 @cache
 def fitted(preset: Any = "default", **changes: Any) -> advae.Detector:
-    """Return a model of it, trained shortly."""
-    config = advae.Config.preset(preset, **({"iterations": 120} | changes))
-    return advae.fit_detector(table(400, 1), config, hashed=HASHED)
+    """Return a model of it with two members, trained shortly."""
+    settings = {"iterations": 60, "members": 2, "threshold": "kde"} | changes
+    return advae.fit_detector(table(300, 1), advae.Config.preset(preset, **settings), hashed=HASHED)

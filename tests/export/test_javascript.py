@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from export.all_kinds import fitted, strange, table
+from export.all_kinds import strange, table
 
 import advae
 from advae.export.onnx import write_onnx
