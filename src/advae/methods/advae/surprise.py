@@ -200,16 +200,20 @@ def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
     return float(total / known)
 
 
-def nats(shares: Shares, factor: int, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
-    """Return -log of the share of normal rows that reach the values of one of `FACTORS`.
+def nats(shares: Shares, factors: Float[Array, "factors rows"]) -> Float[Array, "factors rows"]:
+    """Return -log of the share of normal rows that reach the values of each of `FACTORS`.
 
     Those of the first two are logarithms.
     """
-    inside = jnp.interp(v, shares.values[factor], shares.nats[factor])
-    top = shares.top[factor]
-    count = shares.count[factor]
-    far = jnp.maximum(v - top, 0.0) / shares.excess[factor]
-    return jnp.where(v <= top, inside, shares.base[factor] + count * jnp.log1p(far / count))
+
+    def of_one(share: Shares, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
+        inside = jnp.interp(v, share.values, share.nats)
+        far = jnp.maximum(v - share.top, 0.0) / share.excess
+        beyond = share.base + share.count * jnp.log1p(far / share.count)
+        return jnp.where(v <= share.top, inside, beyond)
+
+    each: Float[Array, "factors rows"] = jax.vmap(of_one)(Shares(*shares), factors)
+    return each
 
 
 def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
@@ -547,11 +551,9 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     values, conditional, homes = columns_surprise(known, x)
     squares = values.T**2, conditional.T**2
     sums = [jnp.sum(each, axis=1) for each in (residual, distance, *squares)]
-    factors = [
-        *(jnp.log(jnp.maximum(total, FLOOR)) for total in sums[:2]),
-        *(jnp.sqrt(total) for total in sums[2:]),
-    ]
-    far, near, unusual, unfit = (nats(known.shares, i, v) for i, v in enumerate(factors))
+    logarithms = (jnp.log(jnp.maximum(total, FLOOR)) for total in sums[:2])
+    factors = jnp.stack([*logarithms, *(jnp.sqrt(total) for total in sums[2:])])
+    far, near, unusual, unfit = nats(known.shares, factors)
     near = 0.5 * near
     kinds = jnp.stack([far + near, unusual, unfit], axis=1)
     score = jax.nn.logsumexp(kinds, axis=1)
@@ -577,4 +579,4 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     contributions = jnp.stack(
         [w * part for w, part in zip(weights.T[..., None], parts, strict=True)], axis=2
     )
-    return Joined(score, contributions, jnp.stack(factors, axis=1))
+    return Joined(score, contributions, factors.T)
