@@ -116,7 +116,7 @@ def test_a_training_row_does_not_count_itself_among_strangers():
 def own_nats(normal, values):
     """Return -log of the share of normal rows that reach values, and the tail beyond."""
     normal = np.sort(normal)
-    top = normal[int(np.ceil(0.9 * len(normal))) - 1]
+    top = normal[int(np.ceil(0.9 * len(normal))) - 1] + surprise.ALIKE
     above = normal[normal > top] - top
     kept = len(above) - int(0.1 * len(above))
     mean = (above[:kept].sum() + (len(above) - kept) * above[kept - 1]) / kept
@@ -134,7 +134,7 @@ def own_nats(normal, values):
 
 def test_nats_are_the_share_of_normal_rows_and_an_exponential_tail():
     rng = np.random.default_rng(0)
-    normal = rng.gamma(2.0, 3.0, 300).astype(np.float32)
+    normal = rng.gamma(2.0, 3.0, 300).round(2).astype(np.float32)
     shares = surprise.learn_shares([normal] * 4)
     # At the normal values themselves there is no interpolation between two of them.
     values = np.concatenate([normal, normal.max() * np.array([1.1, 2, 10], np.float32)])
@@ -143,6 +143,16 @@ def test_nats_are_the_share_of_normal_rows_and_an_exponential_tail():
     further = np.linspace(0, 100, 500, dtype=np.float32)
     rising = np.asarray(surprise.nats(shares, np.stack([further] * 4))[3])
     assert (np.diff(rising) >= 0).all()
+
+
+def test_what_rounding_tells_apart_has_one_share():
+    rng = np.random.default_rng(0)
+    spread = np.repeat([-5.0, -2.0, 1.0], [300, 650, 50]) + rng.normal(0, 1e-6, 1000)
+    shares = surprise.learn_shares([spread] * 4)
+    for centre, reach in ((-5.0, 1000.5), (-2.0, 700.5)):
+        values = np.float32(centre + np.linspace(-5e-6, 5e-6, 11))
+        found = np.asarray(surprise.nats(shares, np.stack([values] * 4)))
+        np.testing.assert_allclose(found, -np.log(reach / 1001), atol=2e-5)
 
 
 def test_ties_at_the_top_keep_their_share():

@@ -64,7 +64,12 @@ KNOTS = 512
 MOST_KNOTS = 2**18
 """Of the tails of all numbers of a table: where there are more than 512 numbers, each has fewer."""
 
-_FLOOR = 1e-12
+ALIKE = 0.001
+"""Values of a factor that differ by less count as one in its table. Many rows can have one value,
+which rounding spreads; between two knots within it the share would hang on the last bit."""
+
+FLOOR = 1e-12
+"""Least sum of squares whose logarithm is taken."""
 
 
 class Shares(NamedTuple):
@@ -153,8 +158,10 @@ def _table(
     """Return knots, their nats, and the tail, of one factor."""
     values = np.sort(values)
     rows = len(values)
-    top = float(np.quantile(values, TAIL, method="inverted_cdf"))
+    top = float(np.quantile(values, TAIL, method="inverted_cdf")) + ALIKE
     distinct, first = np.unique(values[values <= top], return_index=True)
+    apart = _apart(distinct)
+    distinct, first = distinct[apart], first[apart]
     at = np.unique(np.linspace(0, len(distinct) - 1, KNOTS).round().astype(int))
     knots, nats = distinct[at], -np.log((rows - first[at] + 0.5) / (rows + 1))
     missing = KNOTS - len(knots)
@@ -172,6 +179,15 @@ def _table(
         excess,
         max(known, 1),
     )
+
+
+def _apart(values: Float[np.ndarray, "distinct"]) -> list[int]:
+    """Return the places of ascending values that are `ALIKE` none before them in the list."""
+    places = [0]
+    for place, value in enumerate(values):
+        if value - values[places[-1]] >= ALIKE:
+            places.append(place)
+    return places
 
 
 def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
@@ -535,7 +551,7 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     values, conditional, homes = columns_surprise(known, x)
     squares = values.T**2, conditional.T**2
     sums = [jnp.sum(each, axis=1) for each in (residual, distance, *squares)]
-    logarithms = (jnp.log(jnp.maximum(total, _FLOOR)) for total in sums[:2])
+    logarithms = (jnp.log(jnp.maximum(total, FLOOR)) for total in sums[:2])
     factors = jnp.stack([*logarithms, *(jnp.sqrt(total) for total in sums[2:])])
     far, near, unusual, unfit = nats(known.shares, factors)
     near = 0.5 * near
