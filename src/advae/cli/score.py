@@ -8,10 +8,11 @@ from rich.table import Table
 
 from advae.cli import console, outlets
 from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
-from advae.display.text import count, share
+from advae.display.text import count, number, share
 
 if TYPE_CHECKING:
     from advae.cli.brief import Brief
+    from advae.detector.groups import Groups
 
 
 def score(
@@ -39,6 +40,10 @@ def score(
             help="Add is_discovery: on average at most this share of rows so marked is normal.",
         ),
     ] = None,
+    groups: Annotated[
+        bool,
+        typer.Option("--groups", help="Add group: flagged rows that alarm for like reasons."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Score the rows of DATA, flag those above the threshold, and say why.
@@ -47,6 +52,8 @@ def score(
     """
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
+    from advae.cli.waiting import GroupMarker
+    from advae.detector.groups import Grouper
     from advae.files import sink
 
     if output is not None:
@@ -54,9 +61,16 @@ def score(
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
     source = open_rows(detector, data, keep or [])
-    frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain)
+    grouper = Grouper(detector)
+    frames = detector.score_batches(
+        source.batches(), keep=keep or [], explain=explain, watch=grouper.update if groups else None
+    )
+    folder = None if output is None else output.parent
+    grouped = GroupMarker(grouper)
+    if groups:
+        frames = grouped.mark(frames, folder)
     if marker is not None:
-        frames = marker.mark(frames, None if output is None else output.parent)
+        frames = marker.mark(frames, folder)
     brief = Brief(keep or [])
     if output is None:
         outlets.write_utf8()
@@ -64,6 +78,8 @@ def score(
         sink.write_frames(brief.watch(frames), output)
     if not quiet:
         _show_scores(brief, detector.threshold.value)
+        if grouped.groups is not None:
+            _show_groups(grouped.groups)
     if marker is not None:
         for doubt in marker.doubts(detector):
             console.remark(doubt)
@@ -84,3 +100,15 @@ def _show_scores(brief: "Brief", threshold: float) -> None:
     for row in brief.highest:
         table.add_row(*map(console.escape, row))
     console.print_table(out, table)
+
+
+def _show_groups(found: "Groups") -> None:
+    """Print what drives the alarms, group by group, on standard error."""
+    out = console.remarks()
+    out.print("\n[italic]what drives the alarms[/]")
+    for group in found.groups:
+        rows = count(group.rows, "row")
+        dates = f", {group.since} to {group.until}" if group.since else ""
+        place = f"from row {group.first:,} to {group.last:,}{dates}, such as {group.typical:,}"
+        out.print(f"[bold]{group.number}[/]: {console.escape(group.story)}")
+        out.print(console.escape(f"   {rows}, {place}; highest score {number(group.highest)}"))

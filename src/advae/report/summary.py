@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from advae.detector.detector import Detector
+from advae.detector.groups import Groups
 from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
@@ -23,7 +24,7 @@ TOP = 50
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows; every field is made of plain values.
+    """What the page shows; every field but ``groups`` is made of plain values.
 
     Attributes
     ----------
@@ -39,6 +40,8 @@ class Report:
         Facts on the model, name and value.
     remarks
         Sentences that the reader should know first.
+    groups
+        The flagged rows in groups, by what drives their scores.
     scores, labels, top, columns, latent, training
         The sections of the page; ``labels`` is None without labels.
     unused
@@ -61,6 +64,7 @@ class Report:
     sampled: int
     facts: dict[str, str]
     remarks: tuple[str, ...]
+    groups: Groups
     scores: ScoreView
     labels: LabelView | None
     top: tuple[RowView, ...]
@@ -135,6 +139,7 @@ def summarise(
         sampled=len(found.scores),
         facts=detector.facts,
         remarks=find_remarks(detector, found, columns, score_view, labels),
+        groups=found.grouper.found(),
         scores=score_view,
         labels=labels,
         top=view_rows(detector, found.highest),
