@@ -1,7 +1,9 @@
 """advae score."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -9,6 +11,10 @@ from rich.table import Table
 from advae.cli import console, outlets
 from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
 from advae.display.text import count, number, share
+from advae.errors import InputError
+
+TOO_MANY_FLAGGED = 3
+"""Exit code where more is flagged than --fail-above allows."""
 
 if TYPE_CHECKING:
     from advae.cli.brief import Brief
@@ -44,6 +50,16 @@ def score(
         bool,
         typer.Option("--groups", help="Add group: flagged rows that alarm for like reasons."),
     ] = False,
+    summary: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="How to sum up: in words, or as JSON on standard output."),
+    ] = "text",
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="End with exit code 3 if more than this share is flagged."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Score the rows of DATA, flag those above the threshold, and say why.
@@ -54,17 +70,29 @@ def score(
     from advae.cli.discovery import DiscoveryMarker
     from advae.cli.waiting import GroupMarker
     from advae.detector.groups import Grouper
+    from advae.detector.tally import Tally
     from advae.files import sink
 
+    if summary == "json" and output is None:
+        raise InputError(
+            "--summary json goes to standard output, as the scores do. Write these to a file: "
+            "add -o OUT."
+        )
+    if fail_above is not None and not 0 <= fail_above < 1:
+        raise InputError(f"--fail-above is {fail_above}; expected a share, at least 0 and below 1.")
     if output is not None:
         check_output(output, data, str(model))
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
     source = open_rows(detector, data, keep or [])
-    grouper = Grouper(detector)
-    frames = detector.score_batches(
-        source.batches(), keep=keep or [], explain=explain, watch=grouper.update if groups else None
-    )
+    grouper, tally = Grouper(detector), Tally(detector)
+
+    def watch(*rows: Any) -> None:
+        tally.update(*rows)
+        if groups:
+            grouper.update(*rows)
+
+    frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain, watch=watch)
     folder = None if output is None else output.parent
     grouped = GroupMarker(grouper)
     if groups:
@@ -76,13 +104,24 @@ def score(
         outlets.write_utf8()
     with interruptible(), source.located():
         sink.write_frames(brief.watch(frames), output)
-    if not quiet:
+    if summary == "json":
+        told = tally.summary()
+        if grouped.groups is not None:
+            told["groups"] = [
+                asdict(group) | {"story": group.story} for group in grouped.groups.groups
+            ]
+        print(json.dumps(told, indent=2))  # noqa: T201
+    elif not quiet:
         _show_scores(brief, detector.threshold.value)
         if grouped.groups is not None:
             _show_groups(grouped.groups)
-    if marker is not None:
-        for doubt in marker.doubts(detector):
-            console.remark(doubt)
+    for doubt in [*tally.doubts(), *([] if marker is None else marker.doubts(detector))]:
+        console.remark(doubt)
+    if fail_above is not None and tally.share > fail_above:
+        console.remark(
+            f"{share(tally.share)} of the rows are flagged, more than --fail-above {fail_above:g}"
+        )
+        raise typer.Exit(TOO_MANY_FLAGGED)
 
 
 def _show_scores(brief: "Brief", threshold: float) -> None:

@@ -15,7 +15,6 @@ from markupsafe import Markup, escape
 
 from advae.atomic import replacing
 from advae.detector.detector import Detector
-from advae.detector.groups import Group
 from advae.display import charts, text
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
@@ -25,9 +24,6 @@ from advae.tables.labels import LabelColumn
 
 MOST_COLUMNS = 250
 """Columns listed; in wider tables those that matter least are left out."""
-
-STORY_ROWS = 200
-"""Rows that a story opens to."""
 
 FIRST_CELLS = 10
 """Columns of an opened row that are shown at once; a button shows the others."""
@@ -88,17 +84,10 @@ def render_page(report: Report) -> str:
             style=Markup(style),
             payload=_embedded_payload(report),
             columns=report.columns[:MOST_COLUMNS],
-            stories=_stories(report),
             explained={row.row for row in report.top},
             highest_share=max((column.alarm_share for column in report.columns), default=0.0),
         )
     )
-
-
-def _stories(report: Report) -> list[tuple[Group, list[int]]]:
-    """Return each group with the positions of its rows, the first ones of many."""
-    found = report.groups
-    return [(group, found.rows_of(group.number)[:STORY_ROWS].tolist()) for group in found.groups]
 
 
 def embedded_json(value: Any) -> Markup:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from advae.detector.detector import Detector
-from advae.detector.groups import Groups
+from advae.detector.groups import Group, Groups
 from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
@@ -21,10 +21,21 @@ from advae.tables.labels import LabelColumn
 TOP = 50
 """Most anomalous rows that are explained."""
 
+STORY_ROWS = 200
+"""Rows that a story opens to."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """A group of flagged rows, and the positions of its first rows."""
+
+    group: Group
+    rows: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows; every field but ``groups`` is made of plain values.
+    """What the page shows; every field is made of plain values.
 
     Attributes
     ----------
@@ -40,7 +51,7 @@ class Report:
         Facts on the model, name and value.
     remarks
         Sentences that the reader should know first.
-    groups
+    stories
         The flagged rows in groups, by what drives their scores.
     scores, labels, top, columns, latent, training
         The sections of the page; ``labels`` is None without labels.
@@ -64,7 +75,7 @@ class Report:
     sampled: int
     facts: dict[str, str]
     remarks: tuple[str, ...]
-    groups: Groups
+    stories: tuple[Story, ...]
     scores: ScoreView
     labels: LabelView | None
     top: tuple[RowView, ...]
@@ -139,7 +150,7 @@ def summarise(
         sampled=len(found.scores),
         facts=detector.facts,
         remarks=find_remarks(detector, found, columns, score_view, labels),
-        groups=found.grouper.found(),
+        stories=_stories(found.grouper.found()),
         scores=score_view,
         labels=labels,
         top=view_rows(detector, found.highest),
@@ -153,4 +164,11 @@ def summarise(
         feature_bars=tuple(
             tuple(feature.distribution.bars.tolist()) for feature in detector.table.features
         ),
+    )
+
+
+def _stories(found: Groups) -> tuple[Story, ...]:
+    return tuple(
+        Story(group, tuple(found.rows_of(group.number)[:STORY_ROWS].tolist()))
+        for group in found.groups
     )
