@@ -17,6 +17,7 @@ from advae.core.scoring import anomaly_scores, score_rows
 from advae.core.threshold import p_values
 from advae.detector.explanation import Explanation, top_reasons
 from advae.detector.groups import Grouper, Groups
+from advae.detector.verdicts import Review, excused
 from advae.display.card import card
 from advae.errors import InputError
 from advae.methods import method_of
@@ -137,6 +138,9 @@ class Detector:
         Columns of the training table that were not learned; new rows may have them too.
     earlier_thresholds
         The thresholds that were in use before, the oldest first.
+    reviews
+        What people said of flagged rows, the oldest review first. A row that they excuse scores
+        no more than the threshold.
     """
 
     config: Config
@@ -148,6 +152,7 @@ class Detector:
     summary: TrainingSummary
     ignored: tuple[str, ...] = ()
     earlier_thresholds: tuple[Threshold, ...] = ()
+    reviews: tuple[Review, ...] = ()
 
     @cached_property
     def method(self) -> Method:
@@ -333,7 +338,12 @@ class Detector:
             calendar = list(self.table.calendar)
             expected[:, calendar] = encoded[:, calendar]
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
-        return EncodedScores(score, contributions, expected, scored.by_kind)
+        heeded = self._heeded(encoded, score)
+        if heeded is score:
+            return EncodedScores(score, contributions, expected, scored.by_kind)
+        parts = (heeded / np.maximum(score, 1e-300))[:, None]
+        by_kind = None if scored.by_kind is None else scored.by_kind * parts[..., None]
+        return EncodedScores(heeded, contributions * parts, expected, by_kind)
 
     def anomaly_score_encoded(
         self, encoded: HostMatrix, units: Float[np.ndarray, "rows varied"] | None = None
@@ -345,7 +355,17 @@ class Detector:
         """
         varied, fixed = self._parted(encoded)
         scores = anomaly_scores(self.method, self.scorer, varied, units)
-        return np.asarray(scores + fixed.sum(axis=1))
+        return self._heeded(encoded, np.asarray(scores + fixed.sum(axis=1)))
+
+    def _heeded(
+        self, encoded: HostMatrix, scores: Float[np.ndarray, "rows"]
+    ) -> Float[np.ndarray, "rows"]:
+        """Return scores that heed the reviews: excused rows have no more than the threshold."""
+        if not self.reviews:
+            return scores
+        rows = judged(encoded, self.table, self.config)
+        free = excused(replace(self, reviews=()), self.reviews, rows, scores)
+        return np.where(free, self.threshold.value, scores)
 
     def _parted(
         self, encoded: HostMatrix

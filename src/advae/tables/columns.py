@@ -207,6 +207,10 @@ class Column(ABC):
     def departures(self, encoded: Encoded, expected: Encoded) -> NDArray[np.int64]:
         """Return the place in `ways` of each value [n], given encoded columns [n, k] of both."""
 
+    def breadth(self, encoded: OnePart) -> OnePart:
+        """Return what counts as far from a value: for each of its encoded columns [k], above 0."""
+        return np.ones_like(encoded)
+
     @abstractmethod
     def in_words(self, values: pl.Series) -> str:
         """Say in a phrase what values [n] stand in some rows; nothing where all are missing."""
@@ -342,6 +346,17 @@ class RangedColumn(Column):
         """Compare the values with the expected ones."""
         seen, wanted = self.positions(encoded), self.positions(self.settled(expected))
         return np.select([np.isnan(seen), np.isnan(wanted), seen > wanted], [0, 1, 2], 3)
+
+    def breadth(self, encoded: OnePart) -> OnePart:
+        """Return the width of nine tenths of training's values, or the distance from their median.
+
+        The greater of the two; parts of a cycle and marks have 1.
+        """
+        quantiles = self.scale.apply(np.array(self.profile.quantiles))
+        far = np.ones_like(encoded)
+        middle = quantiles[len(quantiles) // 2]
+        far[0] = max(quantiles[-2] - quantiles[1], abs(encoded[0] - middle), 1e-6)
+        return far
 
     def in_words(self, values: pl.Series) -> str:
         """Name the range of all values but the outermost twentieth on either side."""
