@@ -14,6 +14,7 @@ WITH_DATA = (
     "promises.explanations",
     "promises.contamination",
     "promises.false_alarms",
+    "alarms groups",
 )
 
 
@@ -25,7 +26,7 @@ def test_the_quick_mode_runs(name: str) -> None:
     if name.startswith("speed"):
         pytest.importorskip("torch", reason="the bench extra is not installed")
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", "--quick"],
+        [sys.executable, "-m", *f"benchmarks.{name}".split(), "--quick"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

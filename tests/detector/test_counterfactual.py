@@ -13,7 +13,7 @@ import advae
 from advae.detector.counterfactual import (
     CANDIDATES,
     MOST_CHANGES,
-    _Search,
+    _typical,
     counterfactuals,
 )
 from advae.detector.detector import Threshold
@@ -94,7 +94,7 @@ def test_what_is_replaced_leaves_no_trace(detector) -> None:
 
 
 def test_a_search_begins_with_usual_values(detector, table) -> None:
-    usual = detector.table.decode(_Search(detector, detector.table.transform(table[:1]))._typical)
+    usual = detector.table.decode(_typical(detector.table))
     rows = mixed_table(400, 1)  # that it was trained with, in part
     for name in rows.columns:
         given, (value,) = rows[name].drop_nulls(), usual[name]

@@ -1,6 +1,7 @@
 """The command line: thin commands over the library, one module each.
 
-Exit codes: 0; 2 for anything wrong with input or use, with one message; 130 when interrupted.
+Exit codes: 0; 2 for anything wrong with input or use, with one message; 3 where ``score`` flags
+more than ``--fail-above`` allows; 130 when interrupted.
 JAX and Polars are imported inside the commands, so that help appears at once.
 """
 

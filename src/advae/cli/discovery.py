@@ -1,16 +1,15 @@
 """Discoveries: rows chosen from a whole scored table so that few of them are normal."""
 
 import math
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
 
+from advae.cli.waiting import waiting, without_clash
 from advae.core.threshold import as_written, discoveries
 from advae.detector.detector import Detector
-from advae.errors import ConfigError, InputError
-from advae.files.sink import write_frames
+from advae.errors import ConfigError
 from advae.files.source import open_source
 
 
@@ -52,9 +51,7 @@ class DiscoveryMarker:
         folder
             Where the rows may wait, with room for all; the system's temporary folder when None.
         """
-        with tempfile.TemporaryDirectory(prefix=".advae-", dir=folder) as waiting:
-            path = Path(waiting) / "scored.arrow"
-            write_frames(_without_clash(frames), path)
+        with waiting(without_clash(frames, "is_discovery"), folder) as path:
             p = pl.read_ipc(path, columns=["p_value"])["p_value"].to_numpy()
             selected = pl.Series("is_discovery", discoveries(p, self.rate))
             for frame in open_source(path).batches():
@@ -86,13 +83,3 @@ class DiscoveryMarker:
                 needed = f"none of {self.rows:,} rows can be a discovery"
             doubts.append(f"no discoveries: {limit} {1 / (known + 1):.2g}, so {needed}")
         return doubts
-
-
-def _without_clash(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    for frame in frames:
-        if "is_discovery" in frame.columns:
-            raise InputError(
-                "column 'is_discovery' cannot be kept: the output has a column of that name. "
-                "Rename it."
-            )
-        yield frame

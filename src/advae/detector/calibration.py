@@ -173,6 +173,26 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
     return doubts
 
 
+def expected_alarms(detector: Detector) -> float | None:
+    """Return the share of normal rows expected above the threshold; None where no row can tell."""
+    calibration = detector.calibration_scores
+    if not len(calibration):
+        return detector.threshold.alpha
+    return alarm_rate(calibration, detector.threshold.value).value
+
+
+def too_many_alarms(detector: Detector, flagged: int, rows: int) -> bool:
+    """Return whether normal rows and chance hardly explain that so many rows are flagged."""
+    from scipy.stats import binom  # slow to import
+
+    expected, calibration = expected_alarms(detector), detector.calibration_scores
+    if expected is None:
+        return False
+    if len(calibration):
+        expected = max(expected, alarm_rate(calibration, detector.threshold.value).high)
+    return bool(binom.sf(flagged - 1, rows, expected) < UNLIKELY)
+
+
 class Candidate(NamedTuple):
     """A threshold, and the share of normal rows above it; None where no row can tell."""
 

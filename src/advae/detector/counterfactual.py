@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector
+from advae.tables.encoder import TableEncoder
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -85,9 +86,6 @@ class _Search:
         self._scores: list[list[float]] = [[] for _ in encoded]
         self._flagged = scored.score > detector.threshold.value
         self._rows = encoded.copy()
-        self._typical = np.zeros((1, table.width), np.float32)
-        for column, places in zip(table.features, table.places, strict=True):
-            self._typical[0, list(places)] = column.typical
 
     def run(self, most: int) -> list[Counterfactual]:
         active = self._flagged
@@ -109,7 +107,7 @@ class _Search:
         tries = candidates.shape[1]
         changed = np.repeat(self._changed[rows], tries, axis=0)
         changed[np.arange(len(changed)), candidates.ravel()] = True
-        trial = self._replaced(np.repeat(self._encoded[rows], tries, axis=0), changed)
+        trial = replaced(self._detector, np.repeat(self._encoded[rows], tries, axis=0), changed)
         scores = self._detector.anomaly_score_encoded(trial).reshape(len(rows), tries)
         scores[np.take_along_axis(self._changed[rows], candidates, axis=1)] = np.inf
         best = scores.argmin(axis=1)
@@ -123,16 +121,35 @@ class _Search:
             still[row] = scores[position, choice] > self._detector.threshold.value
         return still
 
-    def _replaced(
-        self, trial: HostMatrix, changed: Bool[np.ndarray, "rows features"]
-    ) -> HostMatrix:
-        """Replace the changed columns by what the model expects given the others."""
-        table = self._detector.table
-        mask = changed[:, table.owner]
-        trial = np.where(mask, self._typical, trial)
-        for _ in range(ROUNDS):
-            trial = np.where(mask, self._detector.score_encoded(trial).expected, trial)
-        for number in np.flatnonzero(changed.any(axis=0)).tolist():
-            part = np.flatnonzero(changed[:, number])[:, None], np.array(table.places[number])
-            trial[part] = table.features[number].possible(trial[part])
-        return trial
+
+def replaced(
+    detector: Detector, encoded: HostMatrix, changed: Bool[np.ndarray, "rows features"]
+) -> HostMatrix:
+    """Return encoded rows with some columns as the model expects them, given the others.
+
+    Parameters
+    ----------
+    detector
+        A fitted detector.
+    encoded
+        Encoded rows, shape (rows, width).
+    changed
+        The columns to replace in each row, shape (rows, features).
+    """
+    table = detector.table
+    mask = changed[:, table.owner]
+    trial = np.where(mask, _typical(table), encoded)
+    for _ in range(ROUNDS):
+        trial = np.where(mask, detector.score_encoded(trial).expected, trial)
+    for number in np.flatnonzero(changed.any(axis=0)).tolist():
+        part = np.flatnonzero(changed[:, number])[:, None], np.array(table.places[number])
+        trial[part] = table.features[number].possible(trial[part])
+    return trial
+
+
+def _typical(table: TableEncoder) -> HostMatrix:
+    """Return a row of typical values, encoded, shape (1, width)."""
+    row = np.zeros((1, table.width), np.float32)
+    for column, places in zip(table.features, table.places, strict=True):
+        row[0, list(places)] = column.typical
+    return row

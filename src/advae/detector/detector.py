@@ -1,10 +1,10 @@
 """A fitted detector of anomalous rows: table encoder, a method's scorer, and threshold."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -16,11 +16,16 @@ from advae.core.method import Method, Tree
 from advae.core.scoring import anomaly_scores, score_rows
 from advae.core.threshold import p_values
 from advae.detector.explanation import Explanation, top_reasons
+from advae.detector.groups import Grouper, Groups
+from advae.detector.verdicts import Review, excused
 from advae.display.card import card
 from advae.errors import InputError
 from advae.methods import method_of
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import as_batches, as_frame, kept_columns
+
+Watch: TypeAlias = Callable[[pl.DataFrame, HostMatrix, Float[np.ndarray, "rows"], int], None]
+"""Takes note of rows that are scored: their frame, encoded, their scores, the first's position."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,9 @@ class Detector:
         Columns of the training table that were not learned; new rows may have them too.
     earlier_thresholds
         The thresholds that were in use before, the oldest first.
+    reviews
+        What people said of flagged rows, the oldest review first. A row that they excuse scores
+        no more than the threshold.
     """
 
     config: Config
@@ -154,6 +162,7 @@ class Detector:
     summary: TrainingSummary
     ignored: tuple[str, ...] = ()
     earlier_thresholds: tuple[Threshold, ...] = ()
+    reviews: tuple[Review, ...] = ()
 
     @cached_property
     def method(self) -> Method:
@@ -241,8 +250,32 @@ class Detector:
         frame = as_frame(data)
         return self._explain(self.table.transform(frame))
 
+    def groups(self, data: Any) -> Groups:
+        """Return the flagged rows of a table in groups, by what drives their scores.
+
+        Parameters
+        ----------
+        data
+            A table with the training columns, in any order, or its batches; see
+            `advae.tables.frames.as_batches`.
+
+        Raises
+        ------
+        InputError
+            For a missing column or a value that cannot be read.
+        """
+        grouper = Grouper(self)
+        for _ in self.score_batches(data, watch=grouper.update):
+            pass
+        return grouper.found()
+
     def score_batches(
-        self, batches: Any, *, keep: Sequence[str] = (), explain: int = 0
+        self,
+        batches: Any,
+        *,
+        keep: Sequence[str] = (),
+        explain: int = 0,
+        watch: Watch | None = None,
     ) -> Iterator[pl.DataFrame]:
         """Score a table batch by batch.
 
@@ -255,6 +288,9 @@ class Detector:
         explain
             How many of the columns that contributed most to name, with their contribution, the
             observed and the expected value; 0 names none.
+        watch
+            Called with some rows at a time: the frame of them, the same encoded, their scores, and
+            the position of the first; such as `Grouper.update`.
 
         Yields
         ------
@@ -272,7 +308,7 @@ class Detector:
             raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
         first = 0
         for frame in as_batches(batches):
-            scores, reasons = self._with_reasons(frame, first, explain)
+            scores, reasons = self._with_reasons(frame, first, explain, watch)
             scored = pl.DataFrame(
                 {
                     "anomaly_score": scores,
@@ -286,7 +322,7 @@ class Detector:
             first += frame.height
 
     def _with_reasons(
-        self, frame: pl.DataFrame, first_row: int, count: int
+        self, frame: pl.DataFrame, first_row: int, count: int, watch: Watch | None
     ) -> tuple[Float[np.ndarray, "rows"], pl.DataFrame]:
         """Return the scores of rows, and the columns of `top_reasons`; none for a count of 0."""
         scores, reasons = [], [pl.DataFrame()]
@@ -297,6 +333,9 @@ class Detector:
                 reasons.append(top_reasons(explanation, part, count))
             else:
                 scores.append(self.anomaly_score_encoded(encoded))
+            if watch is not None:
+                watch(part, encoded, scores[-1], first_row)
+            first_row += part.height
         return np.concatenate(scores), pl.concat(reasons[1:] or reasons)
 
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
@@ -308,7 +347,12 @@ class Detector:
         places = unjudged(self.table, self.config)
         expected[:, places] = encoded[:, places]  # the same day, moved to what is expected of it
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
-        return EncodedScores(score, contributions, expected, scored.by_kind)
+        heeded = self._heeded(encoded, score)
+        if heeded is score:
+            return EncodedScores(score, contributions, expected, scored.by_kind)
+        parts = (heeded / np.maximum(score, 1e-300))[:, None]
+        by_kind = None if scored.by_kind is None else scored.by_kind * parts[..., None]
+        return EncodedScores(heeded, contributions * parts, expected, by_kind)
 
     def anomaly_score_encoded(
         self, encoded: HostMatrix, units: Float[np.ndarray, "rows varied"] | None = None
@@ -320,7 +364,17 @@ class Detector:
         """
         varied, fixed = self._parted(encoded)
         scores = anomaly_scores(self.method, self.scorer, varied, units)
-        return np.asarray(scores + fixed.sum(axis=1))
+        return self._heeded(encoded, np.asarray(scores + fixed.sum(axis=1)))
+
+    def _heeded(
+        self, encoded: HostMatrix, scores: Float[np.ndarray, "rows"]
+    ) -> Float[np.ndarray, "rows"]:
+        """Return scores that heed the reviews: excused rows have no more than the threshold."""
+        if not self.reviews:
+            return scores
+        rows = judged(encoded, self.table, self.config)
+        free = excused(replace(self, reviews=()), self.reviews, rows, scores)
+        return np.where(free, self.threshold.value, scores)
 
     def _parted(
         self, encoded: HostMatrix

@@ -12,6 +12,7 @@ from advae.core.arrays import named_leaves, replace_leaves
 from advae.core.randomness import generator
 from advae.core.scoring import anomaly_scores
 from advae.detector.detector import Detector, Threshold, TrainingSummary
+from advae.detector.verdicts import Review
 from advae.errors import AdVAEError, ModelFileError
 from advae.methods import method_of
 from advae.parallel import check_process
@@ -45,6 +46,7 @@ def save(detector: Detector, path: str | Path) -> None:
         "earlier_thresholds": [asdict(earlier) for earlier in detector.earlier_thresholds],
         "summary": asdict(detector.summary),
         "ignored": list(detector.ignored),
+        "reviews": [asdict(review) for review in detector.reviews],
     }
     arrays = named_leaves(detector.scorer) | {
         "training_scores": detector.training_scores,
@@ -117,5 +119,6 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
         threshold=Threshold(**record["threshold"]),
         summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
         ignored=tuple(record["ignored"]),
+        reviews=tuple(Review.from_json(each, table) for each in record.get("reviews", [])),
         earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
     )

@@ -8,12 +8,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
+from advae.detector.tally import drift_level
 from advae.display.text import LONGEST, listed, shorten
 from advae.tables.columns import Column
 from advae.tables.values import is_missing, to_texts
-
-SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
-"""Customary limits of the population stability index."""
 
 MAX_EXAMPLES = 1000
 """Different unseen values counted per column; later ones are not named."""
@@ -117,7 +115,7 @@ class ColumnTally:
             leads=leads,
             drift=drift,
             chance=chance,
-            level=_level(drift, chance),
+            level=drift_level(drift, chance),
             missing=float(self._groups[-1]) / rows,
             missing_expected=(profile.missing + 1) / (profile.rows + 1),
             strange=self._strange / rows,
@@ -159,11 +157,3 @@ class Drivers:
             for tally, share, leads in zip(tallies, self.shares, self._leads, strict=True)
         ]
         return tuple(sorted(views, key=lambda view: (-view.alarm_share, -view.drift)))
-
-
-def _level(drift: float, chance: float) -> str:
-    if drift < SHIFTED:
-        return "none"
-    if drift < chance:
-        return "chance"
-    return "strong" if drift >= STRONGLY_SHIFTED else "shifted"

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from advae.detector.detector import Detector
+from advae.detector.groups import Grouper
 from advae.display.text import LONGEST, shorten
 from advae.parallel import rows_at_once
 from advae.report.columns import ColumnTally, Drivers
@@ -60,6 +61,7 @@ class Gathered:
         )
         self.tallies = [ColumnTally(column) for column in detector.table.features]
         self.drivers = Drivers(len(self.tallies))
+        self.grouper = Grouper(detector)
         self.extra_columns: tuple[str, ...] = ()
         self.labels = None if label is None else LabelReader(label)
         self._detector, self._where = detector, where
@@ -100,6 +102,7 @@ class Gathered:
         labels = self._labels(frame)
         self.scores.update({"score": scores} | labels)
         self.drivers.update(table.group(scored.contributions), flagged)
+        self.grouper.update(frame, encoded, scores, self.rows)
         for tally, places in zip(self.tallies, table.places, strict=True):
             tally.update(encoded[:, list(places)], frame[tally.column.name])
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from scipy.stats import binom, hypergeom
+from scipy.stats import hypergeom
 
 from advae.core.evaluation import FEW
+from advae.detector.calibration import UNLIKELY, too_many_alarms
 from advae.detector.detector import Detector
 from advae.display.text import count, quote, share
 from advae.report.columns import ColumnView
@@ -14,9 +15,6 @@ from advae.report.training import training_warnings
 
 NAMED = 3
 """Columns that one sentence names."""
-
-UNLIKELY = 0.001
-"""Chance below which a count is not put down to chance."""
 
 
 def find_remarks(
@@ -28,7 +26,7 @@ def find_remarks(
 ) -> tuple[str, ...]:
     """Return the sentences, on the rows first, then on the columns, then on the model."""
     return (
-        *_on_alarms(gathered, scores),
+        *_on_alarms(detector, gathered, scores),
         *_on_labels(labels),
         *on_columns(columns, detector.table.features[0].profile.rows, gathered.rows),
         *training_warnings(detector),
@@ -36,13 +34,9 @@ def find_remarks(
     )
 
 
-def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
-    expected = scores.expected_alarms
-    if expected is None:
-        return
-    alarms = scores.alarms
-    high = max(expected, alarms.high if alarms else 0.0)
-    if binom.sf(gathered.flagged - 1, gathered.rows, high) < UNLIKELY:
+def _on_alarms(detector: Detector, gathered: Gathered, scores: ScoreView) -> Iterable[str]:
+    expected, alarms = scores.expected_alarms, scores.alarms
+    if expected is not None and too_many_alarms(detector, gathered.flagged, gathered.rows):
         either = (
             "Either many rows are anomalous, or the table has drifted away from training: the "
             "section on columns tells which."

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from advae.detector.detector import Detector
+from advae.detector.groups import Group, Groups
 from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
@@ -19,6 +20,17 @@ from advae.tables.labels import LabelColumn
 
 TOP = 50
 """Most anomalous rows that are explained."""
+
+STORY_ROWS = 200
+"""Rows that a story opens to."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """A group of flagged rows, and the positions of its first rows."""
+
+    group: Group
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class Report:
         Facts on the model, name and value.
     remarks
         Sentences that the reader should know first.
+    stories
+        The flagged rows in groups, by what drives their scores.
     scores, labels, top, columns, latent, training
         The sections of the page; ``labels`` is None without labels.
     unused
@@ -61,6 +75,7 @@ class Report:
     sampled: int
     facts: dict[str, str]
     remarks: tuple[str, ...]
+    stories: tuple[Story, ...]
     scores: ScoreView
     labels: LabelView | None
     top: tuple[RowView, ...]
@@ -135,6 +150,7 @@ def summarise(
         sampled=len(found.scores),
         facts=detector.facts,
         remarks=find_remarks(detector, found, columns, score_view, labels),
+        stories=_stories(found.grouper.found()),
         scores=score_view,
         labels=labels,
         top=view_rows(detector, found.highest),
@@ -148,4 +164,11 @@ def summarise(
         feature_bars=tuple(
             tuple(feature.distribution.bars.tolist()) for feature in detector.table.features
         ),
+    )
+
+
+def _stories(found: Groups) -> tuple[Story, ...]:
+    return tuple(
+        Story(group, tuple(found.rows_of(group.number)[:STORY_ROWS].tolist()))
+        for group in found.groups
     )

@@ -21,7 +21,7 @@ import polars as pl
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from advae.display.text import count, share, shorten
+from advae.display.text import LONGEST, count, listed, share, shorten
 from advae.errors import InputError
 from advae.graph import Graph, Value
 from advae.tables.distributions import Distribution, GroupedDistribution, ScaledDistribution
@@ -41,6 +41,7 @@ from advae.tables.values import (
     respelled,
     shown_values,
     to_buckets,
+    to_texts,
     to_truths,
     truths_among,
 )
@@ -227,6 +228,26 @@ class Column(ABC):
             ``"lower"``, ``"later"`` or ``"earlier"``.
         """
 
+    ways_half_alike: ClassVar[bool] = False
+    """Whether two values that depart in different `ways` still have half in common."""
+
+    @property
+    @abstractmethod
+    def ways(self) -> tuple[str, ...]:
+        """The ways in which a value can depart from what is expected, ``"missing"`` the first."""
+
+    @abstractmethod
+    def departures(self, encoded: Encoded, expected: Encoded) -> NDArray[np.int64]:
+        """Return the place in `ways` of each value [n], given encoded columns [n, k] of both."""
+
+    def breadth(self, encoded: OnePart) -> OnePart:
+        """Return what counts as far from a value: for each of its encoded columns [k], above 0."""
+        return np.ones_like(encoded)
+
+    @abstractmethod
+    def in_words(self, values: pl.Series) -> str:
+        """Say in a phrase what values [n] stand in some rows; nothing where all are missing."""
+
     @abstractmethod
     def standing(self, position: float, added: OnePart) -> str:
         """Say how usual a present value was in training, or which part of it counts most.
@@ -379,6 +400,37 @@ class RangedColumn(Column):
         more, less = self._words
         return "same" if alike else more if seen[0] > expected[0] else less
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Missing, present where none is expected, and the two directions."""
+        return "missing", "present", *self._words
+
+    def departures(self, encoded: Encoded, expected: Encoded) -> NDArray[np.int64]:
+        """Compare the values with the expected ones."""
+        seen, wanted = self.positions(encoded), self.positions(self.settled(expected))
+        return np.select([np.isnan(seen), np.isnan(wanted), seen > wanted], [0, 1, 2], 3)
+
+    def breadth(self, encoded: OnePart) -> OnePart:
+        """Return the width of nine tenths of training's values, or the distance from their median.
+
+        The greater of the two; parts of a cycle and marks have 1.
+        """
+        quantiles = self.scale.apply(np.array(self.profile.quantiles))
+        far = np.ones_like(encoded)
+        middle = quantiles[len(quantiles) // 2]
+        far[0] = max(quantiles[-2] - quantiles[1], abs(encoded[0] - middle), 1e-6)
+        return far
+
+    def in_words(self, values: pl.Series) -> str:
+        """Name the range of all values but the outermost twentieth on either side."""
+        numbers = np.sort(self.reading.numbers(values, 0))
+        present = numbers[~np.isnan(numbers)]
+        if not len(present):
+            return ""
+        ends = present[np.rint(np.array([0.05, 0.95]) * (len(present) - 1)).astype(int)]
+        low, high = map(shorten, shown_values(self.show(ends).to_frame(), self.digits)[:, 0])
+        return low if low == high else f"{low} to {high}"
+
     def standing(self, position: float, added: OnePart) -> str:
         """Say where the value stands among those of training."""
         more, less = self._words
@@ -505,6 +557,25 @@ class GroupedColumn(Column):
     def describe(self, extent: tuple[float, float] | None, others: str) -> str:
         """Say nothing: buckets have no names, and there is no third truth value."""
         return ""
+
+    ways_half_alike = True
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Missing, and each of the groups."""
+        return "missing", *self.frequencies
+
+    def departures(self, encoded: Encoded, expected: Encoded) -> NDArray[np.int64]:
+        """Return the groups of the values, whatever is expected."""
+        return np.asarray(np.nan_to_num(self.positions(encoded) + 1), np.int64)
+
+    def in_words(self, values: pl.Series) -> str:
+        """Name the most frequent values."""
+        heads = to_texts(values.filter(~is_missing(values))).str.head(LONGEST + 1).alias("text")
+        counted = (
+            heads.to_frame().group_by("text").len().sort(["len", "text"], descending=[True, False])
+        )
+        return listed(counted["text"].to_list())
 
     def direction(self, seen: OnePart, expected: OnePart, *, alike: bool) -> str:
         """Say whether the two are in one group."""

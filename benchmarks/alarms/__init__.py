@@ -1,0 +1,1 @@
+"""Are alarms such as people can live with: groups, verdicts, watching."""

@@ -1,0 +1,66 @@
+"""Scored rows that wait in a file, for a column that depends on all of them."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from advae.detector.groups import Grouper, Groups
+from advae.errors import InputError
+from advae.files.sink import write_frames
+from advae.files.source import open_source
+
+
+@contextmanager
+def waiting(frames: Iterable[pl.DataFrame], folder: Path | None) -> Iterator[Path]:
+    """Write frames to a temporary file in a folder, the system's if None; give its path."""
+    with tempfile.TemporaryDirectory(prefix=".advae-", dir=folder) as temporary:
+        path = Path(temporary) / "scored.arrow"
+        write_frames(frames, path)
+        yield path
+
+
+def without_clash(frames: Iterable[pl.DataFrame], added: str) -> Iterator[pl.DataFrame]:
+    """Pass on frames; refuse a kept column that has the name of the column to be added."""
+    for frame in frames:
+        if added in frame.columns:
+            raise InputError(
+                f"column {added!r} cannot be kept: the output has a column of that name. Rename it."
+            )
+        yield frame
+
+
+class GroupMarker:
+    """Adds ``group`` to scored rows: the number of a flagged row's group, null for other rows.
+
+    Parameters
+    ----------
+    grouper
+        Takes in the rows while they are scored.
+    """
+
+    def __init__(self, grouper: Grouper) -> None:
+        self._grouper = grouper
+        self.groups: Groups | None = None
+
+    def mark(
+        self, frames: Iterable[pl.DataFrame], folder: Path | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the frames with ``group`` after ``p_value``, once the last row is scored.
+
+        Parameters
+        ----------
+        frames
+            Scored rows, at least one frame.
+        folder
+            Where the rows may wait, with room for all; the system's temporary folder when None.
+        """
+        with waiting(without_clash(frames, "group"), folder) as path:
+            self.groups = found = self._grouper.found()
+            of_row = pl.DataFrame({"row": found.rows, "group": found.numbers})
+            for frame in open_source(path).batches():
+                joined = frame.select("row").join(of_row, "row", "left", maintain_order="left")
+                place = frame.columns.index("p_value") + 1
+                yield frame.insert_column(place, joined["group"])

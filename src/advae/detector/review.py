@@ -1,0 +1,271 @@
+"""Verdicts on rows become part of a model: some are excused, the threshold is learned anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool
+
+from advae.core.arrays import HostMatrix
+from advae.core.threshold import conformal_rows_needed
+from advae.detector.calibration import UNLIKELY, learned_threshold, with_reviewed
+from advae.detector.counterfactual import counterfactuals
+from advae.detector.detector import Detector, judged
+from advae.detector.verdicts import Review, Verdict
+from advae.display.text import count, listed, quote, share, shorten
+from advae.errors import InputError
+from advae.tables.values import shown_values
+
+RADIUS = 0.1
+"""How like an excused row others must be, if not given."""
+
+MOST_COLUMNS = 6
+"""Columns that a verdict is about at most; where more are odd, about the whole row."""
+
+FEW = 20
+"""Verdicts below which nothing is said of the threshold."""
+
+NAMED = 5
+"""Rows that a sentence names."""
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A detector after a review, and what came of the verdicts.
+
+    Attributes
+    ----------
+    detector
+        With the review as the last of its ``reviews``.
+    normal, anomalies
+        How many verdicts there were.
+    excused
+        Rows excused, and why they had alarmed: key and values in words.
+    refused
+        Flagged rows called normal that could not be excused, and why not.
+    """
+
+    detector: Detector
+    normal: int
+    anomalies: int
+    excused: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What was strange about the verdicts."""
+        return self.detector.reviews[-1].doubts
+
+
+def review(
+    detector: Detector,
+    rows: pl.DataFrame,
+    normal: Bool[np.ndarray, "rows"],
+    *,
+    keys: Sequence[str] | None = None,
+    notes: Sequence[str] | None = None,
+    radius: float = RADIUS,
+    made: datetime | None = None,
+) -> Reviewed:
+    """Give a model verdicts on rows.
+
+    Parameters
+    ----------
+    detector
+        The model.
+    rows
+        The rows, at least one, with the columns of training.
+    normal
+        Whether each is normal, or else an anomaly, shape (rows,).
+    keys, notes
+        What names each row, its number if not given, and what else was said of it; kept.
+    radius
+        Above 0. A value may lie so far from an excused one, in units of the width that nine tenths
+        of training's values span or of its distance from their median, whichever is greater.
+        Categories, true and false, and missing values must be the same.
+    made
+        When; now if None.
+
+    Raises
+    ------
+    InputError
+        For a missing column, a value that cannot be read, no rows, or another radius.
+    """
+    if not rows.height:
+        raise InputError("there is no verdict. Give at least one.")
+    if not 0 < radius < np.inf:
+        raise InputError(f"the radius is {radius}; expected a number above 0")
+    keys = [str(row) for row in range(rows.height)] if keys is None else keys
+    notes = [""] * rows.height if notes is None else notes
+    encoded = detector.table.transform(rows)
+    scores = detector.anomaly_score_encoded(encoded)
+    flagged = np.flatnonzero(scores > detector.threshold.value)
+    told: list[Verdict] = []
+    told_rows: list[int] = []
+    refused: list[tuple[str, str]] = []
+    found = counterfactuals(detector, encoded[flagged], MOST_COLUMNS)
+    features = range(len(detector.table.features))
+    for row, each in zip(flagged.tolist(), found, strict=True):
+        columns = tuple(sorted(each.columns)) if each.normal else tuple(features)
+        unseen = _unseen(detector, columns, encoded[row : row + 1])
+        if normal[row] and unseen:
+            refused.append((keys[row], f"training never had its value of {listed(unseen)}"))
+            continue
+        about = _About(detector, columns, rows[row], encoded[row : row + 1], radius)
+        told.append(
+            Verdict(
+                key=shorten(keys[row]),
+                normal=bool(normal[row]),
+                score=float(scores[row]),
+                columns=columns,
+                values=about.values,
+                reach=about.reach,
+                what=about.what,
+                notes=shorten(notes[row]),
+            )
+        )
+        told_rows.append(row)
+    contradicting = _contradictions(detector, told, encoded[told_rows])
+    refused += [(key, "an anomaly has the same values") for key in contradicting]
+    joined, doubts = _calibration(detector, scores, normal, flagged)
+    if contradicting:
+        doubts.append(
+            f"verdicts contradict each other: {listed(contradicting, NAMED)} "
+            f"{'is' if len(contradicting) == 1 else 'are'} called normal, and like rows that are "
+            "called anomalies; they keep alarming"
+        )
+    unflagged = int((~normal).sum()) - sum(not each.normal for each in told)
+    if unflagged:
+        doubts.append(
+            f"{count(unflagged, 'row')} called anomalous did not alarm, and rows like them will "
+            "not: a lower threshold would find them"
+        )
+    when = (made or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
+    latest = Review(when, radius, tuple(told), tuple(joined), tuple(doubts))
+    after = replace(detector, reviews=(*detector.reviews, latest))
+    if joined:
+        after = with_reviewed(after, np.array(joined))
+        if detector.threshold.alpha is not None:
+            after = after.with_threshold(learned_threshold(after, detector.threshold.alpha))
+    return Reviewed(
+        after,
+        int(normal.sum()),
+        int((~normal).sum()),
+        tuple((v.key, v.what) for v in told if v.normal and v.key not in set(contradicting)),
+        tuple(refused),
+    )
+
+
+def undone(detector: Detector) -> Detector:
+    """Return the detector as it was before its last review.
+
+    Raises
+    ------
+    InputError
+        If there was none.
+    """
+    if not detector.reviews:
+        raise InputError("this model was never reviewed, so there is nothing to undo.")
+    latest = detector.reviews[-1]
+    before = replace(detector, reviews=detector.reviews[:-1])
+    if latest.joined:
+        scores = detector.calibration_scores.tolist()
+        for score in latest.joined:
+            scores.remove(score)
+        before = replace(before, calibration_scores=np.array(scores))
+        if detector.threshold.alpha is not None:
+            before = before.with_threshold(detector.earlier_thresholds[-1])
+    return before
+
+
+def _unseen(detector: Detector, columns: Sequence[int], encoded: HostMatrix) -> list[str]:
+    """Return the columns whose values a model cannot tell from others that it never saw."""
+    found = []
+    for number in columns:
+        column = detector.table.features[number]
+        position = column.positions(encoded[:, list(detector.table.places[number])])
+        if column.ways_half_alike and column.distribution.strange(position)[0]:
+            found.append(column.name)
+    return found
+
+
+class _About:
+    """What a verdict is about: the values of some columns, how far others may lie, and words."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        columns: Sequence[int],
+        row: pl.DataFrame,
+        encoded: HostMatrix,
+        radius: float,
+    ) -> None:
+        table = detector.table
+        there = judged(encoded, table, detector.config)[0]
+        parts = [there[list(table.places[number])] for number in columns]
+        # Where all is as it was, float32 may round.
+        reach = [
+            radius * table.features[number].breadth(part) + 1e-6
+            for number, part in zip(columns, parts, strict=True)
+        ]
+        self.values = tuple(np.concatenate(parts).astype(float).tolist())
+        self.reach = tuple(np.concatenate(reach).astype(float).tolist())
+        names = [table.features[number].name for number in columns]
+        words = [
+            f"{quote(name)} {'missing' if text is None else shorten(text, 40)}"
+            for name, text in zip(names, shown_values(row[names])[0], strict=True)
+        ]
+        self.what = ", ".join(words[:MOST_COLUMNS])
+        others = len(words) - MOST_COLUMNS
+        if others > 0:
+            self.what += f" and {count(others, 'other column')}"
+
+
+def _contradictions(detector: Detector, told: Sequence[Verdict], encoded: HostMatrix) -> list[str]:
+    """Return the keys of rows called normal that are like rows called anomalies.
+
+    ``encoded`` are the rows of the verdicts told now.
+    """
+    anomalies = [each for past in detector.reviews for each in past.verdicts if not each.normal]
+    anomalies += [each for each in told if not each.normal]
+    rows = judged(encoded, detector.table, detector.config)
+    like = [other.like(detector.table, rows) for other in anomalies]
+    against = np.any(like, axis=0) if like else np.zeros(len(told), bool)
+    return [each.key for each, odd in zip(told, against, strict=True) if each.normal and odd]
+
+
+def _calibration(
+    detector: Detector,
+    scores: np.ndarray,
+    normal: Bool[np.ndarray, "rows"],
+    flagged: np.ndarray,
+) -> tuple[list[float], list[str]]:
+    """Return the scores that join the calibration, and what the verdicts say of the threshold.
+
+    Scores of normal rows join where these may have been picked whatever they score.
+    """
+    from scipy.stats import binomtest  # slow to import
+
+    alpha, rows = detector.threshold.alpha, int(normal.sum())
+    promise = "the threshold stays"
+    if alpha is not None:
+        promise += (
+            f": of normal rows unlike the excused ones, up to {share(alpha)} are flagged, as before"
+        )
+    if len(flagged) == len(scores):
+        return [], [f"verdicts were given for flagged rows only, and cannot calibrate: {promise}"]
+    if rows < FEW:
+        return [], [f"only {count(rows, 'row is', 'rows are')} called normal, too few: {promise}"]
+    above = int(np.sum(scores[normal] > detector.threshold.value))
+    expected = min(1.0, 2 * (alpha or detector.config.alpha))
+    if binomtest(above, rows, expected, alternative="greater").pvalue < UNLIKELY:
+        return [], [
+            f"{above:,} of {rows:,} rows called normal were flagged, so that these were not picked "
+            f"whatever they score, and cannot calibrate: {promise}"
+        ]
+    together = len(detector.calibration_scores) + rows
+    if alpha is not None and together < conformal_rows_needed(alpha):
+        return [], [f"{rows:,} normal rows are too few to calibrate: {promise}"]
+    return scores[normal].tolist(), []

@@ -1,0 +1,161 @@
+"""What people said of flagged rows, and how a model heeds it: rows like excused ones do not alarm.
+
+A verdict is about a few columns, those whose replacement by what is expected makes the row normal
+(`advae.detector.counterfactual`), and the values that stood there. A row is like it if its values
+in these columns lie within the verdict's reach. It is excused if it is like a verdict that says
+"normal", if it would not be flagged with these columns replaced, and if it is like no verdict that
+says "anomaly". So a row that is odd in other columns, too, keeps alarming.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from advae.core.arrays import HostMatrix
+from advae.errors import InputError
+from advae.tables.encoder import TableEncoder
+
+if TYPE_CHECKING:
+    from advae.detector.detector import Detector
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was said of one flagged row.
+
+    Attributes
+    ----------
+    key
+        What names the row, as text.
+    normal
+        Whether it is normal; otherwise it is an anomaly.
+    score
+        Its score before the review.
+    columns
+        Positions of the columns that the verdict is about.
+    values
+        What the encoded columns of these held.
+    reach
+        How far a row's may lie from each of them.
+    what
+        The values in words.
+    notes
+        What else was said.
+    """
+
+    key: str
+    normal: bool
+    score: float
+    columns: tuple[int, ...]
+    values: tuple[float, ...]
+    reach: tuple[float, ...]
+    what: str
+    notes: str
+
+    def like(self, table: TableEncoder, encoded: HostMatrix) -> Bool[np.ndarray, "rows"]:
+        """Return which encoded rows are like the row of the verdict."""
+        places = [place for column in self.columns for place in table.places[column]]
+        apart = np.abs(encoded[:, places].astype(np.float64) - np.array(self.values))
+        return np.asarray((apart <= np.array(self.reach)).all(axis=1))
+
+
+@dataclass(frozen=True)
+class Review:
+    """The verdicts that a model was given at a time.
+
+    Attributes
+    ----------
+    made
+        When, in UTC, as ISO 8601 text.
+    radius
+        How like an excused row others must be, see `advae.detector.review.review`.
+    verdicts
+        Of the rows that were flagged.
+    joined
+        Scores that joined the calibration; they are there, too.
+    doubts
+        What was strange about the verdicts.
+    """
+
+    made: str
+    radius: float
+    verdicts: tuple[Verdict, ...]
+    joined: tuple[float, ...]
+    doubts: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], table: TableEncoder) -> "Review":
+        """Undo ``asdict``.
+
+        Raises
+        ------
+        InputError
+            If a verdict cannot be of this table.
+        """
+        verdicts = []
+        for given in data["verdicts"]:
+            listed = {name: tuple(given[name]) for name in ("columns", "values", "reach")}
+            verdict = Verdict(**(given | listed))
+            known = all(0 <= column < len(table.features) for column in verdict.columns)
+            size = sum(len(table.places[column]) for column in verdict.columns) if known else -1
+            if not (len(verdict.values) == len(verdict.reach) == size):
+                raise InputError("a stored verdict is not of this table")
+            verdicts.append(verdict)
+        return cls(
+            **(
+                data
+                | {
+                    "verdicts": tuple(verdicts),
+                    "joined": tuple(data["joined"]),
+                    "doubts": tuple(data["doubts"]),
+                }
+            )
+        )
+
+
+def excused(
+    detector: "Detector",
+    reviews: Sequence[Review],
+    encoded: HostMatrix,
+    scores: Float[np.ndarray, "rows"],
+) -> Bool[np.ndarray, "rows"]:
+    """Return which rows the verdicts of some reviews excuse from alarming.
+
+    Parameters
+    ----------
+    detector
+        What scored the rows, without reviews.
+    reviews
+        The reviews.
+    encoded
+        Rows, without dates unless these are judged, shape (rows, width).
+    scores
+        Of these rows, shape (rows,).
+    """
+    from advae.detector.counterfactual import replaced  # which needs the detector
+
+    table, threshold = detector.table, detector.threshold.value
+    found = np.zeros(len(scores), bool)
+    verdicts = [verdict for review in reviews for verdict in review.verdicts]
+    rows = np.flatnonzero(scores > threshold)
+    for verdict in verdicts:
+        if not verdict.normal and len(rows):
+            rows = rows[~verdict.like(table, encoded[rows])]
+    normal = sorted((each for each in verdicts if each.normal), key=lambda each: each.columns)
+    for columns, alike in groupby(normal, lambda each: each.columns):
+        near = [each.like(table, encoded[rows]) for each in alike]
+        candidates = rows[np.any(near, axis=0)] if len(rows) else rows
+        if not len(candidates):
+            continue
+        if len(columns) < len(table.features):
+            changed = np.zeros((len(candidates), len(table.features)), bool)
+            changed[:, list(columns)] = True
+            without = replaced(detector, encoded[candidates], changed)
+            candidates = candidates[detector.anomaly_score_encoded(without) <= threshold]
+        found[candidates] = True
+        rows = rows[~found[rows]]
+    return found
