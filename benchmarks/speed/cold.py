@@ -33,7 +33,7 @@ def fit_ours(iterations: int) -> float:
     config = Config.preset("paper", hidden=hidden, latent=latent, iterations=iterations)
     method = method_of(config, columns)
     # As ``advae.detector.fitting`` does it.
-    compiling = BackgroundTask(partial(method.warm_up, len(rows), config, None))
+    compiling = BackgroundTask(partial(method.prepare, rows, config, None, ()))
     times: list[float] = []
 
     def after_block(_: training.Snapshot) -> None:
