@@ -21,6 +21,7 @@ from advae.cli.evaluate import evaluate
 from advae.cli.fit import fit
 from advae.cli.info import info
 from advae.cli.report import report
+from advae.cli.review import review
 from advae.cli.score import score
 from advae.cli.serve import serve
 from advae.cli.threshold import threshold
@@ -54,7 +55,7 @@ def advae(
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
 
 
-for command in (doctor, fit, score, report, evaluate, threshold, info, serve, demo):
+for command in (doctor, fit, score, report, evaluate, threshold, review, info, serve, demo):
     app.command()(command)
 
 
