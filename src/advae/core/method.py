@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from advae.config import Config
 from advae.core.adam import StepSize
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Scalar, Vector
+from advae.graph import Graph, Value
 from advae.variables import Variable
 
 Tree: TypeAlias = Any
@@ -51,6 +52,13 @@ class Scored(NamedTuple):
     expected: Any
     by_kind: Any = None
     factors: Any = None
+
+
+class ScoredInGraph(NamedTuple):
+    """Scores in a graph: ``score`` [n] and ``contributions`` [n, columns], both float32."""
+
+    score: Value
+    contributions: Value
 
 
 @runtime_checkable
@@ -209,6 +217,14 @@ class Method(Protocol):
         units
             Of the columns in each row, at least 0: a difference counts so many times. None is 1.
         """
+
+    def in_graph(self, graph: Graph, scorer: Any, x: Value, width: int) -> ScoredInGraph | None:
+        """Write down `score` for encoded rows [n, width] of a table, without units.
+
+        None for a method whose scores nobody has written down so.
+        """
+        del graph, scorer, x, width
+        return None
 
     def strangers(self, scorer: Any, members: Members, absent: Int[np.ndarray, "absent"]) -> Tree:
         """Return the scorer with these members alone, and without some of the rows it keeps.

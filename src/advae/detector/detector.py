@@ -93,6 +93,15 @@ class EncodedScores(NamedTuple):
     by_kind: Float[np.ndarray, "rows width kinds"] | None
 
 
+UNJUDGED = 0.5
+"""What stands in all rows where a column is not judged: the middle of the training period."""
+
+
+def unjudged(table: TableEncoder, config: Config) -> list[int]:
+    """Return where the encoded columns are that tell when a row came, unless they are asked for."""
+    return [] if config.time == "trend" else list(table.calendar)
+
+
 def judged(encoded: HostMatrix, table: TableEncoder, config: Config) -> HostMatrix:
     """Return encoded rows as they are learned and scored: without dates, unless asked for.
 
@@ -101,10 +110,11 @@ def judged(encoded: HostMatrix, table: TableEncoder, config: Config) -> HostMatr
     the time of day, the weekday and the day of the year have columns of their own. A number that
     the training rows are in the order of (a month, a running number) is such a date.
     """
-    if config.time == "trend" or not table.calendar:
+    places = unjudged(table, config)
+    if not places:
         return encoded
     encoded = encoded.copy()
-    encoded[:, list(table.calendar)] = 0.5
+    encoded[:, places] = UNJUDGED
     return encoded
 
 
@@ -334,9 +344,8 @@ class Detector:
         scored = score_rows(self.method, self.scorer, varied)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
-        if self.config.time == "cycles":  # the same day, moved to what is expected of it
-            calendar = list(self.table.calendar)
-            expected[:, calendar] = encoded[:, calendar]
+        places = unjudged(self.table, self.config)
+        expected[:, places] = encoded[:, places]  # the same day, moved to what is expected of it
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
         heeded = self._heeded(encoded, score)
         if heeded is score:

@@ -97,24 +97,26 @@ def test_the_marginal_surprise_counts_rows_of_the_training_table():
 
 
 def test_a_training_row_does_not_count_itself_among_strangers():
-    frame = pl.DataFrame({"x": np.arange(50.0), "k": ["a"] * 49 + ["b"]})
+    # Numbers that rise from row to row would count as dates.
+    x = np.arange(50.0).reshape(25, 2)[:, ::-1].ravel()
+    frame = pl.DataFrame({"x": x, "k": ["b"] + ["a"] * 49})
     detector = fit_detector(frame, Config(iterations=10, threshold="kde"))
     known = detector.scorer.surprise
     encoded = detector.table.transform(frame)
     wide = [known, surprise.strangers(known, slice(None))]
     m = [np.asarray(surprise.columns_surprise(surprise.prepared(s), encoded)[0]) for s in wide]
-    number, category = (m[1].shape[0] - 1, 0) if False else (-1, 0)
+    category, number = 0, -1
     # The largest of 50 is beyond all of the other 49; "b" was never seen by the others.
-    assert m[0][number][-1] == pytest.approx(-np.log(2 / 50), rel=1e-5)
-    assert m[1][number][-1] == pytest.approx(-np.log(1 / 50), rel=1e-5)
-    assert m[0][category][-1] == pytest.approx(-np.log(1.5 / 51), rel=1e-5)
-    assert m[1][category][-1] == pytest.approx(-np.log(0.5 / 50), rel=1e-5)
+    assert m[0][number][-2] == pytest.approx(-np.log(2 / 50), rel=1e-5)
+    assert m[1][number][-2] == pytest.approx(-np.log(1 / 50), rel=1e-5)
+    assert m[0][category][0] == pytest.approx(-np.log(1.5 / 51), rel=1e-5)
+    assert m[1][category][0] == pytest.approx(-np.log(0.5 / 50), rel=1e-5)
 
 
 def own_nats(normal, values):
     """Return -log of the share of normal rows that reach values, and the tail beyond."""
     normal = np.sort(normal)
-    top = normal[int(np.ceil(0.9 * len(normal))) - 1]
+    top = normal[int(np.ceil(0.9 * len(normal))) - 1] + surprise.ALIKE
     above = normal[normal > top] - top
     kept = len(above) - int(0.1 * len(above))
     mean = (above[:kept].sum() + (len(above) - kept) * above[kept - 1]) / kept
@@ -132,20 +134,32 @@ def own_nats(normal, values):
 
 def test_nats_are_the_share_of_normal_rows_and_an_exponential_tail():
     rng = np.random.default_rng(0)
-    normal = rng.gamma(2.0, 3.0, 300).astype(np.float32)
+    normal = rng.gamma(2.0, 3.0, 300).round(2).astype(np.float32)
     shares = surprise.learn_shares([normal] * 4)
     # At the normal values themselves there is no interpolation between two of them.
     values = np.concatenate([normal, normal.max() * np.array([1.1, 2, 10], np.float32)])
-    ours = np.asarray(surprise.nats(shares, 3, values))
+    ours = np.asarray(surprise.nats(shares, np.stack([values] * 4))[3])
     np.testing.assert_allclose(ours, own_nats(normal.astype(float), values), rtol=2e-4, atol=1e-5)
-    rising = np.asarray(surprise.nats(shares, 3, np.linspace(0, 100, 500, dtype=np.float32)))
+    further = np.linspace(0, 100, 500, dtype=np.float32)
+    rising = np.asarray(surprise.nats(shares, np.stack([further] * 4))[3])
     assert (np.diff(rising) >= 0).all()
+
+
+def test_what_rounding_tells_apart_has_one_share():
+    rng = np.random.default_rng(0)
+    spread = np.repeat([-5.0, -2.0, 1.0], [300, 650, 50]) + rng.normal(0, 1e-6, 1000)
+    shares = surprise.learn_shares([spread] * 4)
+    for centre, reach in ((-5.0, 1000.5), (-2.0, 700.5)):
+        values = np.float32(centre + np.linspace(-5e-6, 5e-6, 11))
+        found = np.asarray(surprise.nats(shares, np.stack([values] * 4)))
+        np.testing.assert_allclose(found, -np.log(reach / 1001), atol=2e-5)
 
 
 def test_ties_at_the_top_keep_their_share():
     normal = np.repeat([0.0, 1.0], [30, 970]).astype(np.float32)
     shares = surprise.learn_shares([normal] * 4)
-    found = np.asarray(surprise.nats(shares, 3, np.array([0.0, 1.0, 1.5], np.float32)))
+    values = np.array([0.0, 1.0, 1.5], np.float32)
+    found = np.asarray(surprise.nats(shares, np.stack([values] * 4))[3])
     np.testing.assert_allclose(found[:2], -np.log([1000.5 / 1001, 970.5 / 1001]), atol=1e-6)
     assert found[2] > np.log(1000)
 
@@ -219,9 +233,7 @@ def test_the_loss_is_the_mean_surprise_of_the_hidden_variables(detector, rows):
 def test_the_three_surprises_are_joined_by_the_mean_of_their_inverse_shares(detector, rows):
     scored = score_rows(detector.method, detector.scorer, rows)
     shares = detector.scorer.surprise.shares
-    far, near, value, fit = (
-        np.asarray(surprise.nats(shares, i, scored.factors[:, i])) for i in range(4)
-    )
+    far, near, value, fit = np.asarray(surprise.nats(shares, scored.factors.T))
     kinds = np.stack([far + near / 2, value, fit], axis=1).astype(float)
     np.testing.assert_allclose(scored.score, logsumexp(kinds, axis=1), rtol=1e-5)
     np.testing.assert_allclose(

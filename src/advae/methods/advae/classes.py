@@ -37,6 +37,11 @@ EDGE = 1.7
 is about 1."""
 
 
+MOMENTS = 2.0**14
+"""Of a cycle, five seconds of a day each: programs round an angle differently, and those of equal
+times have to be equal."""
+
+
 class Classes(NamedTuple):
     """How encoded rows become classes, variable after variable, each with its classes in order.
 
@@ -168,8 +173,8 @@ def extended(x: Any, phases: Any, numpy: Any) -> Any:
     """
     x = numpy.where(numpy.abs(x) < np.finfo(np.float32).tiny, np.float32(0.0), x)
     sine, cosine = (2.0 * x[:, phases[:, side]] - 1.0 for side in (0, 1))
-    turns = numpy.arctan2(sine, cosine) * np.float32(0.5 / np.pi)
-    turns = numpy.where(turns < -1e-6, turns + 1.0, turns)  # at 0 rounding decides on the sign
+    turns = numpy.round(numpy.arctan2(sine, cosine) * np.float32(MOMENTS / (2 * np.pi)))
+    turns = numpy.where(turns < 0, turns + MOMENTS, turns) / MOMENTS
     zeros = numpy.zeros((x.shape[0], 1), np.float32)
     return numpy.concatenate([x, turns.astype(np.float32), zeros], axis=1)
 

@@ -8,9 +8,11 @@ others' classes (`classes`) a probability: for a variable j with classes k,
 f the logarithm of a class's frequency, o, a and b outputs of the network, u the coordinate of a
 number's bin: a discretised normal distribution that free logits correct. In training the share of
 hidden variables is uniform in (0, 1), at least one, and the loss is the mean of -log p over them.
-Afterwards one variable is hidden at a time, and
+Afterwards one part of the variables is hidden at a time, and
 
-    c_j = -log p(x_j | all other variables of the row).
+    c_j = -log p(x_j | all variables of the row but those of j's part).
+
+A part is one variable, in a table of up to `MOST_PARTS`; in a wider one the parts are so many.
 """
 
 from functools import partial
@@ -29,7 +31,13 @@ from advae.core.compilation import compiled, shielded
 from advae.core.randomness import generator, stream
 from advae.methods.advae.classes import CATEGORICAL, Classes, observed
 
-HIDDEN = 128
+HIDDEN, HIDDEN_OF_MANY = 128, 64
+"""Width of the layers, and that for more than `FEW` variables: a score takes as many passes."""
+
+FEW = 16
+
+MOST_PARTS = 32
+
 BATCH = 128
 BLOCK = 500
 """Iterations of one call of the compiled program."""
@@ -89,6 +97,14 @@ class Plan(NamedTuple):
     step: Any
     members: Any
     prior: Any
+
+
+def parts_of(variables: int) -> Int[np.ndarray, "variables"]:
+    """Return the part of each variable, from 0.
+
+    Variables that stand beside each other, and often say the same, are of different parts.
+    """
+    return np.arange(variables, dtype=np.int32) % MOST_PARTS
 
 
 def plan_of(classes: Classes, targets: Int[np.ndarray, "rows variables"]) -> Plan:
@@ -260,25 +276,26 @@ def _initial(
     draws = generator(seed, "conditional weights", member)
     inputs, variables = len(classes.source), len(classes.sizes)
     fan = inputs + 2 * variables
+    width = HIDDEN if variables <= FEW else HIDDEN_OF_MANY
 
     def drawn(*shape: int, fan: int, scale: float = 1.0) -> np.ndarray:
         return np.asarray(scale * np.sqrt(2 / fan) * draws.standard_normal(shape), np.float32)
 
-    first = drawn(inputs, HIDDEN, fan=fan)
+    first = drawn(inputs, width, fan=fan)
     first[(_counts(classes, targets) == 0) & np.isin(classes.rules, CATEGORICAL)[classes.owner]] = (
         0.0
     )
     first[classes.last & (_counts(classes, targets) == 0)] = 0.0
     return Conditional(
         first,
-        drawn(variables, HIDDEN, fan=fan),
-        drawn(variables, HIDDEN, fan=fan),
-        np.zeros(HIDDEN, np.float32),
-        drawn(HIDDEN, HIDDEN, fan=HIDDEN),
-        np.zeros(HIDDEN, np.float32),
-        drawn(HIDDEN, inputs, fan=HIDDEN, scale=0.1),
+        drawn(variables, width, fan=fan),
+        drawn(variables, width, fan=fan),
+        np.zeros(width, np.float32),
+        drawn(width, width, fan=width),
+        np.zeros(width, np.float32),
+        drawn(width, inputs, fan=width, scale=0.1),
         np.zeros(inputs, np.float32),
-        drawn(2, HIDDEN, variables, fan=HIDDEN, scale=0.1),
+        drawn(2, width, variables, fan=width, scale=0.1),
         np.zeros((2, variables), np.float32),
     )
 

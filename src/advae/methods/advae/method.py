@@ -11,8 +11,10 @@ from jaxtyping import Array, Float, Int
 from advae.config import VARIANTS, Config, Variant
 from advae.core.adam import StepSize
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Vector
-from advae.core.method import Members, Method, Scored, Terms
+from advae.core.method import Members, Method, Scored, ScoredInGraph, Terms
 from advae.core.randomness import generator
+from advae.graph import Graph, Value
+from advae.methods.advae import graph as graphs
 from advae.methods.advae import scoring
 from advae.methods.advae.losses import Noise, Settings, squared_error
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Sizes, initialise
@@ -133,6 +135,10 @@ class AdVAEMethod(Method):
     ) -> Scored:
         """Return the scores of one block of rows by all members; equations (11) and (12)."""
         return scoring.score_block(scorer, x, units)
+
+    def in_graph(self, graph: Graph, scorer: Scorer, x: Value, width: int) -> ScoredInGraph:
+        """Write down the scores as operators."""
+        return graphs.in_graph(graph, scorer, x, width)
 
     def strangers(
         self, scorer: Scorer, members: Members, absent: Int[np.ndarray, "absent"]

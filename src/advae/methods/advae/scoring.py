@@ -151,7 +151,7 @@ def score_block(
 
 def _in_nats(
     known: Prepared,
-    whole: Matrix,
+    whole: Float[Array, "rows width"],
     units: Float[Array, "rows columns"] | None,
     residual: Matrix,
     expected: Matrix,

@@ -41,7 +41,7 @@ from advae.methods.advae.classes import (
     extended,
     observed,
 )
-from advae.methods.advae.conditional import HIDDEN, Conditional
+from advae.methods.advae.conditional import MOST_PARTS, Conditional, parts_of
 
 FACTORS = ("residual", "distance", "values", "conditional")
 """Of which there are shares: N, D, M and R, in this order."""
@@ -64,7 +64,12 @@ KNOTS = 512
 MOST_KNOTS = 2**18
 """Of the tails of all numbers of a table: where there are more than 512 numbers, each has fewer."""
 
-_FLOOR = 1e-12
+ALIKE = 0.001
+"""Values of a factor that differ by less count as one in its table. Many rows can have one value,
+which rounding spreads; between two knots within it the share would hang on the last bit."""
+
+FLOOR = 1e-12
+"""Least sum of squares whose logarithm is taken."""
 
 
 class Shares(NamedTuple):
@@ -153,8 +158,10 @@ def _table(
     """Return knots, their nats, and the tail, of one factor."""
     values = np.sort(values)
     rows = len(values)
-    top = float(np.quantile(values, TAIL, method="inverted_cdf"))
+    top = float(np.quantile(values, TAIL, method="inverted_cdf")) + ALIKE
     distinct, first = np.unique(values[values <= top], return_index=True)
+    apart = _apart(distinct)
+    distinct, first = distinct[apart], first[apart]
     at = np.unique(np.linspace(0, len(distinct) - 1, KNOTS).round().astype(int))
     knots, nats = distinct[at], -np.log((rows - first[at] + 0.5) / (rows + 1))
     missing = KNOTS - len(knots)
@@ -174,6 +181,15 @@ def _table(
     )
 
 
+def _apart(values: Float[np.ndarray, "distinct"]) -> list[int]:
+    """Return the places of ascending values that are `ALIKE` none before them in the list."""
+    places = [0]
+    for place, value in enumerate(values):
+        if value - values[places[-1]] >= ALIKE:
+            places.append(place)
+    return places
+
+
 def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
     """Return the mean of ascending excesses, of which all but the first ``known`` are censored.
 
@@ -184,16 +200,20 @@ def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
     return float(total / known)
 
 
-def nats(shares: Shares, factor: int, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
-    """Return -log of the share of normal rows that reach the values of one of `FACTORS`.
+def nats(shares: Shares, factors: Float[Array, "factors rows"]) -> Float[Array, "factors rows"]:
+    """Return -log of the share of normal rows that reach the values of each of `FACTORS`.
 
     Those of the first two are logarithms.
     """
-    inside = jnp.interp(v, shares.values[factor], shares.nats[factor])
-    top = shares.top[factor]
-    count = shares.count[factor]
-    far = jnp.maximum(v - top, 0.0) / shares.excess[factor]
-    return jnp.where(v <= top, inside, shares.base[factor] + count * jnp.log1p(far / count))
+
+    def of_one(share: Shares, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
+        inside = jnp.interp(v, share.values, share.nats)
+        far = jnp.maximum(v - share.top, 0.0) / share.excess
+        beyond = share.base + share.count * jnp.log1p(far / share.count)
+        return jnp.where(v <= share.top, inside, beyond)
+
+    each: Float[Array, "factors rows"] = jax.vmap(of_one)(Shares(*shares), factors)
+    return each
 
 
 def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
@@ -250,8 +270,8 @@ class Group(NamedTuple):
     """Variables of one rule and about one size, for a compiled loop over them.
 
     Every array leads with an axis of the variables; those of classes have as many as the largest
-    variable of the group may have. ``net``: what the members' networks have of each variable, in
-    the order of `_Block`, with a member axis before that of the variables.
+    variable of the group may have. ``part``: see `conditional.parts_of`. ``net``: the `Block` of
+    each variable, with a member axis before that of the variables.
     """
 
     source: Any
@@ -260,6 +280,7 @@ class Group(NamedTuple):
     size: Any
     missing: Any
     home: Any
+    part: Any
     counts: Any
     net: Any
     tails: "Tails | None"
@@ -274,9 +295,6 @@ class Block(NamedTuple):
     mark: Any
     head: Any
     bias: Any
-    slopes: Any
-    slopes_bias: Any
-    u: Any
 
 
 class Tails(NamedTuple):
@@ -302,8 +320,11 @@ class Prepared(NamedTuple):
     shares: Shares
 
 
-_SIZES = (4, 12, 40, 136, 520, 2056)
+_SIZES = (4, 16, 64, 256, 1024, 2056)
 """Most classes of the variables of a group, the missing one included."""
+
+_STEP = 8
+"""An array has a multiple of so many classes, that not each table has shapes of its own."""
 
 
 def prepared(surprise: Surprise) -> Prepared:
@@ -318,7 +339,8 @@ def prepared(surprise: Surprise) -> Prepared:
         for cap in _SIZES:
             chosen = np.flatnonzero(np.isin(classes.rules, rules) & (caps == cap))
             if len(chosen):
-                group = _group(surprise, classes, chosen, int(cap))
+                most = -(-int(classes.sizes[chosen].max()) // _STEP) * _STEP
+                group = _group(surprise, classes, chosen, min(int(cap), most))
                 if NUMBER in rules:
                     tails = (marginal.knots, marginal.below, marginal.upto)
                     group = group._replace(
@@ -356,6 +378,7 @@ def _group(
         size=classes.sizes[chosen],
         missing=classes.missing[chosen],
         home=classes.home[chosen],
+        part=parts_of(len(classes.sizes))[chosen],
         counts=of(np.asarray(marginal.counts), 0.0),
         net=_block(surprise.conditional, classes, chosen, places, inside),
         tails=None,
@@ -383,17 +406,18 @@ def _block(
     # Each bin adds its part of the coordinate.
     inputs = net.inputs[:, places] * inside[..., None]
     inputs = inputs + bins[..., None] * (step[chosen, None, None] * along[:, :, None, :])
+    # The slopes of a number's coordinate are slopes of its classes.
+    powers = np.where(inside, u[places] ** np.array([1, 2])[:, None, None], 0.0)
+    head = np.moveaxis(net.head[:, :, places], 1, -1)
+    head = head + np.einsum("pvc,mphv->mvch", powers, net.slopes[..., chosen])
+    bias = net.head_bias[:, places]
+    bias = bias + np.einsum("pvc,mpv->mvc", powers, net.slopes_bias[..., chosen])
     return Block(
         inputs=np.asarray(inputs, np.float32),
         start=np.asarray(first[chosen, None] * along, np.float32),
         mark=net.hidden_marks[:, chosen],
-        head=np.ascontiguousarray(np.moveaxis(net.head[:, :, places], 1, -1)),
-        bias=np.where(inside, net.head_bias[:, places], -1e30).astype(np.float32),
-        slopes=np.ascontiguousarray(np.moveaxis(net.slopes[:, :, :, chosen], 3, 1)),
-        slopes_bias=np.ascontiguousarray(np.moveaxis(net.slopes_bias[:, :, chosen], 2, 1)),
-        u=np.broadcast_to(np.where(inside, u[places], 0.0), (len(net.bias), *places.shape)).astype(
-            np.float32
-        ),
+        head=np.ascontiguousarray(head, np.float32),
+        bias=np.where(inside, bias, -1e30).astype(np.float32),
     )
 
 
@@ -439,8 +463,7 @@ def columns_surprise(
 ) -> tuple[Float[Array, "variables rows"], Float[Array, "variables rows"], Int[Array, "variables"]]:
     """Return m_j and c_j of a block of rows, and the encoded column that each counts for.
 
-    Of several members c_j is the mean. Hiding one variable of a row changes the first layer by what
-    the variable adds there: the rest of it is computed once.
+    Of several members c_j is the mean.
     """
     whole = extended(x, known.phases, jnp).T
     rows, own = known.rows[0], known.own[0]
@@ -450,48 +473,55 @@ def columns_surprise(
     homes = jnp.concatenate([group.home for group in known.groups])
     if known.layers is None:
         return values, jnp.zeros_like(values), homes
+    parts = tuple(group.part for group in known.groups)
     blocks = tuple(group.net for group in known.groups)
-    conditional = jax.lax.map(lambda member: _one_member(reads, *member), (blocks, *known.layers))
+    conditional = jax.lax.map(
+        lambda member: _one_member(reads, parts, *member), (blocks, *known.layers)
+    )
     return values, jnp.mean(conditional, axis=0), homes
 
 
 def _one_member(
     reads: tuple[_Read, ...],
+    parts: tuple[Array, ...],
     blocks: tuple[Block, ...],
     bias: Array,
     middle: Array,
     middle_bias: Array,
 ) -> Float[Array, "variables rows"]:
-    """Return c_j by one member."""
+    """Return c_j by one member.
 
-    def added(total: Array, one: tuple[_Read, Block]) -> tuple[Array, None]:
-        read, block = one
-        return total + _adds(block, read), None
+    To hide a part of a row changes the first layer by what its variables add there: the rest of
+    it is computed once.
+    """
 
-    parts = list(zip(reads, blocks, strict=True))
-    first = jnp.broadcast_to(bias[:, None], (HIDDEN, reads[0].chosen.shape[1]))
-    for part in parts:
-        first, _ = jax.lax.scan(added, first, part)
-    across = middle.T
+    def seen(sums: tuple[Array, Array], one: tuple[_Read, Array, Block]) -> tuple[Any, None]:
+        read, part, block = one
+        whole, hidden = sums
+        added = block.inputs.T @ read.inputs + block.start[:, None]
+        own = hidden[part] + block.mark[:, None] - added
+        return (whole + added, jax.lax.dynamic_update_index_in_dim(hidden, own, part, 0)), None
 
-    def hidden(one: tuple[_Read, Block]) -> Float[Array, "rows"]:
-        read, block = one
-        alone = first - _adds(block, read) + block.mark[:, None]
-        second = jax.nn.relu(across @ jax.nn.relu(alone) + middle_bias[:, None])
-        a, b = block.slopes @ second + block.slopes_bias[:, None]
-        u = block.u[:, None]
-        logits = block.head @ second + block.bias[:, None] + a * u + b * u**2
+    groups = list(zip(reads, parts, blocks, strict=True))
+    width, rows = len(bias), reads[0].chosen.shape[1]
+    count = min(sum(map(len, parts)), MOST_PARTS)
+    sums = jnp.broadcast_to(bias[:, None], (width, rows)), jnp.zeros((count, width, rows))
+    for group in groups:
+        sums, _ = jax.lax.scan(seen, sums, group)
+    first = jax.nn.relu(sums[0] + sums[1])
+    # One product of all parts is faster than one for each.
+    side_by_side = jnp.moveaxis(first, 1, 0).reshape(width, count * rows)
+    across = jax.nn.relu(middle.T @ side_by_side + middle_bias[:, None])
+    second = jnp.moveaxis(across.reshape(width, count, rows), 1, 0)
+
+    def surprise(one: tuple[_Read, Array, Block]) -> Float[Array, "rows"]:
+        read, part, block = one
+        logits = block.head @ second[part] + block.bias[:, None]
         is_class = jnp.arange(len(logits))[:, None] == read.chosen
         chosen = jnp.sum(jnp.where(is_class, logits, 0.0), axis=0)
         return jnp.maximum(jax.nn.logsumexp(logits, axis=0) - chosen, 0.0)
 
-    return jnp.concatenate([jax.lax.map(hidden, part) for part in parts])
-
-
-def _adds(block: Block, read: _Read) -> Float[Array, "hidden rows"]:
-    """Return what a variable that is seen adds to the first layer."""
-    added: Float[Array, "hidden rows"] = block.inputs.T @ read.inputs + block.start[:, None]
-    return added
+    return jnp.concatenate([jax.lax.map(surprise, group) for group in groups])
 
 
 class Joined(NamedTuple):
@@ -521,11 +551,9 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     values, conditional, homes = columns_surprise(known, x)
     squares = values.T**2, conditional.T**2
     sums = [jnp.sum(each, axis=1) for each in (residual, distance, *squares)]
-    factors = [
-        *(jnp.log(jnp.maximum(total, _FLOOR)) for total in sums[:2]),
-        *(jnp.sqrt(total) for total in sums[2:]),
-    ]
-    far, near, unusual, unfit = (nats(known.shares, i, v) for i, v in enumerate(factors))
+    logarithms = (jnp.log(jnp.maximum(total, FLOOR)) for total in sums[:2])
+    factors = jnp.stack([*logarithms, *(jnp.sqrt(total) for total in sums[2:])])
+    far, near, unusual, unfit = nats(known.shares, factors)
     near = 0.5 * near
     kinds = jnp.stack([far + near, unusual, unfit], axis=1)
     score = jax.nn.logsumexp(kinds, axis=1)
@@ -551,4 +579,4 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     contributions = jnp.stack(
         [w * part for w, part in zip(weights.T[..., None], parts, strict=True)], axis=2
     )
-    return Joined(score, contributions, jnp.stack(factors, axis=1))
+    return Joined(score, contributions, factors.T)
