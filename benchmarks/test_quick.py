@@ -15,6 +15,7 @@ WITH_DATA = (
     "promises.contamination",
     "promises.false_alarms",
     "alarms groups",
+    "alarms verdicts",
 )
 
 

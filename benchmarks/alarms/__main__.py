@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.alarms import groups as grouping
+from benchmarks.alarms import verdicts as reviewing
 from benchmarks.harness.data import missing_data
 from benchmarks.harness.machine import machine_facts
 
@@ -49,6 +50,25 @@ def groups(
         models,
         100 if quick else None,
         2000 if quick else grouping.MANY,
+    )
+    _write(found, output)
+
+
+@app.command()
+def verdicts(
+    tables: Annotated[str, typer.Option(help="Names, by commas.")] = ",".join(
+        reviewing.CONFIRMED_BY
+    ),
+    seeds: Annotated[str, typer.Option(help="By commas.")] = "0",
+    models: Models = None,
+    quick: Quick = False,
+    output: Output = None,
+) -> None:
+    """Review a model on ten days: what was excused, what still alarms, what is missed."""
+    if quick:
+        tables, seeds = "vowels", "0"
+    found = reviewing.run(
+        tuple(tables.split(",")), tuple(map(int, seeds.split(","))), models, 100 if quick else None
     )
     _write(found, output)
 

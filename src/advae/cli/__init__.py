@@ -22,6 +22,7 @@ from advae.cli.export import export
 from advae.cli.fit import fit
 from advae.cli.info import info
 from advae.cli.report import report
+from advae.cli.review import review
 from advae.cli.score import score
 from advae.cli.serve import serve
 from advae.cli.threshold import threshold
@@ -55,7 +56,7 @@ def advae(
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
 
 
-for command in (doctor, fit, score, report, evaluate, threshold, info, serve, export, demo):
+for command in (doctor, fit, score, report, evaluate, threshold, review, info, serve, export, demo):
     app.command()(command)
 
 

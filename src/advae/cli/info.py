@@ -33,6 +33,9 @@ def _show_info(record: Mapping[str, Any]) -> None:
     facts.add_row("threshold", _threshold_in_words(threshold))
     for earlier in reversed(record["earlier_thresholds"]):
         facts.add_row("before", _threshold_in_words(earlier))
+    for review in reversed(record.get("reviews", [])):
+        normal = sum(verdict["normal"] for verdict in review["verdicts"])
+        facts.add_row("review", f"{review['made']}: {normal} of {len(review['verdicts'])} excused")
     if record["ignored"]:
         facts.add_row("ignored", console.escape(", ".join(record["ignored"])))
     console.print_table(out, facts)

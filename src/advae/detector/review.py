@@ -1,8 +1,9 @@
 """Verdicts on rows become part of a model: some are excused, the threshold is learned anew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,11 +13,13 @@ from advae.core.arrays import HostMatrix
 from advae.core.threshold import conformal_rows_needed
 from advae.detector.calibration import UNLIKELY, learned_threshold, with_reviewed
 from advae.detector.counterfactual import counterfactuals
-from advae.detector.detector import Detector, judged
+from advae.detector.detector import Detector, Threshold, judged
 from advae.detector.verdicts import Review, Verdict
 from advae.display.text import count, listed, quote, share, shorten
-from advae.errors import InputError
-from advae.tables.values import shown_values
+from advae.errors import ColumnError, InputError, quoted, quoted_list
+from advae.tables.frames import joined
+from advae.tables.labels import parse_labels
+from advae.tables.values import check_columns, shown_values, to_texts
 
 RADIUS = 0.1
 """How like an excused row others must be, if not given."""
@@ -24,11 +27,88 @@ RADIUS = 0.1
 MOST_COLUMNS = 6
 """Columns that a verdict is about at most; where more are odd, about the whole row."""
 
+CALM = 0.5
+"""A verdict is about the columns without which the row would score no more than this share of
+normal rows."""
+
 FEW = 20
 """Verdicts below which nothing is said of the threshold."""
 
 NAMED = 5
 """Rows that a sentence names."""
+
+
+class Matched(NamedTuple):
+    """Rows that there are verdicts on, as `review` takes them."""
+
+    rows: pl.DataFrame
+    normal: Bool[np.ndarray, "rows"]
+    keys: list[str]
+    notes: list[str]
+
+
+def matched(batches: Iterable[pl.DataFrame], verdicts: pl.DataFrame, key: str) -> Matched:
+    """Find the rows that verdicts are about.
+
+    Parameters
+    ----------
+    batches
+        All rows, with the key.
+    verdicts
+        The key, and ``verdict``, a label as `advae.tables.labels.parse_labels` reads it; other
+        columns are notes.
+    key
+        Column that names a row in both.
+
+    Raises
+    ------
+    InputError
+        For a missing column or key, another verdict, two different ones on a row, or a key that
+        names no row or several.
+    """
+    check_columns([key, "verdict"], verdicts.columns, "the table of verdicts")
+    names = to_texts(verdicts[key]).alias("key")
+    if names.null_count():
+        raise ColumnError(quoted(key), int(names.is_null().arg_max() or 0), "has no key. Add it.")
+    told = pl.DataFrame(
+        [names, pl.Series("anomalous", parse_labels(verdicts["verdict"])), _notes(verdicts, key)]
+    ).unique(["key", "anomalous"], keep="first", maintain_order=True)
+    twice = told.filter(told["key"].is_duplicated())["key"].unique(maintain_order=True)
+    if len(twice):
+        raise InputError(
+            f"contradicting verdicts on {quoted_list(twice.to_list())}: both normal and anomalous. "
+            "Give one for each row."
+        )
+    found, found_keys = [], [pl.Series("key", [], pl.String)]
+    for batch in batches:
+        check_columns([key], batch.columns, "the table of rows")
+        texts = to_texts(batch[key]).alias("key")
+        chosen = texts.is_in(told["key"].implode())
+        found.append(batch.filter(chosen))
+        found_keys.append(texts.filter(chosen))
+    keys = pl.concat(found_keys)
+    lacking = told.filter(~told["key"].is_in(keys.implode()))["key"].to_list()
+    if lacking:
+        raise InputError(f"no row has the key {quoted_list(lacking)} of a verdict. Give its row.")
+    several = keys.filter(keys.is_duplicated()).unique(maintain_order=True).to_list()
+    if several:
+        raise InputError(f"several rows have the key {quoted_list(several)}. Give a unique key.")
+    of_row = keys.to_frame().join(told, "key", maintain_order="left")
+    normal = ~of_row["anomalous"].to_numpy()
+    return Matched(joined(found), normal, keys.to_list(), of_row["notes"].to_list())
+
+
+def _notes(verdicts: pl.DataFrame, key: str) -> pl.Series:
+    """Return what else stands in a table of verdicts, as one text for each row."""
+    others = [name for name in verdicts.columns if name not in (key, "verdict")]
+    texts = [to_texts(verdicts[name]).to_list() for name in others]
+    said = [
+        "; ".join(
+            f"{name}: {text}" for name, text in zip(others, row, strict=True) if text is not None
+        )
+        for row in zip(*texts, strict=True)
+    ]
+    return pl.Series("notes", said or [""] * verdicts.height, pl.String)
 
 
 @dataclass(frozen=True)
@@ -105,7 +185,9 @@ def review(
     told: list[Verdict] = []
     told_rows: list[int] = []
     refused: list[tuple[str, str]] = []
-    found = counterfactuals(detector, encoded[flagged], MOST_COLUMNS)
+    # Not until it is just not flagged: a single column would often do, of a row like many.
+    calm = Threshold("given", None, float(np.quantile(detector.reference_scores, CALM)))
+    found = counterfactuals(detector.with_threshold(calm), encoded[flagged], MOST_COLUMNS)
     features = range(len(detector.table.features))
     for row, each in zip(flagged.tolist(), found, strict=True):
         columns = tuple(sorted(each.columns)) if each.normal else tuple(features)
@@ -122,6 +204,7 @@ def review(
                 columns=columns,
                 values=about.values,
                 reach=about.reach,
+                most=float(scores[row]) * (1 + radius),
                 what=about.what,
                 notes=shorten(notes[row]),
             )
@@ -129,7 +212,7 @@ def review(
         told_rows.append(row)
     contradicting = _contradictions(detector, told, encoded[told_rows])
     refused += [(key, "an anomaly has the same values") for key in contradicting]
-    joined, doubts = _calibration(detector, scores, normal, flagged)
+    calibrating, doubts = _calibration(detector, scores, normal, flagged)
     if contradicting:
         doubts.append(
             f"verdicts contradict each other: {listed(contradicting, NAMED)} "
@@ -143,10 +226,10 @@ def review(
             "not: a lower threshold would find them"
         )
     when = (made or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
-    latest = Review(when, radius, tuple(told), tuple(joined), tuple(doubts))
+    latest = Review(when, radius, tuple(told), tuple(calibrating), tuple(doubts))
     after = replace(detector, reviews=(*detector.reviews, latest))
-    if joined:
-        after = with_reviewed(after, np.array(joined))
+    if calibrating:
+        after = with_reviewed(after, np.array(calibrating))
         if detector.threshold.alpha is not None:
             after = after.with_threshold(learned_threshold(after, detector.threshold.alpha))
     return Reviewed(

@@ -3,8 +3,8 @@
 A verdict is about a few columns, those whose replacement by what is expected makes the row normal
 (`advae.detector.counterfactual`), and the values that stood there. A row is like it if its values
 in these columns lie within the verdict's reach. It is excused if it is like a verdict that says
-"normal", if it would not be flagged with these columns replaced, and if it is like no verdict that
-says "anomaly". So a row that is odd in other columns, too, keeps alarming.
+"normal" and scores hardly more, if it would not be flagged with these columns replaced, and if it
+is like no verdict that says "anomaly". So a row that is odd in other columns, too, keeps alarming.
 """
 
 from collections.abc import Sequence
@@ -41,6 +41,8 @@ class Verdict:
         What the encoded columns of these held.
     reach
         How far a row's may lie from each of them.
+    most
+        The highest score that is excused.
     what
         The values in words.
     notes
@@ -53,6 +55,7 @@ class Verdict:
     columns: tuple[int, ...]
     values: tuple[float, ...]
     reach: tuple[float, ...]
+    most: float
     what: str
     notes: str
 
@@ -147,7 +150,7 @@ def excused(
             rows = rows[~verdict.like(table, encoded[rows])]
     normal = sorted((each for each in verdicts if each.normal), key=lambda each: each.columns)
     for columns, alike in groupby(normal, lambda each: each.columns):
-        near = [each.like(table, encoded[rows]) for each in alike]
+        near = [each.like(table, encoded[rows]) & (scores[rows] <= each.most) for each in alike]
         candidates = rows[np.any(near, axis=0)] if len(rows) else rows
         if not len(candidates):
             continue

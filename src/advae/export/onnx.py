@@ -5,6 +5,7 @@ was checked. No converter takes part.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ def write_onnx(detector: Detector, path: str | Path, fingerprint: str | None = N
         raise MissingExtraError(
             f"ONNX files need {error.name}. Install it with: pip install 'advae[onnx]'"
         ) from None
+    reviewed, detector = bool(detector.reviews), replace(detector, reviews=())
     inputs = input_names(detector.table.feature_names)
     graph = whole_graph(detector, inputs)
     golden = golden_rows(detector)
@@ -100,7 +102,8 @@ def write_onnx(detector: Detector, path: str | Path, fingerprint: str | None = N
     _check(found, wanted, path)
     with replacing(Path(path)) as stream:
         stream.write(content)
-    return _remarks(detector, inputs)
+    forgotten = ["the file knows nothing of reviews: what they excused, alarms in it"]
+    return [*(forgotten if reviewed else []), *_remarks(detector, inputs)]
 
 
 def feeds(detector: Detector, data: Any) -> dict[str, np.ndarray]:

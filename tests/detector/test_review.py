@@ -1,0 +1,143 @@
+"""Verdicts: rows like excused ones do not alarm, all others do as before, and it can be undone."""
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from report_data import IMAGE, SCRIPT, mixed_detector, mixed_table
+
+import advae
+from advae.detector.review import Reviewed, review, undone
+from advae.errors import InputError, ModelFileError
+
+
+def moved(rows: int, seed: int) -> pl.DataFrame:
+    """Return rows of a known case: "twice" is always about the same odd value."""
+    rng = np.random.default_rng(seed)
+    values = 45 + 0.05 * rng.normal(size=rows)
+    return mixed_table(rows, seed).with_columns(pl.Series("twice", values))
+
+
+@pytest.fixture(scope="module")
+def detector() -> advae.Detector:
+    return mixed_detector()
+
+
+@pytest.fixture(scope="module")
+def done(detector: advae.Detector) -> Reviewed:
+    rows = moved(20, 1)
+    return review(detector, rows, np.ones(20, bool), made=dt.datetime(2024, 5, 1, tzinfo=dt.UTC))
+
+
+def test_rows_like_excused_ones_alarm_no_more(detector: advae.Detector, done: Reviewed) -> None:
+    fresh = moved(200, 2)
+    assert detector.is_anomaly(fresh).mean() > 0.9
+    assert done.detector.is_anomaly(fresh).mean() < 0.2 * detector.is_anomaly(fresh).mean()
+    assert len(done.excused) >= 18
+    assert all("“twice” 4" in what for _, what in done.excused)
+
+
+def test_other_oddities_keep_alarming(detector: advae.Detector, done: Reviewed) -> None:
+    known = moved(100, 3)
+    others = [
+        known.with_columns(pl.lit("y").alias("always")),  # something else is wrong, too
+        known.with_columns(pl.lit("never seen").alias(IMAGE)),
+        known.with_columns(pl.col("twice") - 60),  # odd in the other direction
+        mixed_table(100, 4).with_columns(pl.col(SCRIPT) * 4),
+    ]
+    for rows in others:
+        before = detector.is_anomaly(rows)
+        assert before.mean() > 0.9
+        assert done.detector.is_anomaly(rows)[before].mean() > 0.97
+
+
+def test_a_review_only_takes_alarms_away(detector: advae.Detector, done: Reviewed) -> None:
+    rows = pl.concat([mixed_table(1000, 5), moved(50, 6)])
+    before, after = detector.anomaly_score(rows), done.detector.anomaly_score(rows)
+    excused = before != after
+    assert excused.any()
+    assert (before[excused] > detector.threshold.value).all()
+    assert (after[excused] == detector.threshold.value).all()
+    explained = done.detector.explain(rows)
+    np.testing.assert_array_equal(explained.score, after)
+    np.testing.assert_allclose(explained.contributions.sum(axis=1), after, rtol=1e-6)
+
+
+def test_reviews_are_kept_in_the_file_and_can_be_undone(
+    detector: advae.Detector, done: Reviewed, tmp_path: Path
+) -> None:
+    advae.save(done.detector, tmp_path / "m.advae")
+    loaded, rows = advae.load(tmp_path / "m.advae"), moved(50, 7)
+    assert loaded.reviews == done.detector.reviews
+    assert loaded.reviews[0].made == "2024-05-01T00:00:00+00:00"
+    np.testing.assert_array_equal(loaded.anomaly_score(rows), done.detector.anomaly_score(rows))
+    before = undone(loaded)
+    assert before.reviews == ()
+    np.testing.assert_array_equal(before.anomaly_score(rows), detector.anomaly_score(rows))
+    with pytest.raises(InputError, match="never reviewed"):
+        undone(before)
+
+
+def test_a_damaged_verdict_is_a_damaged_model(done: Reviewed, tmp_path: Path) -> None:
+    latest = done.detector.reviews[0]
+    wrong = replace(latest.verdicts[0], columns=(99,))
+    spoilt = replace(latest, verdicts=(wrong,))
+    advae.save(replace(done.detector, reviews=(spoilt,)), tmp_path / "m.advae")
+    with pytest.raises(ModelFileError, match="verdict"):
+        advae.load(tmp_path / "m.advae")
+
+
+def test_rows_like_anomalies_keep_alarming(detector: advae.Detector) -> None:
+    rows = moved(12, 8)
+    normal = np.arange(12) < 6
+    done = review(detector, rows, normal, keys=[f"k{row}" for row in range(12)])
+    assert any("contradict" in doubt for doubt in done.doubts)
+    assert done.excused == ()
+    fresh = moved(100, 9)
+    before, after = detector.is_anomaly(fresh), done.detector.is_anomaly(fresh)
+    assert after[before].mean() > 0.9
+    # A later review cannot excuse them either.
+    later = review(done.detector, rows[:6], np.ones(6, bool))
+    assert any("contradict" in doubt for doubt in later.doubts)
+
+
+def test_a_value_that_training_never_had_is_not_excused(detector: advae.Detector) -> None:
+    rows = mixed_table(5, 10).with_columns(pl.lit("never seen").alias(IMAGE))
+    done = review(detector, rows, np.ones(5, bool))
+    assert done.excused == ()
+    assert len(done.refused) == 5
+    assert "training never had" in done.refused[0][1]
+
+
+def test_what_verdicts_say_of_the_threshold(detector: advae.Detector, done: Reviewed) -> None:
+    assert done.detector.threshold == detector.threshold
+    assert any("flagged rows only" in doubt for doubt in done.doubts)
+    few = review(detector, mixed_table(5, 11), np.ones(5, bool))
+    assert any("too few" in doubt for doubt in few.doubts)
+    many = mixed_table(100, 12)
+    calibrated = review(detector, many, np.ones(100, bool))
+    assert len(calibrated.detector.reviews[0].joined) == 100
+    assert len(calibrated.detector.calibration_scores) == len(detector.calibration_scores) + 100
+    assert undone(calibrated.detector).threshold.value == detector.threshold.value
+    np.testing.assert_array_equal(
+        undone(calibrated.detector).calibration_scores, detector.calibration_scores
+    )
+    picked = pl.concat([moved(30, 13), many[:30]])
+    doubts = review(detector, picked, np.ones(60, bool)).doubts
+    assert any("not picked" in doubt for doubt in doubts)
+    missed = review(detector, many[:3], np.zeros(3, bool)).doubts
+    assert any("did not alarm" in doubt for doubt in missed)
+
+
+@pytest.mark.parametrize("radius", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_radius_is_above_zero(detector: advae.Detector, radius: float) -> None:
+    with pytest.raises(InputError, match="radius"):
+        review(detector, moved(1, 1), np.ones(1, bool), radius=radius)
+
+
+def test_no_verdict_is_refused(detector: advae.Detector) -> None:
+    with pytest.raises(InputError, match="no verdict"):
+        review(detector, moved(1, 1)[:0], np.ones(0, bool))
