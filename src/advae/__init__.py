@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from advae.estimators.sklearn import AdVAEDetector
+    from advae.files.source import read_table
     from advae.report.page import write_report
     from advae.tables.labels import LabelColumn
 
@@ -45,6 +46,7 @@ __all__ = [
     "TrainingError",
     "fit_detector",
     "load",
+    "read_table",
     "save",
     "write_report",
 ]
@@ -58,6 +60,7 @@ _HOMES = {
     "Threshold": "detector.detector",
     "fit_detector": "detector.fitting",
     "load": "detector.model_file",
+    "read_table": "files.source",
     "save": "detector.model_file",
     "write_report": "report.page",
 }

@@ -1,14 +1,19 @@
 """advae doctor."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
 
+if TYPE_CHECKING:
+    from advae.files.options import ReadOptions
 
+
+@reads
 def doctor(
     data: Data,
     label: Label = None,
@@ -18,6 +23,8 @@ def doctor(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     as_json: Json = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Examine DATA before fitting: what would be refused, and what would be mislearned.
 
@@ -30,7 +37,7 @@ def doctor(
     from advae.doctor.examination import examine
 
     known = label_column(label, normal)
-    source = open_table(data, known)
+    source = open_table(data, known, reading)
     config, batches = Config(alpha=alpha), source.batches()
     with source.located():
         diagnosis = examine(batches, config, label=known, ignored=ignore or [])

@@ -1,14 +1,19 @@
 """advae evaluate."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Json, Model, Normal, load_model, score_labelled
 
+if TYPE_CHECKING:
+    from advae.files.options import ReadOptions
 
+
+@reads
 def evaluate(
     model: Model,
     data: Data,
@@ -17,6 +22,8 @@ def evaluate(
     ],
     normal: Normal = None,
     as_json: Json = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Measure the model on the labelled rows of DATA, with 95 % intervals."""
     from dataclasses import asdict
@@ -27,7 +34,7 @@ def evaluate(
 
     known = LabelColumn(label, normal)
     detector = load_model(model)
-    scores, anomalous = score_labelled(detector, data, known)
+    scores, anomalous = score_labelled(detector, data, known, reading)
     metrics = measure(scores, anomalous, detector.threshold.value)
     if as_json:
         print(json.dumps({name: asdict(estimate) for name, estimate in metrics.items()}, indent=2))  # noqa: T201

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column, open_table
 from advae.errors import InputError
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from advae.files.options import ReadOptions
     from advae.tables.labels import LabelColumn
 
 
+@reads
 def fit(
     data: Data,
     output: Annotated[
@@ -72,11 +75,15 @@ def fit(
         bool, typer.Option("--resume", help="Go on with an interrupted fit, to the same result.")
     ] = False,
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Learn from the normal rows of DATA and write a model.
 
     With --label only its normal rows are learned from; without, all rows are taken as normal.
     """
+    from dataclasses import replace
+
     from advae.cli import interrupt
     from advae.config import Config
     from advae.detector import model_file
@@ -104,7 +111,7 @@ def fit(
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interrupt.handled() as stop:
-        source = open_table(data, known)
+        source = open_table(data, known, reading)
         batches = source.batches()
         numbers: list[NDArray[np.int64]] = []
         if known is not None:
@@ -133,6 +140,7 @@ def fit(
                 resume=resume,
                 on_block=on_block,
             )
+        detector = replace(detector, reading=reading)
         model_file.save(detector, output)
         checkpoint.unlink(missing_ok=True)
     if not quiet:

@@ -1,11 +1,12 @@
 """advae report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
     Label,
@@ -18,7 +19,11 @@ from advae.cli.shared import (
     open_labelled,
 )
 
+if TYPE_CHECKING:
+    from advae.files.options import ReadOptions
 
+
+@reads
 def report(
     model: Model,
     data: Data,
@@ -32,6 +37,8 @@ def report(
         typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
     ] = None,
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Write a page on the rows of DATA: what is normal, which rows stand out, and why.
 
@@ -43,7 +50,7 @@ def report(
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
-    source = open_labelled(detector, data, known, keep or [])
+    source = open_labelled(detector, data, known, keep or [], reading)
     with interrupt.handled(), source.located():
         written = write_report(
             detector,

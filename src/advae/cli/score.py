@@ -1,14 +1,19 @@
 """advae score."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from advae.cli import console, outlets
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Model, Quiet, check_output, load_model, open_rows
 
+if TYPE_CHECKING:
+    from advae.files.options import ReadOptions
 
+
+@reads
 def score(
     model: Model,
     data: Data,
@@ -34,13 +39,23 @@ def score(
             help="Add is_discovery: on average at most this share of rows so marked is normal.",
         ),
     ] = None,
+    on_error: Annotated[
+        Literal["stop", "flag", "skip"],
+        typer.Option(
+            help="What a value that cannot be read does: stop; flag: it counts as missing, and "
+            "'unreadable' names its column; skip: its row is left out."
+        ),
+    ] = "stop",
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Score the rows of DATA, flag those above the threshold, and say why.
 
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
     from advae.cli import interrupt
+    from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
     from advae.files import sink
@@ -49,8 +64,10 @@ def score(
         check_output(output, data, str(model))
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
-    source = open_rows(detector, data, keep or [])
-    frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain)
+    source = open_rows(detector, data, keep or [], reading, as_texts=on_error != "stop")
+    places = Places(detector.table, source, on_error)
+    rows = places.before(source.batches())
+    frames = places.after(detector.score_batches(rows, keep=keep or [], explain=explain))
     if marker is not None:
         frames = marker.mark(frames, None if output is None else output.parent)
     brief = Brief(keep or [])
@@ -58,6 +75,7 @@ def score(
         outlets.write_utf8()
     with interrupt.handled(), source.located():
         sink.write_frames(brief.watch(frames), output)
+    places.say()
     if not quiet:
         console.show_scores(brief, detector.threshold.value)
     if marker is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
     from advae.files.source import Source
     from advae.tables.labels import LabelColumn
 
@@ -23,7 +24,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .parquet, .ndjson or .arrow; a quoted glob for several files.",
+        help="Table: .csv, .tsv, .parquet, .ndjson, .arrow, .xlsx or .ods; - for standard input; "
+        "a quoted glob for several files.",
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
@@ -46,46 +48,84 @@ def load_model(model: Path) -> "Detector":
     return model_file.load(model)
 
 
-def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
-    """Open DATA as rows to score, and say once which of its columns are not used."""
+def open_rows(
+    detector: "Detector",
+    data: str,
+    keep: list[str],
+    reading: "ReadOptions",
+    *,
+    as_texts: bool = False,
+) -> "Source":
+    """Open DATA as rows to score, and say once which of its columns are not used.
+
+    With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet.
+    """
     import polars as pl
 
     from advae.errors import quoted_list
     from advae.files.source import open_source
+    from advae.tables.columns import TimeColumn
+    from advae.tables.values import check_columns
 
+    learned, options = detector.table.dtypes, detector.reading.updated(reading)
+    if options.date_format is not None and not as_texts:
+        dated = {"date": pl.Date(), "datetime": pl.Datetime("us")}
+        times = [f for f in detector.table.features if isinstance(f, TimeColumn)]
+        learned |= {f.name: dated[f.reading.like] for f in times if f.reading.like in dated}
     # Kept columns stay as they are written: "007" is not 7.
-    dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
-    source = open_source(data, dtypes=dtypes)
-    known = {*detector.table.feature_names, *detector.ignored, *keep}
+    texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
+    names = [*learned, *keep]
+    source = open_source(
+        data,
+        dtypes=learned | texts,
+        only=names,
+        optional=[f.name for f in detector.table.features if f.profile.missing],
+        pointed=[name for name, dtype in learned.items() if dtype.is_numeric()],
+        options=options,
+    )
+    check_columns(names, {*source.columns, *source.schema}, data)
+    known = {*names, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
+    _say(source)
     if extra:
         console.remark(f"not used, since training did not have them: {quoted_list(extra)}")
     return source
 
 
 def open_labelled(
-    detector: "Detector", data: str, label: "LabelColumn | None", keep: list[str]
+    detector: "Detector",
+    data: str,
+    label: "LabelColumn | None",
+    keep: list[str],
+    reading: "ReadOptions",
 ) -> "Source":
     """Open DATA as rows to score and to measure by their labels; say if those were learned."""
     if label is None:
-        return open_rows(detector, data, keep)
+        return open_rows(detector, data, keep, reading)
     if label.name in detector.table.feature_names:
         console.remark(
             f"the model learned the label column {label.name!r} as one of its features, so that "
             "what is measured here means nothing; fit again with --label or --ignore"
         )
-    return open_rows(detector, data, [*keep, label.name])
+    return open_rows(detector, data, [*keep, label.name], reading)
 
 
-def open_table(data: str, label: "LabelColumn | None") -> "Source":
+def _say(source: "Source") -> None:
+    for note in source.notes:
+        console.remark(note)
+
+
+def open_table(data: str, label: "LabelColumn | None", reading: "ReadOptions") -> "Source":
     """Open DATA as rows to learn from; labels to compare with a word as they are written."""
     import polars as pl
 
     from advae.files.source import open_source
 
-    if label is None or label.normal is None:
-        return open_source(data)
-    return open_source(data, dtypes={label.name: pl.String()})
+    words = label is not None and label.normal is not None
+    dtypes = {label.name: pl.String()} if label is not None and words else {}
+    source = open_source(data, dtypes=dtypes, options=reading)
+    _say(source)
+    return source
 
 
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
@@ -106,7 +146,9 @@ class Labelled(NamedTuple):
     anomalous: "Bool[np.ndarray, 'rows']"
 
 
-def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Labelled:
+def score_labelled(
+    detector: "Detector", data: str, label: "LabelColumn", reading: "ReadOptions"
+) -> Labelled:
     """Score DATA, and read the labels of its rows."""
     import numpy as np
 
@@ -114,7 +156,7 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     from advae.tables.values import check_columns
 
     labels = LabelReader(label)
-    source = open_labelled(detector, data, label, [])
+    source = open_labelled(detector, data, label, [], reading)
     check_columns([label.name], source.columns, data)
     anomalous = []
 

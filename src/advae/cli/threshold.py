@@ -1,11 +1,12 @@
 """advae threshold."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import (
     Label,
     Model,
@@ -17,7 +18,11 @@ from advae.cli.shared import (
 )
 from advae.errors import InputError
 
+if TYPE_CHECKING:
+    from advae.files.options import ReadOptions
 
+
+@reads
 def threshold(
     model: Model,
     alpha: Annotated[
@@ -42,6 +47,8 @@ def threshold(
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Model to write; MODEL if not given."),
     ] = None,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Set the threshold of MODEL anew, without training, or show it.
 
@@ -74,7 +81,7 @@ def threshold(
         return
     tuned, labelled = detector, None
     if reviewed is not None and known is not None:
-        labelled = score_labelled(detector, reviewed, known)
+        labelled = score_labelled(detector, reviewed, known, reading)
         tuned = with_reviewed(detector, labelled.scores[~labelled.anomalous])
     if value is not None:
         tuned = tuned.with_threshold(Threshold("given", None, value, "given after training"))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from advae.core.threshold import p_values
 from advae.detector.explanation import Explanation, top_reasons
 from advae.display.card import card
 from advae.errors import InputError
+from advae.files.options import ReadOptions
 from advae.methods import method_of
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import as_batches, as_frame, kept_columns
@@ -115,6 +116,8 @@ class Detector:
         Columns of the training table that were not learned; new rows may have them too.
     earlier_thresholds
         The thresholds that were in use before, the oldest first.
+    reading
+        What the user said of how files are written, for those of new rows.
     """
 
     config: Config
@@ -126,6 +129,7 @@ class Detector:
     summary: TrainingSummary
     ignored: tuple[str, ...] = ()
     earlier_thresholds: tuple[Threshold, ...] = ()
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     @cached_property
     def method(self) -> Method:

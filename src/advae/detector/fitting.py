@@ -27,6 +27,7 @@ from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
+from advae.tables.oddities import Oddities
 from advae.tables.sampling import RowSample
 from advae.tables.values import check_finite
 
@@ -93,9 +94,12 @@ def fit_detector(
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
         raise ConfigError(f"sample is {sample}; expected at least 2 rows")
+    oddities = Oddities()
     frame, table, sampled = _gather(
-        (without_columns(batch, ignored) for batch in as_batches(data)), sample, config.seed, hashed
+        _watched(data, ignored, numbers, oddities), sample, config.seed, hashed
     )
+    oddities.check(hashed)
+    said = oddities.said()
     screened = ""
     if config.trim:
         frame, screened = _screen(frame, table, config, hashed, numbers)
@@ -105,7 +109,7 @@ def fit_detector(
     training_frame, calibration_frame = frame[split.training], frame[split.calibration]
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
-        table = TableEncoder.fit(training_frame, hashed=hashed)
+        table = TableEncoder.fit(training_frame, hashed=hashed, said=said)
     encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
     watched = table.transform(frame[split.watched])
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
@@ -165,6 +169,19 @@ def fit_detector(
         calibration_scores=np.sort(calibration_scores),
     )
     return replace(detector, threshold=_threshold(detector, config))
+
+
+def _watched(
+    data: Any, ignored: Sequence[str], numbers: Sequence[np.ndarray], oddities: Oddities
+) -> Iterator[pl.DataFrame]:
+    """Yield the batches to learn from; ``oddities`` sees them with the numbers of their rows."""
+    read = 0
+    for place, batch in enumerate(as_batches(data)):
+        left = without_columns(batch, ignored)
+        given = numbers[place] if place < len(numbers) else None
+        oddities.watch(left, np.arange(read, read + left.height) if not numbers else given)
+        read += left.height
+        yield left
 
 
 def _gather(

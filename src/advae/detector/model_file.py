@@ -14,6 +14,7 @@ from advae.core.trees import named_leaves, replace_leaves
 from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.model_info import FORMAT_VERSION, KIND, check_version
 from advae.errors import AdVAEError, ModelFileError
+from advae.files.options import ReadOptions
 from advae.methods import method_of
 from advae.parallel import check_process
 from advae.tables.encoder import TableEncoder
@@ -45,6 +46,7 @@ def save(detector: Detector, path: str | Path) -> None:
         "earlier_thresholds": [asdict(earlier) for earlier in detector.earlier_thresholds],
         "summary": asdict(detector.summary),
         "ignored": list(detector.ignored),
+        "reading": asdict(detector.reading),
     }
     arrays = named_leaves(detector.scorer) | {
         "training_scores": detector.training_scores,
@@ -118,5 +120,6 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
         threshold=Threshold(**record["threshold"]),
         summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
         ignored=tuple(record["ignored"]),
+        reading=ReadOptions.restored(record.get("reading", {})),
         earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
     )

@@ -15,6 +15,7 @@ from sklearn.ensemble import IsolationForest
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
+from advae.tables.oddities import Oddities
 from advae.tables.profile import Profile
 
 MOST_HASHES = 4_000_000
@@ -159,6 +160,7 @@ class ColumnWatch:
     def __init__(self, name: str) -> None:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
+        self._oddities = Oddities()
         self._refusal: InputError | None = None
         self._rising = True
         self._last: object = None
@@ -168,6 +170,7 @@ class ColumnWatch:
         if self._refusal is not None:
             return
         first = int(places[0]) if len(places) else 0
+        self._oddities.watch(values.to_frame(), places)
         try:
             self._fit.update(values, first)
         except ColumnError as refusal:
@@ -199,9 +202,14 @@ class ColumnWatch:
             advice = "Correct the values, or leave the column out with --ignore."
             yield self._finding("unusable", "problem", str(self._refusal), advice)
             return
+        said = self._oddities.said().get(self.name, "")
+        try:
+            self._oddities.check()
+        except ColumnError as forms:
+            said = forms.problem
         column = self.column()
         if column is None:
-            yield self._crowded(sample)
+            yield self._crowded(sample, said)
             return
         profile = column.profile
         if column.caution in ("constant", "empty"):
@@ -215,7 +223,7 @@ class ColumnWatch:
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
-        if said := misreading(column.texts):
+        if column.texts and (said := said or misreading(column.texts)):
             count = f"{len(column.texts)} texts, each learned as a category"
             yield self._finding(
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
@@ -233,9 +241,9 @@ class ColumnWatch:
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
         return Finding(check, severity, (self.name,), message, advice)
 
-    def _crowded(self, sample: pl.Series) -> Finding:
+    def _crowded(self, sample: pl.Series, said: str) -> Finding:
         count = f"{sample.n_unique():,} different texts in {len(sample):,} rows"
-        hint = self._fit.hint().removeprefix(" But ")
+        hint = self._fit.hint(said).removeprefix(" But ")
         if hint:
             return self._finding("misread", "problem", count, f"The column {hint}")
         if _all_differ(sample):

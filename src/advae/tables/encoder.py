@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -105,7 +105,7 @@ def restore(cls: type[Record], data: object) -> Record:
         When a field is missing, unknown, or of another type. Each class checks its own values.
     """
     types = get_type_hints(cls)
-    hints = {field.name: types[field.name] for field in fields(cls)}
+    hints = {each.name: types[each.name] for each in fields(cls)}
     if not isinstance(data, dict) or set(data) != set(hints):
         raise InputError(f"expected the fields {sorted(hints)}, found {data!r:.200}")
     return cls(**{name: _convert(hint, data[name], name) for name, hint in hints.items()})
@@ -198,8 +198,13 @@ class ColumnFit:
             self._summary.overflowed or len(frequent) > MAX_CATEGORIES or (several and not repeats)
         )
 
-    def hint(self) -> str:
-        """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts."""
+    def hint(self, said: str = "") -> str:
+        """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts.
+
+        ``said`` is what is already known of that.
+        """
+        if said:
+            return f" But {quoted(self.name)} {said}"
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
@@ -292,9 +297,12 @@ class TableEncoder:
     ----------
     features
         One encoder per column of the user's table, in training order.
+    said
+        What columns of texts seem to hold, for `notes`; not stored.
     """
 
     features: tuple[Column, ...]
+    said: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(set(self.feature_names)) != len(self.features):
@@ -303,13 +311,23 @@ class TableEncoder:
             raise InputError("no column varies in the training rows; there is nothing to learn")
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, *, hashed: Collection[str] = ()) -> "TableEncoder":
+    def fit(
+        cls,
+        frame: pl.DataFrame,
+        *,
+        hashed: Collection[str] = (),
+        said: Mapping[str, str] | None = None,
+    ) -> "TableEncoder":
         """Learn the columns of a table; see `fit_batches`."""
-        return cls.fit_batches([frame], hashed=hashed)
+        return cls.fit_batches([frame], hashed=hashed, said=said)
 
     @classmethod
     def fit_batches(
-        cls, batches: Iterable[pl.DataFrame], *, hashed: Collection[str] = ()
+        cls,
+        batches: Iterable[pl.DataFrame],
+        *,
+        hashed: Collection[str] = (),
+        said: Mapping[str, str] | None = None,
     ) -> "TableEncoder":
         """Learn the columns of a table in one pass and bounded memory.
 
@@ -320,6 +338,8 @@ class TableEncoder:
         hashed
             Columns of texts or numbers to hash, for those with more categories than one-hot
             coding can hold.
+        said
+            What columns of texts seem to hold, from `Oddities`.
 
         Raises
         ------
@@ -350,7 +370,8 @@ class TableEncoder:
                 f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
                 f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Leave such "
                 "a column out (--ignore COLUMN) if it only names the row, or hash its values "
-                "(--hash COLUMN)." + "".join(fit.hint() for fit in crowded)
+                "(--hash COLUMN)."
+                + "".join(fit.hint((said or {}).get(fit.name, "")) for fit in crowded)
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):
@@ -358,7 +379,7 @@ class TableEncoder:
                 f"all {rows} rows are identical: no column varies, so there is nothing to learn. "
                 "Check the columns that were left out, or give other rows."
             )
-        return cls(columns)
+        return cls(columns, said or {})
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -488,7 +509,7 @@ class TableEncoder:
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"
             for f in self.features
-            if (said := misreading(f.texts))
+            if f.texts and (said := self.said.get(f.name) or misreading(f.texts))
         ]
         return *cautioned, *misread
 

@@ -157,6 +157,10 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
     dtype = column.dtype
+    if getattr(dtype, "name", "") == "category":
+        # Whatever a category is called, it is one: numbers that name kinds are no numbers.
+        column = column.astype(object)
+        return _from_objects(name, column.tolist()).cast(pl.String)
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
     # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.
