@@ -155,8 +155,15 @@ def test_pandas_columns_with_missing_values(dtype, values, polars_type):
     assert frame["c"].to_list() == values
 
 
-def test_pandas_categories_of_numbers_stay_numbers():
-    assert as_frame(pd.DataFrame({"c": pd.Categorical([3, 1, 3])})).rows() == [(3,), (1,), (3,)]
+@pytest.mark.parametrize("numbers", [[3, 1, 3], [3.0, 1.0, None]])
+def test_pandas_categories_of_numbers_are_categories(numbers):
+    texts = [None if number is None else f"{number:g}" for number in numbers]
+    assert as_frame(pd.DataFrame({"c": pd.Categorical(numbers)}))["c"].to_list() == texts
+
+
+def test_pandas_categories_of_days_are_days():
+    days = pd.Categorical(pd.to_datetime(["2024-01-31", "2024-02-01"]))
+    assert as_frame(pd.DataFrame({"c": days})).schema == {"c": pl.Datetime("ns")}
 
 
 def test_pandas_decimals():

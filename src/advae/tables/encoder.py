@@ -26,7 +26,15 @@ from advae.tables.columns import (
     least_frequent,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.tables.values import HASH_BUCKETS, TIMES, Reading, check_columns, to_instants
+from advae.tables.values import (
+    HASH_BUCKETS,
+    TIMES,
+    Reading,
+    check_columns,
+    date_forms,
+    to_instants,
+    two_forms,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -67,6 +75,9 @@ def misreading(texts: Collection[str]) -> str:
         )
     if not all(map(DATED.match, values)):
         return ""
+    forms = date_forms(pl.Series(values))
+    if len(forms) > 1:
+        return two_forms(forms)
     try:
         to_instants(pl.Series(values), like="datetime")
     except InputError:

@@ -12,7 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import Reading, check_columns, is_missing
+from advae.tables.values import Reading, check_columns, is_missing, to_texts
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -158,9 +158,9 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
     dtype = column.dtype
     if getattr(dtype, "name", "") == "category":
-        # Whatever a category is called, it is one: numbers that name kinds are no numbers.
-        column = column.astype(object)
-        return _from_objects(name, column.tolist()).cast(pl.String)
+        # Numbers that name categories are no amounts.
+        values = _from_objects(name, column.astype(object).tolist())
+        return to_texts(values) if values.dtype.is_numeric() else values
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
     # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.

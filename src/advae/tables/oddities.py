@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from advae.errors import ColumnError, quoted
-from advae.tables.values import date_forms, parse_times
+from advae.tables.values import date_forms, parse_times, two_forms
 
 FEW = 0.1
 """Up to this share of odd values a column is called one of numbers, dates or truths."""
@@ -37,7 +37,7 @@ class Oddities:
             Names the column and both forms.
         """
         for name, column in self._columns.items():
-            if name not in left_out and (said := column.two_forms()):
+            if name not in left_out and (said := column.spoilt_dates()):
                 raise ColumnError(quoted(name), None, said)
 
     def said(self) -> dict[str, str]:
@@ -82,13 +82,12 @@ class _Column:
         if "dates" in self._kinds:
             self._forms = date_forms(tally["text"]) | self._forms
 
-    def two_forms(self) -> str:
+    def spoilt_dates(self) -> str:
         """Say that the column holds dates in two forms; nothing if it does not."""
         odd = self._rows - self._fitting["dates"]
         if "dates" not in self._kinds or len(self._forms) < 2 or odd > FEW * self._rows:
             return ""
-        examples = " and ".join(quoted(text) for text in self._forms.values())
-        return f"holds dates in two forms, such as {examples}. Write all of them in one."
+        return two_forms(self._forms)
 
     def said(self) -> str:
         """Say what the column holds but for some texts; nothing where that is texts."""

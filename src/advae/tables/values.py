@@ -340,6 +340,12 @@ def date_forms(texts: pl.Series) -> dict[str, str]:
     return found
 
 
+def two_forms(forms: Mapping[str, str]) -> str:
+    """Say that a column holds dates in the two forms that `date_forms` found."""
+    examples = " and ".join(quoted(text) for text in forms.values())
+    return f"holds dates in two forms, such as {examples}: write all of them in one."
+
+
 _EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}
 
 
