@@ -163,7 +163,7 @@ def test_pandas_categories_of_numbers_are_categories(numbers):
 
 def test_pandas_categories_of_days_are_days():
     days = pd.Categorical(pd.to_datetime(["2024-01-31", "2024-02-01"]))
-    assert as_frame(pd.DataFrame({"c": days})).schema == {"c": pl.Datetime("ns")}
+    assert as_frame(pd.DataFrame({"c": days})).schema == {"c": pl.Datetime("us")}
 
 
 def test_pandas_decimals():
