@@ -17,9 +17,16 @@ import typer
 import advae
 from advae.cli import app
 from advae.cli.demo import tumours
+from advae.cli.reading import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = typer.main.get_command(app).commands
+
+
+def described(text: str) -> set[str]:
+    """Return the options that the tables of a text describe."""
+    cells = re.findall(r"^\| (.*?) \|", text, flags=re.MULTILINE)
+    return {option for cell in cells for option in re.findall(r"`(--?[a-z-]+)`", cell)}
 
 
 def sections() -> dict[str, str]:
@@ -41,9 +48,10 @@ def test_every_option_is_documented_and_no_other(name: str) -> None:
         for option in parameter.opts
         if option.startswith("-")
     } - {"--help"}
-    described = set(re.findall(r"^\| (.*?) \|", sections()[name], flags=re.MULTILINE))
-    found = {option for cell in described for option in re.findall(r"`(--?[a-z-]+)`", cell)}
-    assert found == options
+    shared = described((ROOT / "docs" / "commands.md").read_text().partition("\n## ")[0])
+    assert shared == {f"--{option.replace('_', '-')}" for option in OPTIONS}
+    assert described(sections()[name]) == options - shared
+    assert options & shared in (set(), shared)
 
 
 def commands(page: str) -> list[str]:
