@@ -305,7 +305,8 @@ def _read_text(kind: str, body: bytes, detector: Detector, most: int) -> pl.Data
         file.write(body)
         file.flush()
         try:
-            return open_source(file.name, dtypes=detector.table.dtypes).read()
+            table, options = detector.table.dtypes, detector.reading
+            return open_source(file.name, dtypes=table, options=options).read()
         except InputError as error:
             told = str(error).replace(f"{file.name}: ", "").replace(file.name, "the body")
             raise RequestError(422, "unreadable_body", told) from None
