@@ -51,6 +51,15 @@ _SIGN = r"[$€£¥%]?"
 WRITTEN = re.compile(rf"[-+−(]?\s*{_SIGN}\s*[-+−]?{_NUMBER}\s*{_SIGN}\s*[-)]?$")
 """A number with a sign of its unit, groups of digits, a decimal comma, or brackets for minus."""
 
+GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+$")
+"""A number that is decimal, or one with groups of thousands."""
+
+MEASURED = re.compile(r"[-+]?\d+(?:[.,]\d+)?\s*[A-Za-zµΩ°%/²³]+\.?$")
+"""A number and its unit."""
+
+LASTED = re.compile(r"\d+:\d{2}(?::\d{2}(?:[.,]\d+)?)?$")
+"""A time of the day, or a duration."""
+
 _DAY = r"(?:\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d\d(?:\d\d)?)"
 DATED = re.compile(rf"{_DAY}(?:\b|T)")
 
@@ -69,9 +78,16 @@ def misreading(texts: Collection[str]) -> str:
     if plain.all():
         return marked(marks) if marks else ""
     if all(map(WRITTEN.match, values)):
+        return written_like(quoted_list(values, 3))
+    if all(map(MEASURED.match, values)) and len(set(map(_unit, values))) <= UNITS:
         return (
-            f"holds numbers written like {quoted_list(values, 3)}: write them without signs and "
-            "groups, and with a decimal point."
+            f"holds numbers with units, such as {quoted_list(values, 3)}: write the numbers alone, "
+            "all in one unit."
+        )
+    if all(map(LASTED.match, values)):
+        return (
+            f"holds times or durations, such as {quoted_list(values, 3)}: write durations as "
+            "numbers, for instance of seconds, and times like 23:59:59."
         )
     if not all(map(DATED.match, values)):
         return ""
@@ -86,6 +102,22 @@ def misreading(texts: Collection[str]) -> str:
             f"{quoted_list(values, 3)}: write them like 2024-12-31."
         )
     return "holds dates as texts: convert it."
+
+
+UNITS = 5
+"""Of so many units in a column texts are numbers with units; of more they are names, such as A4."""
+
+
+def _unit(text: str) -> str:
+    return text.lstrip("+-0123456789., ")
+
+
+def written_like(examples: str) -> str:
+    """Say that numbers are written in another way than is read."""
+    return (
+        f"holds numbers written like {examples}: write them without groups of thousands and signs "
+        "of units, and with a decimal point."
+    )
 
 
 def marked(marks: Collection[str]) -> str:
@@ -220,8 +252,16 @@ class ColumnFit:
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
         odd = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
-        if not len(odd):
+        signed = texts.filter(texts.str.contains(".", literal=True))
+        if not len(odd) and len(signed) and all(map(GROUPED.match, signed)):
+            said = (
+                f"holds numbers such as {quoted(signed[0])}, with three digits behind each point: "
+                "if these are groups of thousands, write them without the points."
+            )
+        elif not len(odd):
             said = "holds numbers as texts, or with blanks: convert it."
+        elif all(map(WRITTEN.match, odd)):
+            said = written_like(quoted_list(odd, 3))
         elif 10 * len(odd) <= len(texts):
             said = marked(odd)
         else:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from advae.errors import ColumnError, quoted
+from advae.tables.encoder import WRITTEN, written_like
 from advae.tables.values import date_forms, parse_times, two_forms
 
 FEW = 0.1
@@ -100,6 +101,8 @@ class _Column:
                 quoted(text) + ("" if row is None else f" (row {row})")
                 for text, row in self._odd[kind].items()
             )
+            if kind == "numbers" and all(map(WRITTEN.match, self._odd[kind])):
+                return written_like(named)
             if odd <= FEW * self._rows:
                 return (
                     f"holds {kind}, except for texts such as {named}: correct them, or leave those "
