@@ -111,58 +111,45 @@ class Blocks:
 
     def _sure(self) -> tuple[int, int, bool]:
         """Return where the sure rows end, how many they are, and whether an odd one follows."""
-        data, mark, width = self._held, self._separator.encode(), len(self._names)
-        quote = self._quote.encode()
-        if b"\r" in data or (quote and quote in data):
-            return self._sure_by_character()
-        end = len(data) if self._ended else data.rfind(b"\n") + 1
-        rows = data.count(b"\n", 0, end) + (not data.endswith(b"\n", 0, end))
-        if end and data.count(mark, 0, end) != rows * (width - 1):
-            return 0, 0, True
-        return end, rows, False
-
-    def _sure_by_character(self) -> tuple[int, int, bool]:
-        data, width = np.frombuffer(self._held, np.uint8), len(self._names)
-        mark = ord(self._separator)
-        limit, outside = len(data), np.ones(len(data), bool)
-        if self._quote:
-            at = data == ord(self._quote)
-            outside = (np.cumsum(at.view(np.uint8), dtype=np.uint8) & 1) == 0
-            stray = self._first_stray(data, np.flatnonzero(at), mark)
-            limit = limit if stray is None else stray
-        returns = np.flatnonzero((data[:limit] == RETURN) & outside[:limit])
-        after = np.minimum(returns + 1, len(data) - 1)
-        alone = returns[(data[after] != LINE_FEED) & ((returns + 1 < len(data)) | self._ended)]
-        if len(alone):
-            limit = int(alone[0])
-        ends = np.flatnonzero((data[:limit] == LINE_FEED) & outside[:limit])
-        end, rows = (int(ends[-1]) + 1, len(ends)) if len(ends) else (0, 0)
-        odd = limit < len(data)
+        data, limit = np.frombuffer(self._held, np.uint8), len(self._held)
+        marks, ends = data == ord(self._separator), data == LINE_FEED
+        quotes = np.flatnonzero(data == ord(self._quote)) if self._quote else data[:0]
+        if len(quotes):
+            inside = np.bitwise_xor.accumulate(data == ord(self._quote))
+            limit = min(limit, self._first_stray(data, quotes))
+            marks &= ~inside
+            ends &= ~inside
+        if b"\r" in self._held:
+            returns = np.flatnonzero(data == RETURN)
+            returns = returns[~inside[returns]] if len(quotes) else returns
+            follow = data[np.minimum(returns + 1, len(data) - 1)]
+            alone = (follow != LINE_FEED) & ((returns + 1 < len(data)) | self._ended)
+            limit = min([limit, *returns[alone][:1].tolist()])
+        found = np.flatnonzero(ends[:limit])
+        end, rows, odd = int(found[-1]) + 1 if len(found) else 0, len(found), limit < len(data)
         if self._ended and not odd and end < len(data):
-            if outside[-1]:
-                end, rows = len(data), rows + 1
-            else:
+            if len(quotes) % 2:
                 odd = True  # a quote that never ends
-        marks = np.count_nonzero((data[:end] == mark) & outside[:end])
-        return (0, 0, True) if marks != rows * (width - 1) else (end, rows, odd)
+            else:
+                end, rows = len(data), rows + 1
+        if np.count_nonzero(marks[:end]) != rows * (len(self._names) - 1):
+            return 0, 0, True
+        return end, rows, odd
 
-    def _first_stray(self, data: "np.ndarray", quotes: "np.ndarray", mark: int) -> int | None:
+    def _first_stray(self, data: "np.ndarray", quotes: "np.ndarray") -> int:
         """Return where the first quote is that neither begins nor ends a field, nor is doubled."""
+        mark, size = ord(self._separator), len(data)
         opening, closing = quotes[::2], quotes[1::2]
-        before = np.where(opening > 0, data[opening - 1], LINE_FEED)
-        good = np.isin(before, (mark, LINE_FEED))
-        good[1:] |= opening[1:] == closing[: len(opening) - 1] + 1
-        size = len(data)
-        after = data[np.minimum(closing + 1, size - 1)]
-        ended = np.isin(after, (mark, LINE_FEED)) | (closing + 1 == size)
-        ended |= (after == RETURN) & (data[np.minimum(closing + 2, size - 1)] == LINE_FEED)
-        doubled = np.zeros(len(closing), bool)
-        follow = opening[1 : len(closing) + 1]
-        doubled[: len(follow)] = closing[: len(follow)] + 1 == follow
-        ended |= doubled | ((after == RETURN) & (closing + 2 >= size))
-        stray = [opening[~good][:1], closing[~ended][:1]]
-        found = np.concatenate(stray)
-        return int(found.min()) if len(found) else None
+        before, after = data[opening - 1], data[np.minimum(closing + 1, size - 1)]
+        good = (before == mark) | (before == LINE_FEED) | (opening == 0)
+        ended = (after == mark) | (after == LINE_FEED) | (closing + 1 == size)
+        if not ended.all():
+            second = data[np.minimum(closing + 2, size - 1)]
+            ended |= (after == RETURN) & ((second == LINE_FEED) | (closing + 2 >= size))
+            doubled = opening[1 : len(closing) + 1] == closing[: len(opening) - 1] + 1
+            good[1:] |= doubled
+            ended[: len(doubled)] |= doubled
+        return int(min([size, *opening[~good][:1].tolist(), *closing[~ended][:1].tolist()]))
 
     def _cut_off(self, end: int, rows: int) -> Block:
         """Return sure text."""

@@ -118,13 +118,10 @@ class DelimitedFile:
         found: dict[str, pl.DataType] = {}
         if untyped:
             finder = TypeFinder(untyped, self._texts)
-            for number, block in enumerate(self._blocks()):
-                guess = strings | finder.now()
-                read = self._native(block, guess) if number else None
-                if read is None or not all(dtype in NATIVE for dtype in guess.values()):
-                    finder.update(self._as_texts(block))
-                else:
-                    finder.suits(read)
+            for block in self._blocks():
+                guess = finder.now()
+                read = self._native(block, strings | guess) if block.row else None
+                finder.update(self._as_texts(block) if read is None else read)
             found = finder.found()
             self.notes += finder.notes()
         return {name: given.get(name, found.get(name, pl.String())) for name in strings}

@@ -111,18 +111,21 @@ class TypeFinder:
         self._spans: dict[str, tuple[int, date, date]] = {}
 
     def update(self, texts: pl.DataFrame) -> None:
-        """Take in the next rows, as texts."""
+        """Take in the next rows: as texts, or already read as the types of now."""
         given = _by_name(texts)
         for name, types in self._types.items():
             held = given[name]
             if held.null_count() < len(held):
                 self._filled.add(name)
+            if held.dtype != pl.String:
+                continue
             for dtype in list(types):
-                _, bad = self._reader.read(held, dtype)
-                if bad.any():
+                # Where a few of the texts do not suit, all need not be tried.
+                if self._spoils(held[:100], dtype) or self._spoils(held, dtype):
                     types.remove(dtype)
-                elif dtype in WHOLE:
-                    break  # other numbers suit, too
+                elif dtype.is_numeric() and name in self._filled:
+                    types[:] = [t for t in types if t.is_numeric()]  # no number is a time
+                    break
             if self._reader.guesses and any(t.is_temporal() and t != pl.Time for t in types):
                 self._forms[name] |= set(date_forms(held))
                 if len(self._forms[name]) > 1:
@@ -130,9 +133,8 @@ class TypeFinder:
                 elif "day first" in self._forms[name]:
                     self._span(name, held, types[0])
 
-    def suits(self, frame: pl.DataFrame) -> None:
-        """Take in the next rows, read as the types of now."""
-        self._filled |= {held.name for held in frame if held.null_count() < frame.height}
+    def _spoils(self, texts: pl.Series, dtype: pl.DataType) -> bool:
+        return bool(self._reader.read(texts, dtype)[1].any())
 
     def _span(self, name: str, held: pl.Series, dtype: pl.DataType) -> None:
         """Keep the greatest day, and the first and last date, of dates with the day first."""
