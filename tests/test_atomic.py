@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -236,34 +234,3 @@ def test_a_folder_that_cannot_be_synced_is_written_to(
     by_stream(path)
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks on files there")
-def test_what_killed_processes_left_goes_and_what_others_write_stays(
-    write: Callable[[Path], None], tmp_path: Path
-) -> None:
-    target = tmp_path / "[a].csv"
-    program = (
-        "import sys, pathlib\n"
-        "from advae.atomic import replacing_path\n"
-        "with replacing_path(pathlib.Path(sys.argv[1])) as temporary:\n"
-        "    temporary.write_bytes(b'half')\n"
-        "    print('ready', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", program, str(target)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    writers = [subprocess.Popen(command, **pipes) for _ in range(2)]
-    for writer in writers:
-        assert writer.stdout.readline() == b"ready\n"
-    others = {".[a].csv.unfinished", ".a.csv.0123456789abcdef.unfinished"}  # not of this name
-    for name in others:
-        (tmp_path / name).touch()
-    writers[0].kill()
-    writers[0].communicate()
-    write(target)
-    left = {path.name for path in tmp_path.iterdir()} - others
-    assert len(left) == 2  # the file, and what the other process writes
-    writers[1].communicate(b"")
-    assert {path.name for path in tmp_path.iterdir()} == {target.name, *others}
-    assert target.read_bytes() == b"half"

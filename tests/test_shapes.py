@@ -17,7 +17,7 @@ MODULES = (
     *("detector.detector", "detector.explanation", "detector.out_of_fold", "detector.split"),
     *("display", "doctor.examination", "methods.advae.gaussian", "methods.advae.latent"),
     *("methods.advae.losses", "methods.advae.networks", "methods.advae.scoring", "parallel"),
-    *("report.columns", "report.gather", "report.labels", "report.latent", "report.rows"),
+    *("report.columns", "report.gather", "report.latent", "report.rows"),
     *("report.scores", "tables.distributions", "tables.sampling"),
 )
 PROGRAM = """

@@ -1,19 +1,14 @@
 """Where a new file goes, and how it takes its place: whole, or not at all."""
 
 import os
-import re
 import secrets
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from advae.errors import InputError
-
-if sys.platform != "win32":
-    import fcntl
 
 
 def target_of(path: Path) -> Path:
@@ -63,10 +58,10 @@ def target_of(path: Path) -> Path:
 def replacing_path(path: Path) -> Iterator[Path]:
     """Lend an empty temporary file that takes the place of ``path`` when the block ends well.
 
-    At every moment ``path`` is either the old file or the complete new one; after an exception
-    the temporary file is gone, and one that a killed process left goes at the next time. The new
-    file has the permissions of the old one, and a link stays a link. Whoever writes the temporary
-    file sees to it that its content is on the disk.
+    At every moment ``path`` is either the old file or the complete new one. After an exception the
+    temporary file is gone; one that a killed process left, ``.NAME.*.unfinished`` beside ``path``,
+    may be removed by hand. The new file has the permissions of the old one, and a link stays a
+    link. Whoever writes the temporary file sees to it that its content is on the disk.
 
     Raises
     ------
@@ -74,10 +69,13 @@ def replacing_path(path: Path) -> Iterator[Path]:
         If ``path`` cannot be written; see `target_of`.
     """
     target = target_of(path)
-    with suppress(OSError):  # a folder that may not be listed
-        _remove_abandoned(target)
+    # Cut, so that the name of the file may be as long as one can be.
+    name = f".{target.name[:40]}.{secrets.token_hex(8)}.unfinished"
+    temporary = target.parent / name
     try:
-        temporary, handle = _locked_temporary(target)
+        # Made as every new file is, to see its permissions: whoever asks for the umask sets it, and
+        # does so for all threads.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}. Choose another place.") from None
     try:
@@ -93,44 +91,6 @@ def replacing_path(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
-
-
-def _prefix(target: Path) -> str:
-    # Cut, so that the name of the file may be as long as one can be.
-    return f".{target.name[:40]}."
-
-
-def _locked_temporary(target: Path) -> tuple[Path, int]:
-    """Make a file beside ``target``; return it, and its handle, which locks it until it is closed.
-
-    A lock ends with its process, even by ``kill -9``: what is not locked is abandoned.
-    """
-    while True:
-        temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(8)}.unfinished"
-        # Made as every new file is, to see its permissions: whoever asks for the umask sets it, and
-        # does so for all threads.
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        if sys.platform != "win32":
-            with suppress(OSError):  # a file system without locks, where nothing is removed either
-                fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
-            return temporary, handle
-        os.close(handle)  # taken for abandoned in the moment before it was locked
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Remove temporary files of ``target`` whose processes were killed."""
-    if sys.platform == "win32":
-        return
-    ours = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{16}\.unfinished")
-    for left in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
-        with suppress(OSError):  # it is locked, or gone by now
-            handle = os.open(left, os.O_WRONLY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
-            finally:
-                os.close(handle)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Config:
     schedule
         ``"constant"``, or ``"cosine"`` from ``learning_rate`` to 0 over the iterations.
     patience
-        Iterations without a lower error of rows set apart for it (``split.split_rows``) after
+        Iterations without a lower error of rows set apart for it (`advae.detector.split`) after
         which training ends; the weights of the lowest error are kept. It ends no later than after
         ``iterations``, over which the schedule runs whether or not it ends before. 0 in the paper:
         all iterations are done, and the last weights kept.
@@ -95,19 +95,20 @@ class Config:
         ``"sobol"``: scrambled Sobol points mapped to normal quantiles, with the mean and
         covariance of the standard normal; ``"random"``: pseudo-random draws, the paper's.
     whiten
-        Weigh the residual by what is usual among training rows. False in the paper. See
-        `residuals`.
+        Weigh the residual by what is usual among training rows, see
+        `advae.methods.advae.reference`. False in the paper.
     memory
         Most training rows that the model keeps, encoded, to compare new rows with: the score is
-        then the geometric mean of two distances, see `residuals`. 0 keeps none, as the paper; else
-        2 to 2**16.
+        then the geometric mean of two distances, see `advae.methods.advae.reference`. 0 keeps none,
+        as the paper; else 2 to 2**16.
     members
         Networks of the ensemble, 1 to 1024; their squared residuals are averaged. At least 4 where
         a table has too few rows to hold some out for a conformal threshold.
     threshold
         ``"conformal"``: quantile of the scores of rows that the networks scoring them never saw,
-        KDE where there are too few rows (see ``split.split_rows``); ``"kde"``: quantile of a kernel
-        density of the training scores, equations (13) to (16); or the score itself, at least 0.
+        KDE where there are too few rows, see `advae.detector.split`; ``"kde"``: quantile of a
+        kernel density of the training scores, equations (13) to (16); or the score itself, at
+        least 0.
     calibration
         Most of the normal rows, as a share in (0, 1), to hold out for the conformal threshold.
     alpha

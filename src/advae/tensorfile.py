@@ -1,6 +1,6 @@
 """Files of named arrays and one JSON record: safetensors underneath, checksummed, written whole.
 
-Nothing in such a file can run.
+Nothing in such a file can run. Reading one needs no JAX.
 """
 
 import hashlib
@@ -16,6 +16,9 @@ from safetensors.numpy import save as to_bytes
 from advae.atomic import replacing
 from advae.errors import ModelFileError
 
+FORMAT_VERSION = 3
+"""Of what is written in records and arrays. Files of another version are refused."""
+
 LARGEST_FILE = 4 * 2**30
 """Bytes. A larger file is refused unread: no table model comes near it."""
 
@@ -23,14 +26,18 @@ _KEY = "advae"
 
 
 def write(path: Path, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays and a JSON record as one file, the same bytes for the same content."""
+    """Write arrays and a JSON record as one file, the same bytes for the same content.
+
+    The record says under ``kind`` what the file is, such as ``"model"``.
+    """
+    record = {"format_version": FORMAT_VERSION} | dict(record)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps({"record": record, "checksum": _checksum(record, arrays)}, sort_keys=True)
     with replacing(path) as stream:
         stream.write(to_bytes(arrays, metadata={_KEY: text}))
 
 
-def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the record and the arrays of a file, after checking its checksum.
 
     Parameters
@@ -43,8 +50,9 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     Raises
     ------
     ModelFileError
-        If it is missing, too large, damaged, altered, or not such a file.
+        If it is missing, too large, damaged, altered, of a later version, or not such a file.
     """
+    path = Path(path)
     envelope = _envelope(path, kind)
     record = envelope["record"]
     try:
@@ -56,6 +64,14 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ModelFileError(
             f"{path} was altered or damaged after it was written: its checksum does not match. "
             "Restore it or fit again."
+        )
+    found = record.get("format_version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < FORMAT_VERSION:
+        raise ModelFileError(f"{path} has no valid format version. Restore it or fit again.")
+    if found > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}. "
+            "Upgrade advae."
         )
     return record, arrays
 

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import Mock
@@ -166,27 +164,6 @@ def test_compiled_programs_are_kept_only_where_they_can_be(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     assert run("--version").code == 0
-
-
-def test_a_damaged_compiled_program_is_written_anew(model: Path, tmp_path: Path) -> None:
-    good_table().write_csv(tmp_path / "rows.csv")
-    settings = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "XDG_CACHE_HOME": str(tmp_path)}
-    environment = {**os.environ, **settings}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-
-    def score() -> list[Path]:
-        command = [sys.executable, "-m", "advae", "score", model, tmp_path / "rows.csv"]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert (done.returncode, "Error reading" in done.stderr) == (0, False), done.stderr
-        return list((tmp_path / "advae" / "compiled").glob("jit__score_blocks-*-cache"))
-
-    (kept,) = score()
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:100])  # as a kill leaves it
-    assert score() == [kept]
-    assert len(kept.read_bytes()) > 100
 
 
 def test_version(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 from command_line import Run
 from hostile_files import good_table
 
-from advae.cli import interrupt
+from advae.cli.shared import interruptible
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,7 +30,7 @@ def sent(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
 
 
 def test_a_signal_stops_the_block_and_later_ones_go_where_they_went(sent: signal.Signals) -> None:
-    with pytest.raises(KeyboardInterrupt), interrupt.handled():
+    with pytest.raises(KeyboardInterrupt), interruptible():
         os.kill(os.getpid(), sent)
     with pytest.raises(UnheededError):
         os.kill(os.getpid(), sent)
@@ -38,7 +38,7 @@ def test_a_signal_stops_the_block_and_later_ones_go_where_they_went(sent: signal
 
 def test_what_is_ignored_stays_ignored(sent: signal.Signals) -> None:
     signal.signal(sent, signal.SIG_IGN)
-    with interrupt.handled() as stop:
+    with interruptible() as stop:
         os.kill(os.getpid(), sent)
     assert not stop.requested
 

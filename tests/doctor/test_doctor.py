@@ -67,8 +67,8 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
         ("identifier", "problem", np.cumsum(RNG.integers(1, 99, ROWS)), "number the rows"),
         ("many-categories", "problem", [f"c{n % 300}" for n in range(ROWS)], "300 different texts"),
         ("misread", "problem", [*map(str, range(ROWS - 2)), "?", "?"], "different texts"),
-        ("mostly-missing", "hint", [1.0, 2.0, *[None] * (ROWS - 2)], "100% of the values"),
-        ("code", "problem", PUT_IN, "-999 stands in 0.5% of the rows"),
+        ("mostly-missing", "hint", [1.0, 2.0, *[None] * (ROWS - 2)], "99.8 % of the values"),
+        ("code", "problem", PUT_IN, "-999 stands in 0.5 % of the rows"),
         ("outliers", "problem", STRETCHED, "1e+06 is set by a few values"),
         ("unusable", "problem", pl.Series([{1}] * ROWS, dtype=pl.Object), "type Object"),
         ("unusable", "problem", [np.inf, *RNG.normal(size=ROWS - 1)], "row 0"),
@@ -125,7 +125,7 @@ def test_rows_without_any_value() -> None:
 
 def test_copies() -> None:
     twice = pl.concat([sound(), sound().head(50)])
-    assert checks(twice)["copies"].message.startswith("4.8% of the normal rows repeat")
+    assert checks(twice)["copies"].message.startswith("4.8 % of the normal rows repeat")
     assert "copies" not in checks(pl.concat([sound(), sound().head(5)]))
 
 

@@ -15,7 +15,7 @@ import pytest
 from report_data import IMAGE, SCRIPT, flooded, labelled_table, mixed_detector
 
 import advae
-from advae.display.text import share
+from advae.display import text
 from advae.report.page import write_report
 from advae.report.scores import BINS, STEPS
 from advae.report.summary import Report
@@ -38,6 +38,11 @@ FLAGS = (
     "--disable-component-update", "--no-first-run",
 )  # fmt: skip
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def share(value: float) -> str:
+    """Return a share as the page writes it, which no line breaks before its sign."""
+    return text.share(value).replace(" %", "\u00a0%")
 
 
 @pytest.fixture(scope="module")

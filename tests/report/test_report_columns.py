@@ -9,7 +9,7 @@ import pytest
 from report_data import IMAGE, LONG
 
 import advae
-from advae.display.score_axis import ScoreAxis
+from advae.display.charts import ScoreAxis
 from advae.report.columns import ColumnTally, ColumnView
 from advae.report.remarks import on_columns
 from advae.report.summary import summarise

@@ -19,8 +19,8 @@ from report_data import (
 )
 
 import advae
+from advae.display import charts
 from advae.display.text import LONGEST, number, share
-from advae.report import charts
 from advae.report.page import embedded_json, render_page, write_report
 from advae.report.summary import Report, summarise
 

@@ -49,10 +49,11 @@ COMMANDS = {
     **{name: ["advae", "serve", *pod["containers"][0]["args"]] for name, pod in pods().items()},
 }
 
-# A root that cannot be written, a /tmp of its own, and no privilege that could change that.
+# A root that cannot be written, a folder for temporary files (not /tmp, under which this checkout
+# may lie), and no privilege that could change that.
 RESTRICTED = (
     'mount --make-rprivate / && mount --bind "$MODELS" /mnt && mount -o remount,bind,ro /mnt && '
-    "mount -t tmpfs tmpfs /tmp && mount -o remount,bind,ro / && "
+    "mount -t tmpfs tmpfs /media && mount -o remount,bind,ro / && "
     "exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "
     '"$@"'
 )
@@ -91,6 +92,7 @@ def test_the_command_serves_under_restrictions(name: str, tmp_path: Path) -> Non
         "PYTHONDONTWRITEBYTECODE": "1",
         "MODELS": str(tmp_path),
         "HOME": "/nonexistent",
+        "TMPDIR": "/media",
     }
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(

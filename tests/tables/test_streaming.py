@@ -17,8 +17,8 @@ import advae
 from advae import Config, ConfigError, InputError
 from advae.doctor.examination import examine
 from advae.report.page import write_report
-from advae.tables.frames import Matching, joined
-from advae.tables.sampling import RowSample
+from advae.tables.frames import BatchSchema, joined
+from advae.tables.sampling import Reservoir
 
 CONFIG = advae.Config(iterations=20, hidden=16)
 
@@ -35,10 +35,10 @@ def cut(frame: pl.DataFrame, size: int) -> Iterator[pl.DataFrame]:
 
 
 def sampled(batches: Iterator[pl.DataFrame], size: int, seed: int) -> pl.DataFrame:
-    sample = RowSample(size, np.random.default_rng(seed))
+    sample = Reservoir(size, np.random.default_rng(seed))
     for batch in batches:
-        sample.add(batch)
-    return sample.frame()
+        sample.update({"rows": batch})
+    return sample["rows"]
 
 
 def test_a_stream_that_fits_gives_the_same_detector_as_a_table() -> None:
@@ -206,23 +206,23 @@ def test_times_keep_the_finer_unit() -> None:
     frames = [
         pl.DataFrame({"at": pl.Series([late], dtype=pl.Datetime(unit))}) for unit in ("ms", "us")
     ]
-    matching = Matching()
-    assert joined([matching.match(frame) for frame in frames])["at"][1] == late
+    schema = BatchSchema()
+    assert joined([schema.match(frame) for frame in frames])["at"][1] == late
 
 
 def test_what_no_column_can_hold_is_matched_all_the_same() -> None:
     frame = pl.DataFrame({"a": [[1], [2]]})
-    matching = Matching()
-    assert joined([matching.match(frame), matching.match(frame)]).height == 4
+    schema = BatchSchema()
+    assert joined([schema.match(frame), schema.match(frame)]).height == 4
 
 
 def test_instants_keep_their_zone_and_spans_the_finer_unit() -> None:
     exact = [dt.datetime(2024, 5, 1, 12), dt.timedelta(microseconds=123_456)]
-    matching, parts = Matching(), []
+    schema, parts = BatchSchema(), []
     for unit in ("ms", "us"):
         at = pl.Series("at", exact[:1], dtype=pl.Datetime(unit)).dt.replace_time_zone("UTC")
         parts.append(
-            matching.match(pl.DataFrame([at, pl.Series("for", exact[1:]).dt.cast_time_unit(unit)]))
+            schema.match(pl.DataFrame([at, pl.Series("for", exact[1:]).dt.cast_time_unit(unit)]))
         )
     whole = joined(parts)
     assert whole.dtypes == [pl.Datetime("us", "UTC"), pl.Duration("us")]

@@ -7,13 +7,9 @@ JAX and Polars are imported inside the commands, so that help appears at once.
 import atexit
 import gc
 import os
-import re
 import sys
-import warnings
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -98,24 +94,4 @@ def _use_compilation_cache() -> None:
     # Where none can be made, as in a container that is read-only, JAX would warn at every start.
     existing = next(filter(os.path.exists, (folder, *folder.parents)), folder)
     if os.path.isdir(existing) and os.access(existing, os.W_OK):  # noqa: PTH112 - may not raise
-        used = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-        if used == str(folder):
-            warnings.showwarning = partial(_show_or_mend, folder, warnings.showwarning)
-
-
-def _show_or_mend(
-    folder: Path, show: Callable[..., None], message: Warning | str, *more: Any
-) -> None:
-    """Remove what JAX warns that it cannot read in its cache; show other warnings.
-
-    JAX writes a program in place: one that a kill or a full disk cut short would be warned of, and
-    compiled, at every start. Removed, it is written anew.
-    """
-    damaged = re.match(
-        r"Error reading persistent compilation cache entry for '(\w+)'", str(message)
-    )
-    if damaged is None:
-        show(message, *more)
-    else:
-        for entry in folder.glob(f"{damaged[1]}-*"):
-            entry.unlink(missing_ok=True)
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))

@@ -29,7 +29,7 @@ class Brief:
         self.flagged = 0
         self.headings: tuple[str, ...] = ()
         self._keep = tuple(dict.fromkeys(keep))
-        self._scores = Reservoir(SCORES, seed=0)
+        self._scores = Reservoir(SCORES, np.random.default_rng(0))
         self._highest = Highest(TOP)
 
     def watch(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -8,7 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from advae.cli import console
-from advae.cli.histogram import percent
+from advae.cli.fit import show_fit
+from advae.cli.shared import interruptible
+from advae.display.text import share
 from advae.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def run(folder: Path) -> None:
         data_name="new.csv",
         model_name="model.advae",
     )
-    console.show_fit(detector, str(files["model.advae"]))
+    show_fit(detector, str(files["model.advae"]))
     _show(scored, folder)
 
 
@@ -96,8 +98,8 @@ def _show(scored: "pl.DataFrame", folder: Path) -> None:
         table.add_column(heading, justify="right")
     for name, malignant in (("benign", False), ("malignant", True)):
         flags = scored.filter(pl.col("malignant") == malignant)["is_anomaly"]
-        share = percent(int(flags.sum()) / len(flags))
-        table.add_row(name, str(len(flags)), str(flags.sum()), share)
+        flagged = int(flags.sum())
+        table.add_row(name, str(len(flags)), str(flagged), share(flagged / len(flags)))
     out.print("\n", table, sep="")
     title = f"The {SHOWN} most anomalous rows, and what drives each most"
     table = Table(title=title, title_justify="left")
@@ -128,7 +130,5 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("demo"),
 ) -> None:
     """Learn benign breast tumours, then find the malignant ones: the whole job in one command."""
-    from advae.cli import interrupt
-
-    with interrupt.handled():
+    with interruptible():
         run(folder)

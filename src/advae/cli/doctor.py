@@ -4,10 +4,15 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from advae.cli import console
 from advae.cli.reading import reads
 from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
+from advae.display.text import count
+
+if TYPE_CHECKING:
+    from advae.doctor.examination import Diagnosis
 
 if TYPE_CHECKING:
     from advae.files.options import ReadOptions
@@ -44,4 +49,27 @@ def doctor(
     if as_json:
         print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
     else:
-        console.show_diagnosis(diagnosis)
+        _show_diagnosis(diagnosis)
+
+
+def _show_diagnosis(diagnosis: "Diagnosis") -> None:
+    """Print what the examination of a table found."""
+    out = console.output()
+    anomalies = diagnosis.rows - diagnosis.normal_rows
+    some = f"{anomalies:,} of them {'an anomaly' if anomalies == 1 else 'anomalies'}"
+    labelled = f", {some} by {'its' if anomalies == 1 else 'their'} label" if anomalies else ""
+    problems = sum(finding.severity == "problem" for finding in diagnosis.findings)
+    hints = len(diagnosis.findings) - problems
+    out.print(
+        f"{count(diagnosis.rows, 'row')}{labelled}: [bold]{count(problems, 'problem')}[/], "
+        f"{count(hints, 'hint')}"
+    )
+    if not diagnosis.findings:
+        return
+    table = Table("check", "column", "found", "what to do", show_lines=True)
+    for finding in diagnosis.brief:
+        style = "bold" if finding.severity == "problem" else "dim"
+        names = console.escape(", ".join(finding.columns)) or "(the table)"
+        check = f"[{style}]{finding.severity}[/]\n{finding.check}"
+        table.add_row(check, names, console.escape(finding.message), console.escape(finding.advice))
+    console.print_table(out, table)

@@ -4,21 +4,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.table import Table
 
 from advae.cli import console
 from advae.cli.reading import reads
-from advae.cli.shared import Data, Label, Normal, Quiet, check_output, label_column, open_table
-from advae.errors import InputError
+from advae.cli.shared import (
+    Data,
+    Label,
+    Normal,
+    Quiet,
+    check_output,
+    interruptible,
+    label_column,
+    open_table,
+)
+from advae.cli.threshold import show_thresholds
+from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
+    from advae.detector.detector import Detector
     from advae.files.options import ReadOptions
-    from advae.tables.labels import LabelColumn
 
 
 @reads
@@ -84,7 +89,6 @@ def fit(
     """
     from dataclasses import replace
 
-    from advae.cli import interrupt
     from advae.config import Config
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
@@ -100,22 +104,17 @@ def fit(
         memory=memory,
     )
     known = label_column(label, normal)
-    left_out = list(dict.fromkeys([*(ignore or []), *([known.name] if known else [])]))
     for name in hash_ or []:
-        if name in left_out:
+        if name in (ignore or ()) or (known is not None and name == known.name):
             raise InputError(
-                f"column {name!r} is to be hashed (--hash), and not to be learned (--ignore, "
+                f"column {quoted(name)} is to be hashed (--hash), and not to be learned (--ignore, "
                 "--label). Leave out one of these."
             )
     check_output(output, data)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
-    with interrupt.handled() as stop:
+    with interruptible() as stop:
         source = open_table(data, known, reading)
-        batches = source.batches()
-        numbers: list[NDArray[np.int64]] = []
-        if known is not None:
-            batches = _normal_rows(batches, known, left_out, data, numbers, sample)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:
@@ -130,12 +129,12 @@ def fit(
                     raise KeyboardInterrupt
 
             detector = fit_detector(
-                batches,
+                source.batches(),
                 config,
+                label=known,
                 hashed=hash_ or (),
-                ignored=left_out,
+                ignored=ignore or (),
                 sample=sample,
-                numbers=numbers,
                 checkpoint=checkpoint,
                 resume=resume,
                 on_block=on_block,
@@ -144,37 +143,24 @@ def fit(
         model_file.save(detector, output)
         checkpoint.unlink(missing_ok=True)
     if not quiet:
-        console.show_fit(detector, str(output))
+        show_fit(detector, str(output))
 
 
-def _normal_rows(
-    batches: "Iterator[pl.DataFrame]",
-    label: "LabelColumn",
-    left_out: list[str],
-    data: str,
-    numbers: "list[NDArray[np.int64]]",
-    most: int,
-) -> "Iterator[pl.DataFrame]":
-    """Yield the normal rows; ``numbers`` gets those they have in the file while few have come."""
-    import numpy as np
+def show_fit(detector: "Detector", path: str) -> None:
+    """Print what was learned, and the thresholds side by side."""
+    from advae.cli.histogram import score_histogram
 
-    from advae.tables.frames import without_columns
-    from advae.tables.labels import LabelReader
-    from advae.tables.values import check_columns, check_finite
-
-    labels = LabelReader(label)
-    for batch in batches:
-        check_columns([label.name], batch.columns, data)
-        first = labels.rows
-        normal = ~labels.read(batch)
-        # Here, where rows still have the numbers that they have in the file.
-        check_finite(without_columns(batch, left_out), first, normal)
-        if labels.normal_rows <= most:  # of more a sample is taken, and none is called by number
-            numbers.append(first + np.flatnonzero(normal))
-        yield batch.filter(normal)
-    labels.check()
-    if not labels.normal_rows:
-        raise InputError(
-            f"{data}: label column {label.name!r} marks no row as normal. Give normal rows, or "
-            "name their label with --normal."
-        )
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("model", f"[bold]{console.escape(path)}[/]")
+    for name in ("rows", "columns"):
+        facts.add_row(name, detector.facts[name])
+    out = console.output()
+    console.print_table(out, facts)
+    groups = {
+        "training rows": detector.training_scores,
+        "calibration rows": detector.calibration_scores,
+    }
+    out.print("\n", score_histogram(out, groups, detector.threshold.value), "\n", sep="")
+    show_thresholds(detector, detector.config.alpha)
+    for note in detector.summary.notes:
+        console.remark(note)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from advae.display.score_axis import ScoreAxis
-from advae.display.text import share
+from advae.display.charts import ScoreAxis
+from advae.display.text import number, share
 
 LINES = 12
 WIDTH = 24
@@ -52,29 +52,18 @@ def score_histogram(
     for line in range(LINES):
         if line == below:
             rule = ("─" if fine else "-") * WIDTH
-            cut_at = Text(_score(threshold, 4), justify="right")
+            cut_at = Text(number(threshold), justify="right")
             table.add_row(cut_at, Text(f"{rule} threshold"), style="bold")
         style = "red" if line >= below else ""
         bars = (
-            Text(f"{_bar(part[line] / max(part.max(), 1e-300), fine)} {percent(part[line])}", style)
+            Text(f"{_bar(part[line] / max(part.max(), 1e-300), fine)} {share(part[line])}", style)
             for part in shares.values()
         )
         label = (
-            "above" if line == LINES - 1 else "" if line == below - 1 else _score(inner[line], 2)
+            "above" if line == LINES - 1 else "" if line == below - 1 else number(inner[line], 3)
         )
         table.add_row(Text(label, justify="right", style="dim"), *bars)
     return table
-
-
-def percent(part: float) -> str:
-    """Show a share as the report does, with a space that every terminal has."""
-    return share(part).replace("\u00a0", " ")
-
-
-def _score(score: float, digits: int) -> str:
-    """Show a score with some significant digits: 350, and no 3.5e+02."""
-    rounded = f"{score:.{digits}g}"
-    return f"{float(rounded):,.0f}" if 10 ** min(digits, 3) <= abs(score) < 1e7 else rounded
 
 
 def _bar(part: float, fine: bool) -> str:

@@ -1,6 +1,10 @@
 """advae info."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
 
 from advae.cli import console
 from advae.cli.shared import Json, Model
@@ -8,10 +12,49 @@ from advae.cli.shared import Json, Model
 
 def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
-    from advae.detector.model_info import read_info
+    from advae import tensorfile
 
-    record = read_info(model)
+    record, _ = tensorfile.read(model, "model")
     if as_json:
         print(json.dumps(record, indent=2))  # noqa: T201
     else:
-        console.show_info(record)
+        _show_info(record)
+
+
+def _show_info(record: Mapping[str, Any]) -> None:
+    """Print what a model file says about itself."""
+    out, summary, threshold = console.output(), record["summary"], record["threshold"]
+    versions = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("format", f"{record['format_version']} ({versions})")
+    held_out = f"{summary['calibration_rows']:,} held out"
+    rows = f"in {summary['folds']} folds" if summary["folds"] else held_out
+    facts.add_row("rows", f"{summary['rows']:,} learned from, {rows}")
+    facts.add_row("threshold", _threshold_in_words(threshold))
+    for earlier in reversed(record["earlier_thresholds"]):
+        facts.add_row("before", _threshold_in_words(earlier))
+    if record["ignored"]:
+        facts.add_row("ignored", console.escape(", ".join(record["ignored"])))
+    console.print_table(out, facts)
+    settings = Table(title="settings", title_justify="left", show_header=False)
+    for name, value in record["config"].items():
+        settings.add_row(name, str(value))
+    console.print_table(out, settings)
+    columns = Table("name", "kind", title="columns", title_justify="left")
+    for feature in record["table"]["features"]:
+        columns.add_row(console.escape(feature["name"]), feature["kind"])
+    console.print_table(out, columns)
+    headings = ("loss term, unweighted", console.right("first block"), console.right("last block"))
+    terms = Table(*headings, title="training", title_justify="left")
+    for name, values in summary["history"].items():
+        if name != "iteration":
+            terms.add_row(name, f"{values[0]:.4g}", f"{values[-1]:.4g}")
+    console.print_table(out, terms)
+    for note in summary["notes"]:
+        out.print(f"[yellow]note[/] {console.escape(note)}")
+
+
+def _threshold_in_words(threshold: Mapping[str, Any]) -> str:
+    alpha = "" if threshold["alpha"] is None else f", alpha {threshold['alpha']:g}"
+    why = console.escape(threshold["why"])
+    return f"{threshold['value']:.6g} ({threshold['method']}{alpha}): {why}"

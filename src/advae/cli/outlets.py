@@ -12,7 +12,9 @@ NARROWEST = 20
 
 
 def prepare() -> None:
-    """Make standard output fail in words, and standard error not at all; forget absurd widths.
+    """Make failing to write results an error, and failing to write remarks none.
+
+    A width in COLUMNS that no table fits in is ignored.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def prepare() -> None:
         sys.stderr = cast(TextIO, _Remarks(sys.stderr))
     # A name that the encoding of the terminal lacks is no reason to fail.
     _reconfigure(errors="backslashreplace")
-    # Rich believes it, and prints nothing at all in lines of no characters.
+    # Rich takes its width from it, and would print nothing.
     columns = os.environ.get("COLUMNS", "")
     if not columns.isdecimal() or int(columns) < NARROWEST:
         os.environ.pop("COLUMNS", None)
@@ -47,7 +49,7 @@ def _reconfigure(**settings: str) -> None:
 
 
 class _Outlet:
-    """A text stream whose failures are the business of ``_fail``; all else is the stream's."""
+    """A text stream that hands errors of writing to ``_fail``; all else is the stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -87,4 +89,4 @@ class _Results(_Outlet):
 
 
 class _Remarks(_Outlet):
-    """Progress and remarks are not worth a model: what cannot be said is left unsaid."""
+    """Standard error: a command goes on where progress and remarks cannot be written."""

@@ -14,13 +14,16 @@ from advae.cli.shared import (
     Normal,
     Quiet,
     check_output,
+    interruptible,
     label_column,
     load_model,
     open_labelled,
 )
+from advae.display.text import count, share
 
 if TYPE_CHECKING:
     from advae.files.options import ReadOptions
+    from advae.report.summary import Report
 
 
 @reads
@@ -44,14 +47,13 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae.cli import interrupt
     from advae.report.page import write_report
 
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
     source = open_labelled(detector, data, known, keep or [], reading)
-    with interrupt.handled(), source.located():
+    with interruptible(), source.located():
         written = write_report(
             detector,
             source.batches(),
@@ -62,4 +64,13 @@ def report(
             model_name=model.name,
         )
     if not quiet:
-        console.show_report(written, str(output))
+        _show_report(written, str(output))
+
+
+def _show_report(report: "Report", path: str) -> None:
+    """Print where a report is, and what it says first."""
+    rows, part = count(report.rows, "row"), share(report.flagged / report.rows)
+    said = f"{report.flagged:,} of {rows} flagged ({part})"
+    console.output().print(f"[bold]{console.escape(path)}[/]: {said}")
+    for sentence in report.remarks:
+        console.remark(sentence)

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.table import Table
 
 from advae.cli import console, outlets
 from advae.cli.reading import reads
-from advae.cli.shared import Data, Model, Quiet, check_output, load_model, open_rows
+from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
+from advae.display.text import count, share
 
 if TYPE_CHECKING:
+    from advae.cli.brief import Brief
     from advae.files.options import ReadOptions
 
 
@@ -54,7 +57,6 @@ def score(
 
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
-    from advae.cli import interrupt
     from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
@@ -73,11 +75,28 @@ def score(
     brief = Brief(keep or [])
     if output is None:
         outlets.write_utf8()
-    with interrupt.handled(), source.located():
+    with interruptible(), source.located():
         sink.write_frames(brief.watch(frames), output)
     places.say()
     if not quiet:
-        console.show_scores(brief, detector.threshold.value)
+        _show_scores(brief, detector.threshold.value)
     if marker is not None:
         for doubt in marker.doubts(detector):
             console.remark(doubt)
+
+
+def _show_scores(brief: "Brief", threshold: float) -> None:
+    """Print what a scored table looks like in brief, on standard error: the rows are the output."""
+    from advae.cli.histogram import score_histogram
+
+    out, rows = console.remarks(), count(brief.rows, "row")
+    out.print(score_histogram(out, {rows: brief.scores}, threshold), "\n", sep="")
+    part = share(brief.flagged / max(brief.rows, 1))
+    out.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({part})")
+    table = Table(title="highest scores", title_justify="left")
+    for name in brief.headings:
+        justify: Literal["left", "right"] = "right" if name in ("score", "p-value") else "left"
+        table.add_column(console.escape(name), justify=justify)
+    for row in brief.highest:
+        table.add_row(*map(console.escape, row))
+    console.print_table(out, table)

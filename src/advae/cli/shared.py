@@ -1,20 +1,18 @@
-"""Arguments, and the steps before the work, that several commands share."""
+"""What several commands share: arguments, the steps before the work, and how to interrupt it."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from advae.cli import console
-from advae.errors import InputError
+from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    import polars as pl
-    from jaxtyping import Bool, Float
-
     from advae.detector.detector import Detector
     from advae.files.options import ReadOptions
     from advae.files.source import Source
@@ -104,8 +102,8 @@ def open_labelled(
         return open_rows(detector, data, keep, reading)
     if label.name in detector.table.feature_names:
         console.remark(
-            f"the model learned the label column {label.name!r} as one of its features, so that "
-            "what is measured here means nothing; fit again with --label or --ignore"
+            f"the model learned the label column {quoted(label.name)} as one of its features, so "
+            "that what is measured here means nothing; fit again with --label or --ignore"
         )
     return open_rows(detector, data, [*keep, label.name], reading)
 
@@ -139,39 +137,6 @@ def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
     return LabelColumn(label, normal)
 
 
-class Labelled(NamedTuple):
-    """The scores of rows, shape (rows,), and whether each is an anomaly by its label."""
-
-    scores: "Float[np.ndarray, 'rows']"
-    anomalous: "Bool[np.ndarray, 'rows']"
-
-
-def score_labelled(
-    detector: "Detector", data: str, label: "LabelColumn", reading: "ReadOptions"
-) -> Labelled:
-    """Score DATA, and read the labels of its rows."""
-    import numpy as np
-
-    from advae.tables.labels import LabelReader
-    from advae.tables.values import check_columns
-
-    labels = LabelReader(label)
-    source = open_labelled(detector, data, label, [], reading)
-    check_columns([label.name], source.columns, data)
-    anomalous = []
-
-    def read() -> "Iterator[pl.DataFrame]":
-        # Not kept beside the scores, so that it may be called as they are, such as is_anomaly.
-        for batch in source.batches():
-            anomalous.append(labels.read(batch))
-            yield batch
-
-    with source.located():
-        scores = [batch["anomaly_score"].to_numpy() for batch in detector.score_batches(read())]
-        labels.check()
-    return Labelled(np.concatenate(scores), np.concatenate(anomalous))
-
-
 def check_output(output: Path, *inputs: str) -> None:
     """Refuse an output that could not be written, before minutes are spent on it.
 
@@ -184,3 +149,44 @@ def check_output(output: Path, *inputs: str) -> None:
     read = [path for name in inputs for path in matching_paths(name)]
     if target.exists() and any(target.samefile(path) for path in read):
         raise InputError(f"{output} is also an input. Write to another file.")
+
+
+_SIGNALS = [
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__  # Windows has no SIGHUP
+]
+
+
+class Interrupt:
+    """Whether somebody asked to stop, and whether that waits for the next safe moment.
+
+    While ``deferred``, a first signal only sets ``requested``; otherwise, and at the second one,
+    KeyboardInterrupt is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.requested = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        """Take a signal."""
+        if not self.deferred or self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C inside the block, all through the Interrupt given.
+
+    A signal that is ignored stays ignored, as nohup and shells want it for what runs on its own.
+    """
+    interrupt = Interrupt()
+    names = [name for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN]
+    before = [signal.signal(name, interrupt) for name in names]
+    try:
+        yield interrupt
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

@@ -1,24 +1,29 @@
 """advae threshold."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.table import Table
 
 from advae.cli import console
+from advae.cli.evaluate import Labelled, score_labelled
 from advae.cli.reading import reads
 from advae.cli.shared import (
     Label,
     Model,
     Normal,
     check_output,
+    interruptible,
     label_column,
     load_model,
-    score_labelled,
 )
+from advae.display.text import count
 from advae.errors import InputError
 
 if TYPE_CHECKING:
+    from advae.detector.detector import Detector
     from advae.files.options import ReadOptions
 
 
@@ -55,7 +60,6 @@ def threshold(
     The normal ones among reviewed rows join the calibration rows. The earlier thresholds stay in
     the file; 'advae info' shows them.
     """
-    from advae.cli import interrupt
     from advae.detector import model_file
     from advae.detector.calibration import learned_threshold, review_doubts, with_reviewed
     from advae.detector.detector import Threshold
@@ -77,7 +81,7 @@ def threshold(
     detector = load_model(model)
     share = detector.threshold.alpha or detector.config.alpha if alpha is None else alpha
     if nothing_to_set:
-        console.show_thresholds(detector, share)
+        show_thresholds(detector, share)
         return
     tuned, labelled = detector, None
     if reviewed is not None and known is not None:
@@ -87,10 +91,52 @@ def threshold(
         tuned = tuned.with_threshold(Threshold("given", None, value, "given after training"))
     else:
         tuned = tuned.with_threshold(learned_threshold(tuned, share, method))
-    with interrupt.handled():
+    with interruptible():
         model_file.save(tuned, model if output is None else output)
-    console.show_thresholds(tuned, share)
+    show_thresholds(tuned, share)
     if labelled is not None:
-        console.show_review(*labelled, tuned)
+        _show_review(labelled, tuned)
         for doubt in review_doubts(detector, labelled.scores[~labelled.anomalous]):
             console.remark(doubt)
+
+
+def _show_review(labelled: Labelled, detector: "Detector") -> None:
+    """Print how the threshold before and the one in use do on reviewed rows."""
+    from advae.detector.calibration import review
+
+    scores, anomalous = labelled
+    normal, anomalies = int((~anomalous).sum()), int(anomalous.sum())
+    headings = ("score", "normal rows flagged", "anomalies flagged", "precision", "recall")
+    title = (
+        f"{count(normal, 'reviewed normal row')}, which joined the calibration, and "
+        f"{count(anomalies, 'anomaly', 'anomalies')}, which did not"
+    )
+    table = Table("threshold", *map(console.right, headings), title=title, title_justify="left")
+    before = detector.earlier_thresholds[-1]
+    for name, threshold in (("before", before), ("in use", detector.threshold)):
+        found = review(scores, anomalous, threshold.value)
+        shares = ("-" if math.isnan(x) else f"{x:.3f}" for x in (found.precision, found.recall))
+        counts = (f"{found.flagged_normal:,}", f"{found.flagged_anomalies:,}")
+        table.add_row(name, f"{threshold.value:.6g}", *counts, *shares)
+    console.print_table(console.output(), table)
+
+
+def show_thresholds(detector: "Detector", alpha: float) -> None:
+    """Print the threshold in use and the others possible at ``alpha``, with their alarms."""
+    from advae.detector.calibration import candidates
+
+    alarms_heading = console.right("alarms in 10,000\nnormal rows")
+    table = Table("threshold", console.right("score"), alarms_heading, "learned from")
+    for threshold, alarms in candidates(detector, alpha):
+        if alarms is not None:
+            low, high = 10_000 * alarms.low, 10_000 * alarms.high
+            expected = f"{10_000 * alarms.value:,.0f} ({low:,.0f} to {high:,.0f})"
+        elif threshold.alpha is not None:
+            expected = f"{10_000 * threshold.alpha:,.0f}, not measured"
+        else:
+            expected = "not measured"
+        name, score = console.escape(threshold.method), f"{threshold.value:.6g}"
+        if threshold == detector.threshold:
+            name, score = f"[bold]{name}, in use[/]", f"[bold]{score}[/]"
+        table.add_row(name, score, expected, console.escape(threshold.why))
+    console.print_table(console.output(), table)

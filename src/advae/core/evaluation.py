@@ -1,11 +1,13 @@
 """How well scores and flags agree with known labels, with intervals."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
 
+from advae.display.text import count
 from advae.errors import InputError
 
 RESAMPLES = 1000
@@ -84,22 +86,16 @@ def evaluate(
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
     if not positives or not negatives:
         raise InputError(
-            f"the labels hold {negatives} normal row{'s' * (negatives != 1)} and {positives} "
-            f"anomal{'y' if positives == 1 else 'ies'}; "
-            "measuring needs at least one of each"
+            f"the labels hold {count(negatives, 'normal row')} and "
+            f"{count(positives, 'anomaly', 'anomalies')}; measuring needs at least one of each"
         )
     # Rows of equal score stand or fall together: one group each, highest score first.
     groups, group = np.unique(-scores, return_inverse=True)
     flagged = int(np.searchsorted(groups, -threshold, side="left"))
-    hits, others, count = group[anomalous], group[~anomalous], len(groups)
-    measured = _measure(
-        np.bincount(hits, minlength=count), np.bincount(others, minlength=count), flagged
-    )
-    rng = np.random.default_rng(seed)
+    measured = _measure(*_counted(group, anomalous), flagged)
     resamples = RESAMPLES if len(scores) <= 100_000 else RESAMPLES // 5
     resampled = [
-        _measure(_resample(hits, count, rng), _resample(others, count, rng), flagged)
-        for _ in range(resamples)
+        _measure(*counts, flagged) for counts in _resampled(group, anomalous, resamples, seed)
     ]
     bootstrapped = {
         name: Estimate(value, *np.quantile([m[name] for m in resampled], (0.025, 0.975)).tolist())
@@ -112,10 +108,27 @@ def evaluate(
     }
 
 
-def _resample(
-    group: Int[np.ndarray, "rows"], count: int, rng: np.random.Generator
-) -> Int[np.ndarray, "groups"]:
-    return np.bincount(group[rng.integers(0, len(group), len(group))], minlength=count)
+def _counted(
+    group: Int[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"]
+) -> tuple[Int[np.ndarray, "groups"], Int[np.ndarray, "groups"]]:
+    """Return the anomalies and the normal rows in each group of rows."""
+    groups = int(group.max()) + 1
+    return (
+        np.bincount(group[anomalous], minlength=groups),
+        np.bincount(group[~anomalous], minlength=groups),
+    )
+
+
+def _resampled(
+    group: Int[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"], times: int, seed: int
+) -> Iterator[tuple[Int[np.ndarray, "groups"], Int[np.ndarray, "groups"]]]:
+    """Yield what `_counted` gives of rows drawn with replacement, as many of each class."""
+    rng, groups = np.random.default_rng(seed), int(group.max()) + 1
+    classes = group[anomalous], group[~anomalous]
+    for _ in range(times):
+        drawn = (rows[rng.integers(0, len(rows), len(rows))] for rows in classes)
+        hits, others = (np.bincount(rows, minlength=groups) for rows in drawn)
+        yield hits, others
 
 
 def _measure(
@@ -176,18 +189,14 @@ def curves(
     anomalous
         True labels, at least one of each.
     """
-    positives, negatives = _grouped(scores, anomalous)
-    rng = np.random.default_rng(0)
-    drawn = [
-        rng.multinomial(int(counts.sum()), counts / counts.sum(), CURVE_RESAMPLES)
-        for counts in (positives, negatives)
+    group, grid = _grouped(scores, anomalous), np.linspace(0.0, 1.0, POINTS)
+    measured = _on_grid(*_counted(group, anomalous), grid)
+    resampled = [
+        _on_grid(*counts, grid) for counts in _resampled(group, anomalous, CURVE_RESAMPLES, seed=0)
     ]
-    grid = np.linspace(0.0, 1.0, POINTS)
-    found = [_on_grid(positives, negatives, grid)]
-    found += [_on_grid(hits, others, grid) for hits, others in zip(*drawn, strict=True)]
-    bands = np.quantile(np.stack(found[1:]), (0.025, 0.975), axis=0)
+    bands = np.quantile(np.stack(resampled), (0.025, 0.975), axis=0)
     roc, precision = (
-        Curve(*(tuple(line.tolist()) for line in (grid, found[0][kind], *bands[:, kind])))
+        Curve(*(tuple(line.tolist()) for line in (grid, measured[kind], *bands[:, kind])))
         for kind in (0, 1)
     )
     return roc, precision
@@ -195,8 +204,8 @@ def curves(
 
 def _grouped(
     scores: Float[np.ndarray, "rows"], anomalous: Bool[np.ndarray, "rows"]
-) -> tuple[Int[np.ndarray, "groups"], Int[np.ndarray, "groups"]]:
-    """Count the rows of each class in groups of equal or neighbouring scores, highest first."""
+) -> Int[np.ndarray, "rows"]:
+    """Return the group of each row: of equal or neighbouring scores, the highest first."""
     values, group = np.unique(-scores, return_inverse=True)
     if len(values) > GROUPS:
         # Half the groups follow the anomalies, which are few, and half all rows.
@@ -209,11 +218,7 @@ def _grouped(
             )
         )
         group = np.searchsorted(cuts, group, side="left")
-    size = int(group.max()) + 1
-    return (
-        np.bincount(group[anomalous], minlength=size),
-        np.bincount(group[~anomalous], minlength=size),
-    )
+    return np.asarray(group)
 
 
 def _on_grid(

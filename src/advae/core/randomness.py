@@ -26,9 +26,9 @@ _CHOICES: dict[str, tuple[int, ...]] = {
     "watched rows": (),
     "kept rows": (4,),
 }
-"""What a choice of rows has beside the seed, before its sizes. Older than the streams, and less
-apart: where two have the same, they draw the same numbers. It stays, because with something else
-every seed would choose other rows."""
+"""The numbers that stand between the seed and the sizes where a choice of rows is seeded. Choices
+with the same numbers and sizes draw alike. The numbers stay as they are: others would make every
+seed choose other rows."""
 
 
 def generator(seed: int, name: str, *parts: int) -> np.random.Generator:

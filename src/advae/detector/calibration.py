@@ -60,7 +60,8 @@ def learned_threshold(
         if detector.summary.folds and len(calibration) < conformal_rows_needed(alpha):
             why = f"kernel density of {_calibration_rows(detector)}"
             found = _kde(calibration, alpha, why)
-            # The conformal threshold of the smallest alpha it has: a smaller one asks for no less.
+            # The highest score is the threshold of the smallest alpha that these rows are enough
+            # for: that of a smaller alpha must not be lower.
             return replace(found, value=max(found.value, float(calibration.max())))
         method = "conformal" if len(calibration) else "kde"
     if method == "kde":
@@ -150,8 +151,8 @@ def review_doubts(detector: Detector, scores: Float[np.ndarray, "rows"]) -> list
 
     known = np.concatenate([detector.training_scores, detector.calibration_scores])
     repeated = int(np.isin(scores, known).sum())
-    # New rows of a few categories score like known ones, too: the share of known scores that are
-    # not the only ones of their value is about the chance of it (Good and Turing).
+    # A new row can have the score of a known one by chance, for instance where columns have few
+    # values. The chance is about the share of known scores that occur twice (Good and Turing).
     alone = np.unique(known, return_counts=True)[1] == 1
     chance = 1 - alone.sum() / len(known)
     by_chance = binomtest(repeated, len(scores), chance, alternative="greater").pvalue
@@ -180,14 +181,13 @@ class Candidate(NamedTuple):
 
 
 def candidates(detector: Detector, alpha: float) -> list[Candidate]:
-    """Return the threshold in use and the ones that could be, at ``alpha``, side by side."""
-    calibration = detector.calibration_scores
-    found = [detector.threshold]
-    if len(calibration) >= conformal_rows_needed(alpha):
-        found.append(learned_threshold(detector, alpha, "conformal"))
-    found.append(learned_threshold(detector, alpha, "kde"))
-    distinct = {(each.method, each.value): each for each in reversed(found)}
+    """Return the threshold in use, then the others that there could be at ``alpha``."""
+    calibration, used = detector.calibration_scores, detector.threshold
+    enough = len(calibration) >= conformal_rows_needed(alpha)
+    methods: tuple[ThresholdMethod, ...] = ("conformal", "kde") if enough else ("kde",)
+    learned = [learned_threshold(detector, alpha, method) for method in methods]
+    others = [each for each in learned if (each.method, each.value) != (used.method, used.value)]
     return [
         Candidate(each, alarm_rate(calibration, each.value) if len(calibration) else None)
-        for each in reversed(distinct.values())
+        for each in (used, *others)
     ]

@@ -11,10 +11,9 @@ from typing import Any
 
 from advae import tensorfile
 from advae.config import Config
-from advae.core.arrays import HostMatrix
+from advae.core.arrays import HostMatrix, named_leaves, replace_leaves
 from advae.core.method import Method
 from advae.core.training import Snapshot
-from advae.core.trees import named_leaves, replace_leaves
 from advae.core.validation import VALIDATION_ERROR
 from advae.errors import ModelFileError
 from advae.tables.encoder import TableEncoder
@@ -37,7 +36,10 @@ def fingerprint(config: Config, table: TableEncoder, *encoded: HostMatrix) -> st
 
 
 def saving(path: Path, fingerprint: str, then: OnBlock | None) -> OnBlock:
-    """Return a block handler that keeps a checkpoint: first, last, and now and again between."""
+    """Return a block handler that writes checkpoints, `CHECKPOINT_SECONDS` or more apart.
+
+    It always writes one after the first and the last block, and when an exception ends training.
+    """
     saved = -math.inf
 
     def on_block(snapshot: Snapshot) -> None:

@@ -1,8 +1,8 @@
 """What would have made a row normal: a few columns to change, and to which values.
 
-Contributions say where a row and its reconstruction differ. But an odd value also misleads the
-encoder, and so spoils the reconstruction of columns that are fine. Replacing values and scoring
-again tells the culprits from the bystanders.
+Contributions say where a row and its reconstruction differ. But an odd value in one column also
+changes the reconstruction of other columns, whose values are usual. So values are replaced, and the
+row is scored again: only where that lowers the score was the column odd.
 """
 
 from dataclasses import dataclass

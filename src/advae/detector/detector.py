@@ -92,7 +92,7 @@ class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
     Made by ``fit_detector`` or ``load``. Scores are in squared units of the training ranges, at
-    least 0, higher = more anomalous; see `residuals`. They depend on the row and the model alone.
+    least 0, higher = more anomalous. They depend on the row and the model alone.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class Detector:
         Parameters
         ----------
         data
-            A table with the training columns, in any order; see ``frames.as_frame``.
+            A table with the training columns, in any order; see `advae.tables.frames.as_frame`.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Detector:
         Parameters
         ----------
         batches
-            The training columns, in any order; see ``frames.as_batches``.
+            The training columns, in any order; see `advae.tables.frames.as_batches`.
         keep
             Columns to carry along.
         explain
@@ -289,7 +289,7 @@ class Detector:
         """Return the scores of `score_encoded` alone, which is faster.
 
         ``units`` are those of the columns in each row that the method is given, see
-        ``scoring.score_rows``.
+        `advae.core.scoring.score_rows`.
         """
         varied, fixed = self._parted(encoded)
         scores = anomaly_scores(self.method, self.scorer, varied, units)

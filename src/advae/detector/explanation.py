@@ -1,12 +1,16 @@
 """Why a row scored as it did: observed against expected, column by column, in the user's units."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
 from advae.tables.values import shown_values
+
+if TYPE_CHECKING:
+    from advae.detector.detector import Detector
 
 EXPECTED_DIGITS = 6
 """Significant digits of an expected number, if it has no more before the point."""
@@ -22,7 +26,8 @@ class Explanation:
         Anomaly scores, shape (rows,).
     contributions
         Each original column's part of the score, shape (rows, features), at least 0: in the paper
-        its squared error; else see `residuals`. A row's contributions add up to its score.
+        its squared error; else see `advae.methods.advae.scoring`. A row's contributions add up to
+        its score.
     expected
         What the model expects in the user's units, one column per original column: a number is an
         average, whole or not; a category, the likeliest; null, a missing value.
@@ -82,3 +87,15 @@ def _shown_at(
         values = frame.to_series(int(number))[own // order.shape[1]]
         shown[own] = shown_values(values.to_frame(), digits)[:, 0]
     return shown.reshape(order.shape)
+
+
+def example_rows(detector: "Detector") -> pl.DataFrame:
+    """Return a row such as training's: what the model expects in the middle of its ranges."""
+    middle = np.zeros((1, detector.table.width), np.float32)
+    middle[:, : detector.table.network_width] = 0.5
+    decoded = detector.table.decode(detector.score_encoded(middle).expected)
+    return decoded.with_columns(
+        pl.lit(feature.profile.quantiles[len(feature.profile.quantiles) // 2]).alias(feature.name)
+        for feature in detector.table.features
+        if feature.profile.quantiles and decoded[feature.name].dtype.is_float()
+    )

@@ -22,14 +22,15 @@ from advae.detector.checkpoint import OnBlock
 from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
-from advae.errors import ConfigError, InputError
+from advae.errors import ColumnError, ConfigError, InputError, quoted
 from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
-from advae.tables.frames import Matching, as_batches, joined, names_given, without_columns
+from advae.tables.frames import BatchSchema, as_batches, joined, names_given, without_columns
+from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.oddities import Oddities
-from advae.tables.sampling import RowSample
-from advae.tables.values import check_finite
+from advae.tables.sampling import Reservoir
+from advae.tables.values import check_columns, check_finite
 
 MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
@@ -39,10 +40,10 @@ def fit_detector(
     data: Any,
     config: Config | None = None,
     *,
+    label: str | LabelColumn | None = None,
     hashed: Collection[str] = (),
     ignored: Collection[str] = (),
     sample: int = 500_000,
-    numbers: Sequence[np.ndarray] = (),
     checkpoint: str | Path | None = None,
     resume: bool = False,
     on_block: OnBlock | None = None,
@@ -53,11 +54,14 @@ def fit_detector(
     ----------
     data
         Normal rows, at least two different ones: a table, or its batches where it is larger than
-        memory; see ``frames.as_batches``. Batches have the same columns, in any order.
+        memory; see `advae.tables.frames.as_batches`. Batches have the same columns, in any order.
     config
         Settings; the ``default`` preset when None. The same data and settings give the same
         detector, bit for bit, on one machine. Its own have more ``members`` where a conformal
-        threshold takes them, see ``split.split_rows``.
+        threshold takes them, see `advae.detector.split.split_rows`.
+    label
+        Column of known labels: only the rows that it calls normal are learned from, and the column
+        itself is not learned. None takes all rows as normal.
     hashed
         Text columns with many values, to be hashed instead of refused.
     ignored
@@ -66,8 +70,6 @@ def fit_detector(
         Most rows to train and calibrate with. A table with more is read once: the columns' ranges
         and categories are those of all its rows, the networks and the threshold learn from a
         uniform sample.
-    numbers
-        Of the rows, for notes: int, in parts that may come as ``data`` is read; from 0 if empty.
     checkpoint
         Where to keep the state of the training. It stays at the end, so that ``resume`` ends at
         once if saving the detector fails; remove it when that is done.
@@ -80,7 +82,7 @@ def fit_detector(
     Raises
     ------
     InputError
-        If the table cannot be used.
+        If the table cannot be used, a label cannot be read, or no row is labelled normal.
     ConfigError
         For a sample of less than two rows, or a memory too small for the folds of a small table.
     TrainingError
@@ -91,12 +93,17 @@ def fit_detector(
     config = Config() if config is None else config
     check_method(config)
     ignored, hashed = names_given(ignored), names_given(hashed)
+    batches, numbers = as_batches(data), list[np.ndarray]()
+    label = LabelColumn.of(label)
+    if label is not None:
+        ignored = list(dict.fromkeys([*ignored, label.name]))
+        batches = _normal_rows(batches, label, ignored, numbers, sample)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
         raise ConfigError(f"sample is {sample}; expected at least 2 rows")
     oddities = Oddities()
     frame, table, sampled = _gather(
-        _watched(data, ignored, numbers, oddities), sample, config.seed, hashed
+        _watched(batches, ignored, numbers, oddities), sample, config.seed, hashed
     )
     oddities.check(hashed)
     said = oddities.said()
@@ -172,16 +179,46 @@ def fit_detector(
 
 
 def _watched(
-    data: Any, ignored: Sequence[str], numbers: Sequence[np.ndarray], oddities: Oddities
+    batches: Iterator[pl.DataFrame],
+    ignored: Sequence[str],
+    numbers: Sequence[np.ndarray],
+    oddities: Oddities,
 ) -> Iterator[pl.DataFrame]:
     """Yield the batches to learn from; ``oddities`` sees them with the numbers of their rows."""
     read = 0
-    for place, batch in enumerate(as_batches(data)):
+    for place, batch in enumerate(batches):
         left = without_columns(batch, ignored)
         given = numbers[place] if place < len(numbers) else None
         oddities.watch(left, np.arange(read, read + left.height) if not numbers else given)
         read += left.height
         yield left
+
+
+def _normal_rows(
+    batches: Iterator[pl.DataFrame],
+    label: LabelColumn,
+    ignored: Collection[str],
+    numbers: list[np.ndarray],
+    most: int,
+) -> Iterator[pl.DataFrame]:
+    """Yield the normal rows; ``numbers`` gets those they have in the table while few have come."""
+    labels = LabelReader(label)
+    for batch in batches:
+        check_columns([label.name], batch.columns, "the table")
+        first = labels.rows
+        normal = ~labels.read(batch)
+        # Here, where rows still have the numbers that they have in the table.
+        check_finite(without_columns(batch, ignored), first, normal)
+        if labels.normal_rows <= most:  # of more a sample is taken, and none is called by number
+            numbers.append(first + np.flatnonzero(normal))
+        yield batch.filter(normal)
+    labels.check()
+    if labels.rows and not labels.normal_rows:
+        raise ColumnError(
+            quoted(label.name),
+            None,
+            "marks no row as normal. Give normal rows, or name the label that they have.",
+        )
 
 
 def _gather(
@@ -190,7 +227,7 @@ def _gather(
     """Return the rows to learn from, and the encoder and a note if it had to see more."""
     held: list[pl.DataFrame] = []
     read = 0
-    batches = map(Matching().match, batches)
+    batches = map(BatchSchema().match, batches)
     for batch in batches:
         # Now, while the rows have the numbers that they have in the table.
         check_finite(batch, read)
@@ -202,18 +239,18 @@ def _gather(
         if not held:
             raise InputError("there is no table to learn from: no frame came. Give at least one.")
         return joined(held), None, ""
-    rows = RowSample(most, choice(seed, "sampled rows"))
+    rows = Reservoir(most, choice(seed, "sampled rows"))
 
     def watched() -> Iterator[pl.DataFrame]:
         nonlocal read
         read = 0
         for batch in itertools.chain(held, batches):
-            rows.add(batch)
+            rows.update({"rows": batch})
             read += batch.height
             yield batch
 
     table = TableEncoder.fit_batches(watched(), hashed=hashed)
-    frame = rows.frame()
+    frame = rows["rows"]
     note = (
         f"A uniform sample of {frame.height:,} of {read:,} rows trained and calibrated the model."
     )

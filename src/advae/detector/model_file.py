@@ -8,11 +8,10 @@ import numpy as np
 
 from advae import tensorfile
 from advae.config import Config
+from advae.core.arrays import named_leaves, replace_leaves
 from advae.core.randomness import generator
 from advae.core.scoring import anomaly_scores
-from advae.core.trees import named_leaves, replace_leaves
 from advae.detector.detector import Detector, Threshold, TrainingSummary
-from advae.detector.model_info import FORMAT_VERSION, KIND, check_version
 from advae.errors import AdVAEError, ModelFileError
 from advae.files.options import ReadOptions
 from advae.methods import method_of
@@ -38,8 +37,7 @@ def save(detector: Detector, path: str | Path) -> None:
     draws = generator(detector.config.seed, "golden rows")
     golden = draws.random((GOLDEN_ROWS, detector.table.network_width), np.float32)
     record = {
-        "kind": KIND,
-        "format_version": FORMAT_VERSION,
+        "kind": "model",
         "config": detector.config.to_json(),
         "table": detector.table.to_json(),
         "threshold": asdict(detector.threshold),
@@ -70,8 +68,7 @@ def load(path: str | Path) -> Detector:
     """
     check_process()
     path = Path(path)
-    record, arrays = tensorfile.read(path, KIND)
-    check_version(record, path)
+    record, arrays = tensorfile.read(path, "model")
     try:
         detector = _detector(record, arrays, path)
         golden, wanted = arrays["golden_rows"], arrays["golden_scores"]

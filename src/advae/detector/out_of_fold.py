@@ -19,11 +19,11 @@ def out_of_fold_scores(
 ) -> Float[np.ndarray, "rows"]:
     """Return the score of each training row by the members that never saw it.
 
-    Not only the networks and the kept rows must be strangers to a row: so must the encoder. It
-    knows the ranges and categories of all rows, where a new row can lie beyond them, the more
-    often the longer the tails. So a row's columns count in units of the range that all other rows
-    have, and a value unlike the only one that these have adds 1, as it does in a new row. The
-    cycles of a time keep their own units.
+    The row is scored as a new one would be: nothing that scores it may know it, neither members
+    nor kept rows nor the encoder. The encoder knows the ranges of all rows, this one among them,
+    while a new row can lie beyond them. So the columns of a row count in units of the range that
+    the other rows have. Where the other rows all have one value and this row another, 1 is added,
+    as for a new row. The cycles of a time keep their units.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def out_of_fold_scores(
         scores[own] = replace(detector, scorer=strangers).anomaly_score_encoded(
             encoded[own], units[own]
         )
-    # A value unlike the only one of the others.
+    # Where the other rows all have one value, and this row another.
     alone = np.zeros((len(encoded), len(table.features)), bool)
     rows, columns = np.nonzero(units == 0)
     alone[rows, table.owner[columns]] = True
@@ -72,18 +72,18 @@ def out_of_fold_scores(
 
 
 def _units(rows: HostMatrix) -> Float[np.ndarray, "rows columns"]:
-    """Return for each row the units of columns that span what the other rows span.
+    """Return the units of the columns in each row: the range of all rows over that of the others.
 
-    Where the given units span what all rows do: 1 for most, and above it for a row that alone is
-    the highest or the lowest, up to `LIMIT`, where the encoder stops in a new row. 0 for one unlike
-    the only value that the others have.
+    A unit is 1, unless the row alone has the highest or the lowest value of the column. Then it is
+    greater, at most `LIMIT`, beyond which the encoder does not follow a new row either. It is 0
+    where the other rows all have one value, and this row another.
     """
     ordered = np.sort(rows, axis=0)
     low, high = ordered[0], ordered[-1]
-    # At a tie the next in order is the same, so that the others span as much.
+    # Where two rows have the lowest value, the second in order is the same, and the range stays.
     others_low = np.where(rows == low, ordered[1], low)
     others_high = np.where(rows == high, ordered[-2], high)
     width, span = high - low, others_high - others_low
     units = width / np.where(span > 0, np.maximum(span, width / LIMIT), 1)
-    # No width: what varies among other rows than those of a sample.
+    # A column without a range here varies only in rows that the sample left out.
     return np.select([width == 0, span == 0], [1, 0], units).astype(np.float32)

@@ -11,7 +11,7 @@ from advae.core.randomness import choice
 from advae.core.threshold import as_written, calibration_size, conformal_rows_needed
 
 ENOUGH_ALARMS = 5
-"""Wanted calibration rows above the threshold: with fewer, folds are better where they can be."""
+"""Calibration rows wanted above the threshold; with fewer, folds are made if there are members."""
 
 FEWEST_MEMBERS = 4
 """Members from which on folds are used: with fewer, each would miss too many rows. A table too
@@ -26,7 +26,7 @@ WATCHED = 0.1
 """Share of the training rows set apart to end training by, with ``Config.patience``."""
 
 FEWEST_WATCHED, MOST_WATCHED = 20, 1000
-"""How many those may be: fewer would end it by chance, more would tell no more."""
+"""Least and most rows set apart: fewer would end training by chance, and more would not help."""
 
 
 @dataclass(frozen=True, eq=False)

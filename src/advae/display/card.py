@@ -6,9 +6,8 @@ from html import escape
 import numpy as np
 from jaxtyping import Float
 
-from advae.display.score_axis import ScoreAxis
-from advae.display.svg import BAR_HEIGHT, WIDTH, bars, rounded
-from advae.display.text import share
+from advae.display.charts import BAR_HEIGHT, WIDTH, ScoreAxis, bars, rounded
+from advae.display.text import number, share
 
 _BINS = 60
 _CARD = (
@@ -50,9 +49,9 @@ def card(
     ends = (
         '<div style="font-size:12px;opacity:.65">'
         f'<div style="width:max-content;position:relative;left:{at:.1f}%;'
-        f'transform:translateX(-{at:.1f}%)">threshold {threshold:.4g}</div>'
+        f'transform:translateX(-{at:.1f}%)">threshold {number(threshold)}</div>'
         '<div style="display:flex;justify-content:space-between">'
-        f"<span>score {axis.low:.2g}</span><span>{axis.high:.2g}</span></div></div>"
+        f"<span>score {number(axis.low, 3)}</span><span>{number(axis.high, 3)}</span></div></div>"
     )
     remarks = [f'<p style="margin:.5rem 0 0">{escape(note)}</p>' for note in notes]
     return (

@@ -35,12 +35,12 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def share(value: float) -> str:
-    """Show a share as per cent, never rounding a few to none or nearly all to all."""
+    """Show a share in per cent; what rounds to 0 or 100 without being so is < 0.1 or > 99.9 %."""
     if 0 < value < 0.001:
-        return "< 0.1\u00a0%"
+        return "< 0.1 %"
     if 0.999 < value < 1:
-        return "> 99.9\u00a0%"
-    return f"{100 * value:.1f}\u00a0%"
+        return "> 99.9 %"
+    return f"{100 * value:.1f} %"
 
 
 def count(value: float, noun: str = "", plural: str = "") -> str:

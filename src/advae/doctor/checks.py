@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
+from advae.display.text import share
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
@@ -27,8 +28,8 @@ STRANGE = 0.65
 class CopyCounter:
     """Counts rows that repeat an earlier one, exactly up to `MOST_HASHES` different rows.
 
-    Beyond that it counts among the rows whose hash falls in a shrinking part of all hashes: every
-    copy of a row falls in with it.
+    With more it counts only rows whose hash lies in a part of all hashes, which shrinks as needed.
+    Copies of a row have its hash, so that all of them are counted or none.
     """
 
     def __init__(self) -> None:
@@ -138,10 +139,10 @@ FEWEST_IDENTIFIERS = 20
 """Rows from which on values that all differ mean something."""
 
 DIFFERENT = 0.95
-"""Share of the values that differ in a column of identifiers, copied rows allowed for."""
+"""Least share of different values in a column of identifiers; not 1, since rows can be copied."""
 
 APART = 4
-"""How many times as far as the others are from each other a number must be to seem a code."""
+"""A number seems a code if it is so many times as far from the others as these from each other."""
 
 IDENTIFIER_NAME = re.compile(
     r"(^|[_\W])(id|uuid|guid|key|index|rownum|row)$|[a-z]Id$|ID$", re.ASCII
@@ -219,7 +220,7 @@ class ColumnWatch:
             yield self._finding(
                 "mostly-missing",
                 "hint",
-                f"{profile.missing / profile.rows:.0%} of the values are missing",
+                f"{share(profile.missing / profile.rows)} of the values are missing",
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
@@ -289,11 +290,11 @@ class ColumnWatch:
             return
         code = _code_for_missing(known)
         if code is not None:
-            share = np.mean(known.to_numpy() == code)
+            often = float(np.mean(known.to_numpy() == code))
             yield self._finding(
                 "code",
                 "problem",
-                f"{code:g} stands in {share:.1%} of the rows, far from all other values",
+                f"{code:g} stands in {share(often)} of the rows, far from all other values",
                 "If it is a code for a missing value, leave those fields empty.",
             )
             return
@@ -303,13 +304,13 @@ class ColumnWatch:
                 "outliers",
                 "problem",
                 f"the range {low:g} to {high:g} is set by a few values: nine tenths of them fill "
-                f"{100 * middle / (high - low):.2g} % of it, and their differences hardly count",
+                f"{share(middle / (high - low))} of it, and their differences hardly count",
                 "Check the extreme values; if they are right, give the column on a log scale.",
             )
 
 
 def _all_differ(values: pl.Series) -> bool:
-    """Return whether values all differ, but for the odd copied row."""
+    """Return whether nearly all values differ."""
     present = values.drop_nulls()
     return len(present) >= FEWEST_IDENTIFIERS and present.n_unique() >= DIFFERENT * len(present)
 

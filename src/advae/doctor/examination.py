@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from advae.config import Config
 from advae.core.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
 from advae.detector.split import ENOUGH_ALARMS, split_rows
+from advae.display.text import share
 from advae.doctor.checks import (
     STRANGE,
     ColumnWatch,
@@ -24,9 +25,9 @@ from advae.doctor.checks import (
 )
 from advae.errors import InputError, quoted_list
 from advae.tables.encoder import TableEncoder
-from advae.tables.frames import Matching, as_batches, names_given, without_columns
+from advae.tables.frames import BatchSchema, as_batches, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
-from advae.tables.sampling import RowSample
+from advae.tables.sampling import Reservoir
 
 SAMPLE_ROWS = 20_000
 """Rows that the checks which need several rows at once look at, drawn uniformly."""
@@ -35,11 +36,11 @@ GIVES_AWAY = 0.99
 """Area under the ROC curve from which on a single column is suspected of knowing the label."""
 
 FEWEST_ANOMALIES = 5
-"""Labelled anomalies in the sample below which that is not looked at."""
+"""Labelled anomalies in the sample below which no column is suspected."""
 
 BY_CHANCE = 0.01
-"""Nor where chance gives some column the area 1 so often: of 5 anomalies among 10 rows, one column
-in 126 has it."""
+"""No column is suspected where one would have area 1 by chance more often than this: of 5 anomalies
+among 10 rows, one column in 126 has it."""
 
 COPIES = 0.01
 STRANGE_SHARE = 0.01
@@ -96,12 +97,12 @@ def examine(
     Parameters
     ----------
     data
-        The rows: a table, or batches of it cut anywhere; see ``frames.as_batches``.
+        The rows: a table, or batches of it cut anywhere; see `advae.tables.frames.as_batches`.
     config
         Settings that the table is to be fitted with; the ``default`` preset when None.
     label
-        Column of known labels, see ``labels.LabelColumn``; only rows that it calls normal would be
-        learned from.
+        Column of known labels, see `LabelColumn`; only rows that it calls normal would be learned
+        from.
     ignored
         Columns that are not to be learned.
 
@@ -109,7 +110,7 @@ def examine(
     ------
     InputError
         If there are no rows, a column is missing, a label cannot be read or that of normal rows
-        does not occur, or a batch does not match those before it; see ``matching.Matching``.
+        does not occur, or a batch does not match those before it; see `BatchSchema`.
     """
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(data):
@@ -132,10 +133,10 @@ class _Patient:
         self._empty_rows = 0
         self.labels = None if label is None else LabelReader(label)
         self._ignored = names_given(ignored)
-        self._matching = Matching()
+        self._schema = BatchSchema()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
-        self._sample = RowSample(SAMPLE_ROWS, np.random.default_rng(0))
+        self._sample = Reservoir(SAMPLE_ROWS, np.random.default_rng(0))
 
     def update(self, batch: pl.DataFrame) -> None:
         """Take in the next rows."""
@@ -143,7 +144,7 @@ class _Patient:
         left_out = [*self._ignored, *([] if labels is None else [labels.column.name])]
         unlabelled = without_columns(batch, left_out)
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
-        kept = self._matching.match(unlabelled)
+        kept = self._schema.match(unlabelled)
         if not kept.width:
             raise InputError("no column is left to learn from. Ignore fewer of them.")
         if not self._watches:
@@ -158,10 +159,8 @@ class _Patient:
         self._copies.update(comparable.filter(~anomalous))
         empty = normal.select(pl.all_horizontal(pl.all().is_null())).to_series()
         self._empty_rows += int(empty.sum())
-        place = pl.int_range(self.rows, self.rows + batch.height, eager=True)
-        self._sample.add(
-            pl.DataFrame({"place": place, "anomalous": anomalous, "row": comparable.to_struct()})
-        )
+        place = np.arange(self.rows, self.rows + batch.height)
+        self._sample.update({"place": place, "anomalous": anomalous, "row": comparable})
         self.rows += batch.height
         self.normal_rows += normal.height
 
@@ -176,8 +175,7 @@ class _Patient:
                 "Give normal rows, or name their label with --normal.",
             )
             return
-        sample = self._sample.frame()
-        values, anomalous = sample["row"].struct.unnest(), sample["anomalous"].to_numpy()
+        values, anomalous = self._sample["row"], self._sample["anomalous"]
         yield from self._calibration(config)
         for watch in self._watches:
             yield from watch.findings(values[watch.name].filter(~anomalous))
@@ -195,7 +193,7 @@ class _Patient:
                 "copies",
                 "hint",
                 (),
-                f"{copied:.1%} of the normal rows repeat an earlier one exactly",
+                f"{share(copied)} of the normal rows repeat an earlier one exactly",
                 "Remove copies that a faulty join or export made: they count several times, and "
                 "stand on both sides of the calibration.",
             )
@@ -207,7 +205,7 @@ class _Patient:
             yield Finding("unusable", "problem", (), str(error), "Correct the table first.")
             return
         yield from _given_away(table, encoded, anomalous)
-        yield from _strange_rows(encoded[~anomalous], sample["place"].to_numpy()[~anomalous])
+        yield from _strange_rows(encoded[~anomalous], self._sample["place"][~anomalous])
 
     def _calibration(self, config: Config) -> Iterator[Finding]:
         plan = split_rows(self.normal_rows, config)
@@ -227,7 +225,7 @@ class _Patient:
                 (),
                 f"{rows:,} of {self.normal_rows:,} rows would be held out for the threshold at "
                 f"alpha = {config.alpha:g}, so few that its true share of false alarms can lie "
-                f"anywhere from {rate.low:.2%} to {rate.high:.2%}",
+                f"anywhere from {share(rate.low)} to {share(rate.high)}",
                 f"Give {wanted:,} normal rows, or raise alpha.",
             )
 
@@ -257,14 +255,14 @@ def _given_away(
 
 def _strange_rows(encoded: NDArray[np.float32], places: NDArray[np.int64]) -> Iterator[Finding]:
     strange = strangeness(encoded)
-    share = float(np.mean(strange > STRANGE))
-    if share >= STRANGE_SHARE:
+    apart = float(np.mean(strange > STRANGE))
+    if apart >= STRANGE_SHARE:
         worst = ", ".join(str(place) for place in places[np.argsort(-strange)[:5]])
         yield Finding(
             "strange-rows",
             "hint",
             (),
-            f"{share:.1%} of the rows to be learned from stand apart from the others; the most "
+            f"{share(apart)} of the rows to be learned from stand apart from the others; the most "
             f"are rows {worst} (the first data row is row 0)",
             "Look at them: anomalies among the training rows are learned as normal, unless --trim "
             "sets them aside. That none stands apart would not prove that there are none.",

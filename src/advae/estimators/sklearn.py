@@ -25,141 +25,6 @@ from advae.tables.frames import as_frame
 Scores = Float[np.ndarray, "rows"]
 
 
-class OutlierMethods(OutlierMixin):  # type: ignore[misc] # scikit-learn is untyped
-    """The methods of a scikit-learn outlier detector, for a class that sets ``detector_``.
-
-    Attributes
-    ----------
-    detector_ : Detector
-        The fitted detector; absent before ``fit``.
-    """
-
-    detector_: Detector
-
-    def score_samples(self, X: Any) -> Scores:
-        """Return ``-anomaly_score``: the lower, the more anomalous.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows with the columns of ``fit``, in its order.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            At most 0, float64.
-        """
-        return -self.anomaly_score(X)
-
-    def decision_function(self, X: Any) -> Scores:
-        """Return ``score_samples - offset_``: below 0 for anomalies.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows with the columns of ``fit``, in its order.
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            At most ``threshold_``, float64.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> Int[np.ndarray, "rows"]:
-        """Return +1 for normal rows and -1 for anomalies.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows with the columns of ``fit``, in its order.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            -1 where ``anomaly_score`` is above ``threshold_``, else +1.
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def anomaly_score(self, X: Any) -> Scores:
-        """Return the anomaly score of each row: the higher, the more anomalous.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows with the columns of ``fit``, in its order.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            At least 0, float64; see ``residuals``, and equation (12) with preset ``"paper"``.
-        """
-        check_is_fitted(self)
-        return self.detector_.anomaly_score(self.to_frame(X))
-
-    def p_value(self, X: Any) -> Scores:
-        """Return for each row the share of normal rows expected to score at least as high.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows with the columns of ``fit``, in its order.
-
-        Returns
-        -------
-        p : ndarray of shape (n_samples,)
-            In (0, 1]. Valid for new normal rows where the threshold was calibrated; too small
-            where ``detector_.calibration_scores`` is empty.
-        """
-        check_is_fitted(self)
-        return self.detector_.p_value(self.to_frame(X))
-
-    def explain(self, X: Any) -> Explanation:
-        """Return what each column adds to each row's score, and the value expected there.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows with the columns of ``fit``, in its order.
-
-        Returns
-        -------
-        explanation : Explanation
-            Contributions of shape (n_samples, n_features), at least 0, that add up to
-            ``anomaly_score``, and the expected values in the columns' own units.
-        """
-        check_is_fitted(self)
-        return self.detector_.explain(self.to_frame(X))
-
-    @property
-    def threshold_(self) -> float:
-        """The anomaly score above which a row is flagged, at least 0."""
-        return self.detector_.threshold.value
-
-    @property
-    def offset_(self) -> float:
-        """What ``decision_function`` subtracts from ``score_samples``: ``-threshold_``."""
-        return -self.threshold_
-
-    @property
-    def history_(self) -> Mapping[str, list[float]]:
-        """The course of the training, block by block."""
-        return self.detector_.summary.history
-
-    def to_frame(self, X: Any) -> pl.DataFrame:
-        """Return rows, shape (n_samples, n_features), with the columns named as in training."""
-        return checked_frame(self, X, self.detector_.table.feature_names)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        # scikit-learn would take the parameter lambda_ for a fitted attribute.
-        return hasattr(self, "detector_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
-
 def checked_frame(
     estimator: BaseEstimator, X: Any, learned: Sequence[str] | None = None
 ) -> pl.DataFrame:
@@ -243,7 +108,7 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
+class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
     """Self-adversarial variational autoencoder for rows that are not normal.
 
     Fit it on normal rows. Signs are scikit-learn's:
@@ -354,6 +219,8 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
     array([ 1, -1])
     """
 
+    detector_: Detector
+
     def __init__(
         self,
         preset: Preset = "default",
@@ -459,6 +326,129 @@ class AdVAEDetector(OutlierMethods, BaseEstimator):  # type: ignore[misc] # scik
             detector = replace(detector, threshold=Threshold("given", None, float(value), why))
         self.detector_ = detector
         return self
+
+    def score_samples(self, X: Any) -> Scores:
+        """Return ``-anomaly_score``: the lower, the more anomalous.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            At most 0, float64.
+        """
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> Scores:
+        """Return ``score_samples - offset_``: below 0 for anomalies.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            At most ``threshold_``, float64.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Int[np.ndarray, "rows"]:
+        """Return +1 for normal rows and -1 for anomalies.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            -1 where ``anomaly_score`` is above ``threshold_``, else +1.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def anomaly_score(self, X: Any) -> Scores:
+        """Return the anomaly score of each row: the higher, the more anomalous.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            At least 0, float64; equation (12) with preset ``"paper"``.
+        """
+        check_is_fitted(self)
+        return self.detector_.anomaly_score(self.to_frame(X))
+
+    def p_value(self, X: Any) -> Scores:
+        """Return for each row the share of normal rows expected to score at least as high.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples,)
+            In (0, 1]. Valid for new normal rows where the threshold was calibrated; too small
+            where ``detector_.calibration_scores`` is empty.
+        """
+        check_is_fitted(self)
+        return self.detector_.p_value(self.to_frame(X))
+
+    def explain(self, X: Any) -> Explanation:
+        """Return what each column adds to each row's score, and the value expected there.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        explanation : Explanation
+            Contributions of shape (n_samples, n_features), at least 0, that add up to
+            ``anomaly_score``, and the expected values in the columns' own units.
+        """
+        check_is_fitted(self)
+        return self.detector_.explain(self.to_frame(X))
+
+    @property
+    def threshold_(self) -> float:
+        """The anomaly score above which a row is flagged, at least 0."""
+        return self.detector_.threshold.value
+
+    @property
+    def offset_(self) -> float:
+        """What ``decision_function`` subtracts from ``score_samples``: ``-threshold_``."""
+        return -self.threshold_
+
+    @property
+    def history_(self) -> Mapping[str, list[float]]:
+        """The course of the training, block by block."""
+        return self.detector_.summary.history
+
+    def to_frame(self, X: Any) -> pl.DataFrame:
+        """Return rows, shape (n_samples, n_features), with the columns named as in training."""
+        return checked_frame(self, X, self.detector_.table.feature_names)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # scikit-learn would take the parameter lambda_ for a fitted attribute.
+        return hasattr(self, "detector_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _config(self) -> Config:
         settings = self.get_params(deep=False)

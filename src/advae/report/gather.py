@@ -53,9 +53,11 @@ class Gathered:
         self.rows = 0
         self.flagged = 0
         self.hits = 0
-        self.scores = Reservoir(SCORES, seed=0)
+        self.scores = Reservoir(SCORES, np.random.default_rng(0))
         self.highest = Highest(top)
-        self.normal, self.alarms = Reservoir(SHOWN, seed=1), Reservoir(SHOWN, seed=2)
+        self.normal, self.alarms = (
+            Reservoir(SHOWN, np.random.default_rng(seed)) for seed in (1, 2)
+        )
         self.tallies = [ColumnTally(column) for column in detector.table.features]
         self.drivers = Drivers(len(self.tallies))
         self.extra_columns: tuple[str, ...] = ()

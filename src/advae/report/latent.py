@@ -158,7 +158,7 @@ def _groups(
                         name, total, part[:, chosen], sample["row"][chosen], sample["score"][chosen]
                     )
                 )
-    # Drawn last, and so on top: what one looks for.
+    # Flagged and missed rows are drawn last, on top of the others.
     return sorted(groups, key=lambda group: ("normal", "flagged", "missed").index(group.key))
 
 

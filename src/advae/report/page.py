@@ -1,11 +1,11 @@
 """From a report's plain data to one HTML page that needs nothing else."""
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from markupsafe import Markup, escape
 
 from advae.atomic import replacing
 from advae.detector.detector import Detector
-from advae.display import text
-from advae.report import charts
+from advae.display import charts, text
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
 from advae.report.scores import BINS, STEPS
@@ -73,11 +72,8 @@ def render_page(report: Report) -> str:
     Its content security policy allows this very script and style sheet and nothing else; values
     are escaped, shortened, and isolated from the direction of the text around them.
     """
-    script, style = _script(), _asset("report.css")
-    policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
+    script, style = _script(), asset("advae.report", "report.css")
+    policy = f"{policy_of(script, style)}; img-src data:; base-uri 'none'; form-action 'none'"
     return (
         _environment()
         .get_template("page.html.j2")
@@ -99,20 +95,20 @@ def embedded_json(value: Any) -> Markup:
     return Markup(plain.translate(_RISKY))
 
 
+def _unbroken(sentence: str) -> str:
+    """Return a text whose shares stay on one line with their signs."""
+    return sentence.replace(" %", "\u00a0%")
+
+
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("advae.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("advae.report")
     environment.filters.update(
         short=lambda value: Markup("<bdi>{}</bdi>").format(text.shorten(value)),
         plain=text.shorten,
         number=text.number,
-        share=text.share,
+        share=lambda value: _unbroken(text.share(value)),
+        unbroken=_unbroken,
         formula=_formula,
         sentence=lambda value: f"{value[:1].upper()}{value[1:]}",
     )
@@ -130,8 +126,29 @@ def _environment() -> Environment:
 
 
 @cache
-def _asset(name: str) -> str:
-    return (files("advae.report") / "templates" / name).read_text(encoding="utf-8")
+def environment_of(package: str) -> Environment:
+    """Return what renders the templates of a package, with all values escaped."""
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def asset(package: str, name: str) -> str:
+    """Return a file among the templates of a package."""
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")
+
+
+def policy_of(script: str, style: str) -> str:
+    """Return a content security policy that allows this script and this style sheet, no others."""
+    digests = (
+        base64.b64encode(sha256(each.encode()).digest()).decode() for each in (script, style)
+    )
+    return "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'".format(*digests)
 
 
 @cache
@@ -141,10 +158,6 @@ def _script() -> str:
     parts = sorted(folder.iterdir(), key=lambda part: part.name)
     joined = "\n".join(part.read_text(encoding="utf-8") for part in parts)
     return f'"use strict";\n{{\n{joined}}}\n'
-
-
-def _digest(source: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
 def _formula(source: str) -> Markup:
@@ -258,11 +271,11 @@ def write_report(
     detector
         A fitted detector.
     data
-        Rows with the training columns: a table, or batches of it; see ``frames.as_batches``.
+        Rows with the training columns: a table, or batches of it; see `as_batches`.
     path
         Where to write. The file appears when it is complete; an error leaves an older one as is.
     label
-        Column of known labels to measure the model against, see ``labels.LabelColumn``.
+        Column of known labels to measure the model against, see `LabelColumn`.
     keep
         Columns to show beside the most anomalous rows.
     data_name, model_name

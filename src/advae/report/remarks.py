@@ -9,8 +9,7 @@ from advae.detector.detector import Detector
 from advae.display.text import count, quote, share
 from advae.report.columns import ColumnView
 from advae.report.gather import Gathered
-from advae.report.labels import LabelView
-from advae.report.scores import ScoreView
+from advae.report.scores import LabelView, ScoreView
 from advae.report.training import training_warnings
 
 NAMED = 3
@@ -41,7 +40,7 @@ def _on_alarms(gathered: Gathered, scores: ScoreView) -> Iterable[str]:
     expected = scores.expected_alarms
     if expected is None:
         return
-    alarms = scores.threshold.alarms
+    alarms = scores.alarms
     high = max(expected, alarms.high if alarms else 0.0)
     if binom.sf(gathered.flagged - 1, gathered.rows, high) < UNLIKELY:
         either = (
@@ -95,8 +94,8 @@ def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Ite
     """
 
     def unlikely(observed: float, expected: float) -> bool:
-        # What is expected is itself known from as few rows as training had: which of all rows are
-        # the new ones is what chance decides on.
+        # The expected share is itself an estimate, from the training rows. So the question is
+        # whether the new rows could be any of all these rows, drawn at random.
         known = round(expected * (training + 1))
         among = round(observed * rows) + known - 1
         return bool(hypergeom.cdf(known - 1, training + rows, training, among) < UNLIKELY)

@@ -169,7 +169,7 @@ def _remedies(
 ) -> list[Remedy | None]:
     found = counterfactuals(detector, encoded)
     for row, each in enumerate(found):
-        # Of a row that stays flagged, as many changes as lower its score: one more can raise it.
+        # Where a row stays flagged, changes after its lowest score are dropped: they raised it.
         best = int(np.argmin([scores[row], *each.scores]))
         if not each.normal and best < len(each.scores):
             again = counterfactuals(detector, encoded[row : row + 1], max(best, 1))[0]

@@ -1,16 +1,16 @@
-"""Scores of training, calibration and new rows, and what any threshold would flag of them."""
+"""Scores of training, calibration and new rows: what any threshold flags, and what labels say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from advae.core.evaluation import Estimate
+from advae.core.evaluation import Curve, Estimate, curves, evaluate
 from advae.core.threshold import kde_cdf, silverman_bandwidth
-from advae.detector.calibration import candidates
-from advae.detector.detector import Detector
-from advae.display.score_axis import ScoreAxis
+from advae.detector.calibration import Candidate, candidates
+from advae.detector.detector import Detector, Threshold
+from advae.display.charts import ScoreAxis
 
 STEPS = 480
 """Steps of the threshold's slider along the axis."""
@@ -49,28 +49,6 @@ class ScoreGroup:
 
 
 @dataclass(frozen=True)
-class ThresholdView:
-    """A threshold, in use or possible.
-
-    Attributes
-    ----------
-    method, alpha, value, why
-        As in ``Threshold``.
-    alarms
-        Share of normal rows expected above it; None where no row can tell.
-    used
-        Whether it is the one in use.
-    """
-
-    method: str
-    alpha: float | None
-    value: float
-    why: str
-    alarms: Estimate | None
-    used: bool
-
-
-@dataclass(frozen=True)
 class ScoreView:
     """What the section on scores and threshold shows.
 
@@ -90,18 +68,22 @@ class ScoreView:
     axis: ScoreAxis
     groups: tuple[ScoreGroup, ...]
     density: tuple[float, ...]
-    thresholds: tuple[ThresholdView, ...]
+    thresholds: tuple[Candidate, ...]
 
     @property
-    def threshold(self) -> ThresholdView:
+    def threshold(self) -> Threshold:
         """The threshold in use."""
-        return self.thresholds[0]
+        return self.thresholds[0].threshold
+
+    @property
+    def alarms(self) -> Estimate | None:
+        """Share of normal rows expected above the threshold in use; None if no row can tell."""
+        return self.thresholds[0].alarms
 
     @property
     def expected_alarms(self) -> float | None:
         """Share of normal rows that the threshold is expected to flag; None if unknown."""
-        alarms = self.threshold.alarms
-        return self.threshold.alpha if alarms is None else alarms.value
+        return self.threshold.alpha if self.alarms is None else self.alarms.value
 
 
 def view_scores(
@@ -141,12 +123,7 @@ def view_scores(
             if len(sample)
         ),
         density=_density(axis, training),
-        thresholds=tuple(
-            ThresholdView(
-                each.method, each.alpha, each.value, each.why, alarms, each == detector.threshold
-            )
-            for each, alarms in candidates(detector, alpha)
-        ),
+        thresholds=tuple(candidates(detector, alpha)),
     )
 
 
@@ -178,3 +155,53 @@ def _density(axis: ScoreAxis, training: Float[np.ndarray, "rows"]) -> tuple[floa
         return ()
     edges = axis.at(np.linspace(0.0, 1.0, BINS + 1)).tolist()
     return tuple(np.diff([kde_cdf(training, bandwidth, edge) for edge in edges]).tolist())
+
+
+@dataclass(frozen=True)
+class LabelView:
+    """How well scores and flags agree with the labels.
+
+    Attributes
+    ----------
+    column
+        The label column.
+    normal, anomalies
+        Rows of each class.
+    measures
+        ``evaluate``'s, with intervals; empty where a class is missing. Of a sample, the intervals
+        are the sample's, and so are the areas; the others are those of all rows.
+    roc, precision_recall
+        The curves; None where a class is missing.
+    """
+
+    column: str
+    normal: int
+    anomalies: int
+    measures: dict[str, Estimate]
+    roc: Curve | None
+    precision_recall: Curve | None
+
+
+def view_labels(
+    column: str,
+    scores: Float[np.ndarray, "rows"],
+    anomalous: Bool[np.ndarray, "rows"],
+    threshold: float,
+    counts: Mapping[str, tuple[int, int]],
+) -> LabelView:
+    """Measure a sample of scores against labels; ``counts`` are those of `Gathered`."""
+    (normal, alarms), (anomalies, hits) = counts["normal"], counts["anomaly"]
+    if anomalous.all() or not anomalous.any():
+        return LabelView(column, normal, anomalies, {}, None, None)
+    roc, precision_recall = curves(scores, anomalous)
+    counted = {
+        "precision": hits / max(hits + alarms, 1),
+        "recall": hits / anomalies,
+        "f1": 2 * hits / (hits + alarms + anomalies),
+        "false_alarm_rate": alarms / normal,
+    }
+    measures = {
+        name: replace(found, value=counted.get(name, found.value))
+        for name, found in evaluate(scores, anomalous, threshold).items()
+    }
+    return LabelView(column, normal, anomalies, measures, roc, precision_recall)

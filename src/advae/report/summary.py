@@ -9,11 +9,10 @@ from advae.detector.detector import Detector
 from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
-from advae.report.labels import LabelView, view_labels
 from advae.report.latent import LatentView, view_latent
 from advae.report.remarks import find_remarks
 from advae.report.rows import RowView, view_rows
-from advae.report.scores import ScoreView, view_scores
+from advae.report.scores import LabelView, ScoreView, view_labels, view_scores
 from advae.report.training import TermView, view_training
 from advae.tables.frames import as_batches, names_given
 from advae.tables.labels import LabelColumn
@@ -94,9 +93,9 @@ def summarise(
         A fitted detector.
     data
         Rows with the training columns, at least one: a table, or its batches where it is larger
-        than memory; see ``frames.as_batches``.
+        than memory; see `as_batches`.
     label
-        Column of known labels, see ``labels.LabelColumn``.
+        Column of known labels, see `LabelColumn`.
     keep
         Columns to show beside the most anomalous rows.
     top

@@ -13,8 +13,8 @@ import polars as pl
 
 from advae.detector import model_file
 from advae.detector.detector import Detector
+from advae.detector.explanation import example_rows
 from advae.errors import InputError, MissingExtraError
-from advae.serving.example import example_rows
 
 try:
     import mlflow.artifacts

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import logging
 import queue
 import shutil
@@ -20,10 +21,10 @@ from advae.core.arrays import HostMatrix
 from advae.core.threshold import p_values
 from advae.detector import model_file
 from advae.detector.detector import Detector
+from advae.detector.explanation import example_rows
 from advae.errors import AdVAEError, InputError, ModelFileError
 from advae.parallel import BLOCK_ROWS, available
 from advae.serving.bodies import Rows, refusal_of
-from advae.serving.example import example_records, example_rows
 from advae.serving.metrics import Metrics, Monitor
 from advae.tables.frames import as_frame
 
@@ -382,7 +383,7 @@ def described(model: Model) -> Mapping[str, Any]:
             "why": threshold.why,
         },
         "facts": detector.facts,
-        "example": example_records(loaded.example),
+        "example": _records(loaded.example),
     }
 
 
@@ -429,3 +430,11 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _records(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as records that JSON can hold: times as texts."""
+    times = [name for name, dtype in frame.schema.items() if dtype.is_temporal()]
+    plain = frame.with_columns(frame[name].cast(pl.String) for name in times)
+    records: list[dict[str, Any]] = json.loads(plain.write_json())
+    return records

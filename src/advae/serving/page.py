@@ -1,16 +1,13 @@
 """Pages for people: one to score a file with, and one that lists the addresses."""
 
-import base64
-import hashlib
 import json
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from advae.report.page import asset, environment_of, policy_of
 
 METHODS = ("get", "post")
 
@@ -22,7 +19,7 @@ def routes(app: FastAPI) -> APIRouter:
     @router.get("/", response_class=HTMLResponse)
     async def score_a_file() -> HTMLResponse:
         """Return the page that scores a file."""
-        return _page("score.html.j2", _asset("advae.serving", "score.js"))
+        return _page("score.html.j2", asset("advae.serving", "score.js"))
 
     @router.get("/docs", response_class=HTMLResponse)
     async def list_addresses() -> HTMLResponse:
@@ -34,13 +31,12 @@ def routes(app: FastAPI) -> APIRouter:
 
 def _page(template: str, script: str, **values: Any) -> HTMLResponse:
     """Return a page that runs and shows nothing but what is its own, and asks only this service."""
-    style = _asset("advae.report", "report.css") + _asset("advae.serving", "serving.css")
+    style = asset("advae.report", "report.css") + asset("advae.serving", "serving.css")
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        f"{policy_of(script, style)}; connect-src 'self'; img-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
     )
-    page = _environment().get_template(template)
+    page = environment_of("advae.serving").get_template(template)
     return HTMLResponse(
         page.render(style=Markup(style), script=Markup(script), **values),  # ours, from the package
         headers={
@@ -49,27 +45,6 @@ def _page(template: str, script: str, **values: Any) -> HTMLResponse:
             "x-content-type-options": "nosniff",
         },
     )
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("advae.serving"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _asset(package: str, name: str) -> str:
-    return (files(package) / "templates" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _digest(source: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
 def _addresses(app: FastAPI) -> list[dict[str, Any]]:

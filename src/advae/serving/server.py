@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from advae.detector.model_info import read_info
+from advae import tensorfile
 from advae.errors import AdVAEError, ConfigError, InputError, ModelFileError, quoted
 from advae.serving.app import Settings, create_app
 from advae.serving.bodies import JSON, RequestError
@@ -77,7 +77,7 @@ def serve(settings: Settings, workers: int) -> None:
     """
     configure_log()
     for path in (*settings.paths, *([settings.shadow] if settings.shadow else [])):
-        read_info(path)
+        tensorfile.read(path, "model")
     listening = _listen(settings)
     with listening, tempfile.TemporaryDirectory(prefix="advae-serve-") as folder:
         settings = replace(settings, kept=Path(folder))

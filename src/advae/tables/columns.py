@@ -31,7 +31,7 @@ from advae.tables.values import (
     TIMES,
     YEAR,
     FloatArray,
-    Reading,
+    ValueKind,
     equals,
     is_missing,
     respelled,
@@ -242,7 +242,7 @@ class RangedColumn(Column):
     """A column of numbers or instants, scaled by the training range."""
 
     # Not a dataclass: how values are read is a field of times, but the same for all numbers.
-    reading: Reading
+    reading: ValueKind
     scale: Scale
     median: float
 
@@ -331,7 +331,7 @@ class NumberColumn(RangedColumn):
     """A column of numbers, scaled by the training range; a missing one takes the median."""
 
     kind = "number"
-    reading = Reading("number")
+    reading = ValueKind("number")
 
     scale: Scale
     median: float
@@ -492,7 +492,7 @@ class ConstantColumn(GroupedColumn):
 
     kind = "constant"
 
-    reading: Reading
+    reading: ValueKind
     value: float | str | None
 
     def __post_init__(self) -> None:
@@ -589,7 +589,7 @@ class TimeColumn(RangedColumn):
 
     kind = "time"
 
-    reading: Reading
+    reading: ValueKind
     scale: Scale
     median: float
     cycles: tuple[str, ...]
@@ -722,7 +722,7 @@ class CategoryColumn(GroupedColumn):
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the category of each row, or that it is rare, unseen or missing."""
-        texts = respelled(Reading("text").texts(values, first_row), self._truths)
+        texts = respelled(ValueKind("text").texts(values, first_row), self._truths)
         other, missing = len(self.categories), len(self.categories) + 1
         codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt8).fill_null(other)
         codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()
@@ -774,7 +774,7 @@ class HashedColumn(GroupedColumn):
 
     kind = "hash"
 
-    reading: Reading
+    reading: ValueKind
 
     def __post_init__(self) -> None:
         check(len(self.profile.counts) == HASH_BUCKETS, self.name)

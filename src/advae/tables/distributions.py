@@ -110,8 +110,9 @@ class ScaledDistribution(Distribution):
     def drift(self, counts: Float[np.ndarray, "groups"]) -> tuple[float, float]:
         """Return the least index that the rows can have, however those at a quantile are shared.
 
-        Were ties broken by chance, in training and among these rows, groups between two levels
-        would hold equal shares, and the index follow chi-squared. The least is no greater.
+        If ties were broken at random, in training and among the new rows, each group between two
+        levels would hold its share of rows, and the index would follow chi-squared. The least index
+        is at most as great, so that its limit by chance still holds.
         """
         below = np.append(0.0, np.cumsum(counts[:-1]))
         low, high = below[self._pieces + 1], below[self._pieces + 2]

@@ -29,7 +29,7 @@ from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSumm
 from advae.tables.values import (
     HASH_BUCKETS,
     TIMES,
-    Reading,
+    ValueKind,
     check_columns,
     date_forms,
     to_instants,
@@ -189,7 +189,7 @@ class ColumnFit:
         self.name = name
         self._hashed = hashed
         self._untyped_rows = 0  # rows of null in batches that do not tell the type
-        self._reading: Reading | None = None
+        self._reading: ValueKind | None = None
         self._summary: NumberSummary | TextSummary | BucketSummary = TextSummary()
 
     def update(self, values: pl.Series, first_row: int) -> None:
@@ -200,7 +200,7 @@ class ColumnFit:
         InputError
             For a value or type that cannot be used, or a type unlike an earlier batch's.
         """
-        reading = Reading.of(values)
+        reading = ValueKind.of(values)
         if reading is None:
             self._untyped_rows += len(values)
             return
@@ -232,7 +232,7 @@ class ColumnFit:
     @property
     def crowded(self) -> bool:
         """Whether the column has too many categories, or hardly any value twice."""
-        if not isinstance(self._summary, TextSummary) or self._reading == Reading("boolean"):
+        if not isinstance(self._summary, TextSummary) or self._reading == ValueKind("boolean"):
             return False
         frequent, present = self._frequent(self._summary), self._summary.counts.total()
         repeats = sum(frequent.values()) >= present / 2
@@ -276,7 +276,7 @@ class ColumnFit:
 
     def build(self) -> Column:
         """Return the encoder of the rows taken in so far; the column must not be `crowded`."""
-        summary, reading = self._summary, self._reading or Reading("text")
+        summary, reading = self._summary, self._reading or ValueKind("text")
         profile = Profile(
             rows=summary.rows + self._untyped_rows,
             missing=summary.missing + self._untyped_rows,

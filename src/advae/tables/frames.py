@@ -12,7 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import Reading, check_columns, is_missing, to_texts
+from advae.tables.values import ValueKind, check_columns, is_missing, to_texts
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -92,7 +92,7 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
 def names_given(names: Collection[str]) -> list[str]:
     """Return the names of columns, each once; a single one may have been given without a list.
 
-    As texts, which those of a frame become: pandas has others, such as 0 and ("x", "a").
+    They are returned as texts, as a frame has them: in pandas a name can be 0 or ("x", "a").
     """
     return [names] if isinstance(names, str) else list(dict.fromkeys(map(str, names)))
 
@@ -103,7 +103,7 @@ def exactly(*names: str) -> pl.Expr:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that Polars takes for a pattern in whatever it does with the column alone."""
+    """Refuse a name from ^ to $: Polars takes it for a pattern wherever a column is named."""
     if name.startswith("^") and name.endswith("$"):
         raise InputError(
             f"column {quoted(name)}: a name from ^ to $ is a pattern to Polars. Rename the column, "
@@ -124,7 +124,8 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     for name in keep:
         if name in taken:
             raise InputError(
-                f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
+                f"column {quoted(name)} cannot be kept: the output has a column of that name. "
+                "Rename it."
             )
     return [frame[name] for name in keep]
 
@@ -148,7 +149,7 @@ def _from_pandas(data: Any) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise InputError(f"column {twice[0]!r} occurs more than once. Rename one of them.")
+        raise InputError(f"column {quoted(twice[0])} occurs more than once. Rename one of them.")
     # Not a list of columns: Polars would rename one whose name is empty.
     return pl.DataFrame(
         {name: _from_pandas_column(name, data.iloc[:, i]) for i, name in enumerate(names)}
@@ -163,7 +164,7 @@ def _from_pandas_column(name: str, column: Any) -> pl.Series:
         return to_texts(values) if values.dtype.is_numeric() else values
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
-    # Arrays of pandas' own types as arrays where they are some: one by one, values are slow.
+    # Columns of pandas' own types are converted whole where they can be: value by value is slow.
     plain = getattr(dtype, "numpy_dtype", None)
     if plain is not None and plain.kind in "biuf":
         values = column.to_numpy(plain, na_value=plain.type())
@@ -202,8 +203,8 @@ def _column(name: str, values: np.ndarray) -> pl.Series:
             values = values.astype(np.float64)
     elif kind not in "biufUS":
         raise InputError(
-            f"column {name!r} has NumPy type {values.dtype}; expected numbers, true/false, text or "
-            "times"
+            f"column {quoted(name)} has NumPy type {values.dtype}; expected numbers, true/false, "
+            "text or times"
         )
     return pl.Series(name, np.ascontiguousarray(values))
 
@@ -231,15 +232,16 @@ def _from_objects(name: str, values: Sequence[Any]) -> pl.Series:
             column = pl.Series(name, [None if v is None else float(v) for v in values], pl.Float64)
         except OverflowError:
             raise InputError(
-                f"column {name!r} holds a whole number beyond 1.8e308, the largest float. Correct "
-                "it, or convert the column to text."
+                f"column {quoted(name)} holds a whole number beyond 1.8e308, the largest float. "
+                "Correct it, or convert the column to text."
             ) from None
     if column.dtype == pl.Object:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(
-            f"column {name!r} mixes {found}. Convert it to one type, for instance with astype(str)."
+            f"column {quoted(name)} mixes {found}. Convert it to one type, for instance with "
+            "astype(str)."
             if len(kinds) > 1
-            else f"column {name!r} holds values of type {found}. Convert it to numbers, "
+            else f"column {quoted(name)} holds values of type {found}. Convert it to numbers, "
             "true/false, text or times."
         )
     return column
@@ -269,18 +271,18 @@ def _is_missing(value: object) -> bool:
     return type(value).__name__ in _PANDAS_MISSING
 
 
-class Matching:
+class BatchSchema:
     """Makes every batch of a stream fit the ones before it, or says why it does not.
 
-    Whoever cuts a table into batches may tell types batch by batch: whole numbers are floats where
-    one is missing, and a column without any value has a type by chance. So a column must hold the
-    same kind of values throughout, numbers or texts or dates, in whatever type; one without a value
-    in a batch has type Null there. Batches so matched are ready for `joined`.
+    Batches of one table can have other types: in pandas, whole numbers are floats where one is
+    missing, and a column without a value can have any type. So a column must hold one kind of
+    values in all batches, numbers or texts or dates, of any type; a column without a value in a
+    batch has type Null there. `joined` can join the batches returned.
     """
 
     def __init__(self) -> None:
         self._columns: dict[str, None] | None = None
-        self._held: dict[str, tuple[Reading | pl.DataType, pl.DataType]] = {}
+        self._held: dict[str, tuple[ValueKind | pl.DataType, pl.DataType]] = {}
         self._batches = 0
         self._rows = 0
 
@@ -335,18 +337,18 @@ def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames, how="vertical_relaxed")
 
 
-def _kind(values: pl.Series) -> Reading | pl.DataType:
+def _kind(values: pl.Series) -> ValueKind | pl.DataType:
     try:
-        return Reading.of(values) or values.dtype
+        return ValueKind.of(values) or values.dtype
     except InputError:
         return values.dtype  # not to be learned; that is said where columns are learned
 
 
 def _plain(dtype: pl.DataType) -> pl.DataType:
-    """Return the type for which there is a common one with all types of its kind, without loss.
+    """Return a type that joins with the other types of its kind without loss.
 
-    Polars takes the coarser of two units of time, knows no common type of two Enums, and has no
-    Decimal with the places of one and the size of another: as floats they are learned anyway.
+    Of two units of time Polars takes the coarser; two Enums, and Decimals of unlike places, have no
+    common type. Decimals are learned as floats anyway.
     """
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", dtype.time_zone)

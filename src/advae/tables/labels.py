@@ -1,4 +1,4 @@
-"""Read a column of known labels, for evaluation."""
+"""Columns of known labels: which rows are normal, to learn from them and to measure by them."""
 
 import re
 import unicodedata
@@ -151,7 +151,7 @@ def parse_labels(
 def _normal_word(normal: object) -> str:
     """Return the label of normal rows as labels are compared."""
     try:
-        # As a column of it would be: 2023, True and 0.5 are words too.
+        # Spelled as in a column: 2023, True and 0.5 can be labels too.
         word = _spelled(to_texts(pl.Series([normal]))[0] or "")
     except (ValueError, OverflowError, pl.exceptions.PolarsError):
         word = ""

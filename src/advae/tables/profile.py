@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from advae.tables.sampling import Slots, placed
+from advae.tables.sampling import Reservoir
 from advae.tables.values import DAY, HASH_BUCKETS, YEAR, FloatArray, to_buckets
 
 RESERVOIR_SIZE = 100_000
@@ -68,8 +68,7 @@ class NumberSummary:
         self.rows = 0
         self.missing = 0
         self.range = NumberRange()
-        self._sample: FloatArray = np.empty(0)
-        self._slots = Slots(RESERVOIR_SIZE, np.random.default_rng(0))
+        self._sample = Reservoir(RESERVOIR_SIZE, np.random.default_rng(0))
 
     def update(self, numbers: FloatArray) -> None:
         """Take in the next rows [n]."""
@@ -77,8 +76,7 @@ class NumberSummary:
         self.rows += len(numbers)
         self.missing += len(numbers) - len(present)
         self.range.update(present)
-        slots, entering = self._slots.place(len(present))
-        self._sample = placed(self._sample, slots, present[entering])
+        self._sample.update({"numbers": present})
 
     @property
     def varies(self) -> bool:
@@ -101,7 +99,7 @@ class NumberSummary:
 
     def _quantiles(self, levels: FloatArray) -> tuple[float, ...]:
         # Halves, because the difference of two float64 can overflow where that of halves cannot.
-        quantiles = np.quantile(self._sample / 2, levels) * 2
+        quantiles = np.quantile(self._sample["numbers"] / 2, levels) * 2
         quantiles[levels == 0] = self.range.low
         quantiles[levels == 1] = self.range.high
         return tuple(float(value) for value in np.clip(quantiles, self.range.low, self.range.high))
@@ -122,7 +120,7 @@ class TimeSummary(NumberSummary):
         self._weekday.update(numbers // DAY % 7)
 
     def cycles(self, like: str) -> tuple[str, ...]:
-        """Return the cycles worth a pair of columns; a span that hardly repeats one is not."""
+        """Return the cycles worth a pair of columns: those that vary, and repeat in the period."""
         if like == "time":
             return ("day",)
         if like == "duration":

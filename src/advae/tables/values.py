@@ -208,7 +208,8 @@ def equals(numbers: FloatArray, value: float) -> NDArray[np.bool_]:
     """Tell which numbers are a value, also where one of the two was stored in single precision."""
     equal: NDArray[np.bool_] = numbers == value
     single = np.float32(value)
-    # Whole numbers, and microseconds, are told apart to the last digit; what is tiny becomes 0.
+    # Whole numbers and microseconds must agree to the last digit, and tiny numbers are all 0 in
+    # single precision.
     if single and not value.is_integer():
         with np.errstate(over="ignore"):
             equal |= numbers.astype(np.float32) == single
@@ -362,7 +363,8 @@ def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) 
     if like == "date":
         return whole.cast(pl.Datetime("us")).cast(pl.Date)
     clock, day = whole.cast(pl.Datetime("us")), timedelta(days=1)
-    # Clocks are put forward, too: the hour left out follows by a day that of the day before.
+    # When clocks are put forward an hour does not exist: a time in it becomes the time one day
+    # earlier plus 24 hours, which lies after the gap.
     there, before = (
         times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
         for times in (clock, clock - day)
@@ -378,7 +380,7 @@ TIMES = ("date", "datetime", "time", "duration")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ValueKind:
     """What kind of values a column holds.
 
     Attributes
@@ -402,7 +404,7 @@ class Reading:
                 raise InputError(f"the time zone {self.zone!r} is unknown here") from None
 
     @classmethod
-    def of(cls, values: pl.Series) -> "Reading | None":
+    def of(cls, values: pl.Series) -> "ValueKind | None":
         """Tell how to read a column from its type; None where the type is not known yet.
 
         Raises
@@ -437,7 +439,7 @@ class Reading:
 
     def texts(self, values: pl.Series, first_row: int) -> pl.Series:
         """Read values [n] as texts, null where missing; may raise `InputError`."""
-        if self.like == "number":  # through float64, so that it does not matter what held them
+        if self.like == "number":  # as float64, so that integers and floats are spelled alike
             return to_texts(pl.Series(values.name, self.numbers(values, first_row)))
         return to_texts(values)
 
@@ -498,7 +500,7 @@ def check_finite(
 def _check_calendar(
     values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None
 ) -> None:
-    """Refuse times so far off that Polars panics; some databases write infinity so."""
+    """Refuse times so far off that Polars panics; some databases write infinity as such a time."""
     if isinstance(values.dtype, pl.Datetime):
         unit = {"ms": 1e3, "us": 1.0, "ns": 1e-3}[values.dtype.time_unit]
     elif isinstance(values.dtype, pl.Date):
@@ -530,9 +532,9 @@ _LIKES: dict[type[pl.DataType], str | None] = {
 def shown_values(frame: pl.DataFrame, digits: int | None = None) -> np.ndarray:
     """Return every value as people write it, shape (rows, columns), object.
 
-    Null and NaN, both missing, become None. Of floating-point numbers, fractions are
-    rounded to so many significant digits, if any are given: a value that was observed is to be
-    found again. Fractions of a second that are 0 are left out.
+    Null and NaN, both missing, become None. With ``digits``, floating-point numbers are rounded to
+    so many significant digits, though not before the point; without, they are written in full.
+    Fractions of a second that are 0 are left out.
     """
     return np.stack([_shown(column, digits).to_numpy() for column in frame], axis=1)
 
@@ -551,7 +553,7 @@ def _rounded(values: pl.Series, digits: int) -> pl.Series:
     whole = number.abs() >= 10.0 ** (digits - 1)
     shown = pl.when(whole).then(number.round()).otherwise(number.round_sig_figs(digits))
     rounded = pl.select(shown).to_series().alias(values.name)
-    # Polars' powers of ten are inexact beyond the 22nd: of these few numbers texts are made.
+    # Polars' powers of ten are inexact beyond the 22nd: such small numbers are rounded as texts.
     tiny = (number.abs() < 10.0 ** (digits - 22)) & (number != 0)
     few = pl.select(tiny).to_series().fill_null(value=False).arg_true()
     texts = (f"{value:.{digits}g}" for value in values[few])
