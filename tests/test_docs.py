@@ -132,6 +132,9 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
         database.commit()
     for name in ("normal.csv", "new.csv"):
         table.select("amount", "kind").write_csv(name)
+    sold = "".join(f"{row % 12 + 1}/28/2024;{row % 7},5\n" for row in range(300))
+    for name in ("sales.csv", "new-sales.csv"):
+        Path(name).write_text(f"day;amount\n{sold}")
     page = (ROOT / "docs" / "data.md").read_text()
     code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     names: dict[str, Any] = {}
@@ -139,6 +142,7 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
     with closing(names["database"]) as database:
         alarms = database.execute("select id, reason from alarms order by score").fetchall()
     assert alarms[-1] == (rows, "amount")
+    assert names["new"].equals(names["table"])
     for line in commands("docs/data.md"):
         done = subprocess.run(
             shlex.split(f"{sys.executable} -m {line}" + " --iterations 50" * ("fit" in line)),

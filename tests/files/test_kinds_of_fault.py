@@ -16,7 +16,7 @@ from command_line import Run
 
 import advae
 from advae.errors import ConfigError, InputError
-from advae.files.source import open_source, read_table
+from advae.files.source import open_source
 from advae.tables.encoder import TableEncoder
 
 
@@ -117,7 +117,7 @@ def test_what_may_be_groups_or_decimals_is_asked(tmp_path: Path, rows: str) -> N
         open_source(path)
     if "345" not in rows:
         sign = "," if "," in rows else "."
-        said = read_table(path, decimal=sign)["n"]
+        said = advae.read_table(path, decimal=sign)["n"]
         assert said[0] == 1.047
 
 
@@ -262,10 +262,10 @@ def test_days_that_may_be_months_are_remarked(tmp_path: Path) -> None:
     assert source.read()["d"].to_list() == [date(2024, 4, 3), date(2024, 11, 5)]
     assert "2024-04-03 to 2024-11-05" in source.notes[0]
     assert not open_source(write(path, "d,n\n13/04/2024,1\n05/11/2024,2\n")).notes
-    american = read_table(path, date_format="%m/%d/%Y")
+    american = advae.read_table(path, date_format="%m/%d/%Y")
     assert american["d"].dtype == pl.String  # 13/04 is no such date
     write(path, "d,n\n03/04/2024,1\n")
-    assert read_table(path, date_format="%m/%d/%Y")["d"].to_list() == [date(2024, 3, 4)]
+    assert advae.read_table(path, date_format="%m/%d/%Y")["d"].to_list() == [date(2024, 3, 4)]
 
 
 # Also

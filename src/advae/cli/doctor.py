@@ -13,8 +13,6 @@ from advae.display.text import count
 
 if TYPE_CHECKING:
     from advae.doctor.examination import Diagnosis
-
-if TYPE_CHECKING:
     from advae.files.options import ReadOptions
 
 

@@ -87,8 +87,6 @@ def fit(
 
     With --label only its normal rows are learned from; without, all rows are taken as normal.
     """
-    from dataclasses import replace
-
     from advae.config import Config
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
@@ -137,9 +135,9 @@ def fit(
                 sample=sample,
                 checkpoint=checkpoint,
                 resume=resume,
+                reading=reading,
                 on_block=on_block,
             )
-        detector = replace(detector, reading=reading)
         model_file.save(detector, output)
         checkpoint.unlink(missing_ok=True)
     if not quiet:

@@ -58,30 +58,13 @@ def open_rows(
 
     With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet.
     """
-    import polars as pl
-
+    from advae.detector import rows
     from advae.errors import quoted_list
-    from advae.files.source import open_source
-    from advae.tables.columns import TimeColumn
     from advae.tables.values import check_columns
 
-    learned, options = detector.table.dtypes, detector.reading.updated(reading)
-    if options.date_format is not None and not as_texts:
-        dated = {"date": pl.Date(), "datetime": pl.Datetime("us")}
-        times = [f for f in detector.table.features if isinstance(f, TimeColumn)]
-        learned |= {f.name: dated[f.reading.like] for f in times if f.reading.like in dated}
-    # Kept columns stay as they are written: "007" is not 7.
-    texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
-    names = [*learned, *keep]
-    source = open_source(
-        data,
-        dtypes=learned | texts,
-        only=names,
-        optional=[f.name for f in detector.table.features if f.profile.missing],
-        pointed=[name for name, dtype in learned.items() if dtype.is_numeric()],
-        options=options,
-    )
-    check_columns(names, {*source.columns, *source.schema}, data)
+    source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
+    names = [*detector.table.feature_names, *keep]
+    check_columns(names, source.columns, data)
     known = {*names, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
     _say(source)

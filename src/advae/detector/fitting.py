@@ -23,6 +23,7 @@ from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
 from advae.errors import ColumnError, ConfigError, InputError, quoted
+from advae.files.options import ReadOptions
 from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
@@ -46,6 +47,7 @@ def fit_detector(
     sample: int = 500_000,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    reading: ReadOptions | None = None,
     on_block: OnBlock | None = None,
 ) -> Detector:
     """Learn what normal rows look like.
@@ -76,6 +78,8 @@ def fit_detector(
     resume
         Go on from the checkpoint if there is one. The result is bit-identical to that of a
         training that was never interrupted.
+    reading
+        How the training files are written, for those of new rows; see `advae.read_table`.
     on_block
         Called after every block of iterations; an exception from it ends the training.
 
@@ -159,6 +163,7 @@ def fit_detector(
         threshold=Threshold("given", None, np.inf),
         summary=_summary(table, end, split, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
+        reading=reading or ReadOptions(),
     )
     stride = -(-len(split.training) // MOST_SCORES)
     training_scores = detector.anomaly_score_encoded(encoded[::stride])

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from advae.errors import ColumnError, ConfigError, InputError, quoted, quoted_list
+from advae.errors import ColumnError, InputError, quoted, quoted_list
 from advae.files.delimited import DelimitedFile
 from advae.files.ndjson import NdjsonFile
 from advae.files.options import ReadOptions
@@ -347,41 +347,6 @@ def open_source(
     if index:
         notes.append(f"left out, since pandas keeps its index there: {quoted_list(index)}")
     return Source(files, schema, names, list(dict.fromkeys(notes)))
-
-
-def read_table(data: Data, **options: Any) -> pl.DataFrame:
-    """Read a table from files as the command line does.
-
-    Parameters
-    ----------
-    data
-        A path, a pattern such as ``"day-*.csv"``, or a list of either.
-    **options
-        How the files are written: see `ReadOptions`, such as ``separator=";"``, ``decimal=","``.
-
-    Returns
-    -------
-        All rows, in order; columns have the type that all their values suit.
-
-    Raises
-    ------
-    InputError
-        For files that are missing, unreadable, empty, damaged, of different formats or columns.
-    ConfigError
-        For an option that cannot be.
-    """
-    with _options_named():
-        said = ReadOptions(**options)
-    return open_source(data, options=said).read()
-
-
-@contextmanager
-def _options_named() -> Iterator[None]:
-    try:
-        yield
-    except TypeError as error:
-        known = ", ".join(ReadOptions.__dataclass_fields__)
-        raise ConfigError(f"{error}; known are {known}") from None
 
 
 def _shown(paths: Sequence[Path]) -> str:
