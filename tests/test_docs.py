@@ -142,7 +142,7 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
     with closing(names["database"]) as database:
         alarms = database.execute("select id, reason from alarms order by score").fetchall()
     assert alarms[-1] == (rows, "amount")
-    assert names["new"].equals(names["table"])
+    assert names["later"].equals(names["sales"])
     for line in commands("docs/data.md"):
         done = subprocess.run(
             shlex.split(f"{sys.executable} -m {line}" + " --iterations 50" * ("fit" in line)),
