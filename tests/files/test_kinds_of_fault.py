@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import subprocess
 import sys
 from datetime import date
@@ -271,6 +272,20 @@ def test_days_that_may_be_months_are_remarked(tmp_path: Path) -> None:
 # Also
 
 
+def test_texts_that_differ_in_case_alone_are_remarked(run: Run, tmp_path: Path) -> None:
+    rows = [f"{n % 7},{'card' if n % 3 else 'cash'}\n" for n in range(90)]
+    model = fit(run, write(tmp_path / "a.csv", "n,k\n" + "".join(rows)))
+    done = run("score", model, write(tmp_path / "b.csv", "n,k\n1,Card\n1,coin\n1,CARD\n"))
+    said = " ".join(done.err.split())
+    assert "'k' holds 'Card', which training did not have, but 'card': write it so" in said
+    assert said.count("which training did not have") == 1
+    rows[50] = "1,CASH\n"
+    path = write(tmp_path / "c.csv", "n,k\n" + "".join(rows))
+    alike = "texts that differ only in case, such as 'cash' and 'CASH'"
+    assert alike in " ".join(run("fit", path, "-o", model, "--iterations", 10).err.split())
+    assert alike in run("doctor", path, "--json").out
+
+
 def test_json_lines_are_read_as_delimited_text_is(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.ndjson", '\ufeff{"a": "1.5", "b": 1}\n{"a": 2, "b": 9007199254740993}\n'
@@ -340,8 +355,68 @@ def test_a_model_reads_new_files_as_it_read_the_first(run: Run, tmp_path: Path) 
     model = fit(run, path, "--separator", "#")
     assert run("score", model, path).code == 0
     other = write(tmp_path / "b.csv", "a,b\n1,2\n")
-    assert "missing column" in run("score", model, other).err
+    done = run("score", model, other)
+    assert "b.csv: line 1: the columns seem to be separated by ',', not by '#'" in done.err
+    assert done.code == 2
     assert run("score", model, other, "--separator", ",").code == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "learned", "contradiction", "place"),
+    [
+        (["--decimal", ","], "v;k\n{n},5;a\n", "v;k\n1,5;a\n2.5;a\n", "line 3, column 'v', row 1"),
+        (
+            ["--date-format", "%m/%d/%Y"],
+            "v,k\n{m}/28/2024,a\n",
+            "v,k\n12/31/2024,a\n2024-12-31,a\n",
+            "line 3, column 'v', row 1",
+        ),
+        (
+            ["--null", "-"],
+            "v,k\n{n},a\n-,b\n",
+            "v,k\n1,a\n-,b\nNA,b\n",
+            "line 4, column 'v', row 2",
+        ),
+        (["--quote", "'"], "v,k\n{n},'a,b'\n", 'v,k\n1,"a,b"\n', "line 2 (row 0"),
+        (["--encoding", "latin-1"], "v,k\n{n},é\n", "\ufeffv,k\n1,é\n", "line 1 begins with"),
+    ],
+)
+def test_what_contradicts_what_was_said_is_named_with_its_line(
+    run: Run, tmp_path: Path, said: list[str], learned: str, contradiction: str, place: str
+) -> None:
+    header, row = learned.split("\n", 1)
+    rows = "".join(row.format(n=n % 13, m=n % 12 + 1) for n in range(90))
+    encoding = "latin-1" if "--encoding" in said else "utf-8"
+    (tmp_path / "a.csv").write_text(f"{header}\n{rows}", encoding)
+    model = fit(run, tmp_path / "a.csv", *said)
+    assert run("score", model, tmp_path / "a.csv").code == 0
+    other = write(tmp_path / "b.csv", contradiction)
+    done = run("score", model, other)
+    assert done.code == 2
+    assert f"b.csv: {place}" in done.err
+    with pytest.raises(InputError, match=re.escape(f"b.csv: {place}")):
+        advae.read_table(other, detector=advae.load(model))
+
+
+def test_python_reads_new_files_as_the_first_were(tmp_path: Path) -> None:
+    written = {"separator": "#", "decimal": ",", "null": ("-",)}
+    first = write(tmp_path / "a.csv", "v#k\n-#a\n" + "".join(f"{n % 9},5#b\n" for n in range(90)))
+    detector = advae.fit_detector(
+        advae.read_table(first, **written),
+        advae.Config(iterations=10),
+        reading=advae.ReadOptions(**written),
+    )
+    advae.save(detector, tmp_path / "m.advae")
+    new = write(tmp_path / "b.csv", "id#k#v#more\n007#b#1#x\n")
+    table = advae.read_table(new, detector=advae.load(tmp_path / "m.advae"), keep=["id"])
+    assert {name: table[name][0] for name in table.columns} == {"id": "007", "k": "b", "v": 1.0}
+    assert detector.anomaly_score(table).shape == (1,)
+
+
+def test_python_warns_of_what_may_be_read_otherwise(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "d,n\n03/04/2024,1\n")
+    with pytest.warns(UserWarning, match="'d' is read with the day first"):
+        advae.read_table(path)
 
 
 def test_standard_input(tmp_path: Path, run: Run) -> None:
@@ -379,7 +454,7 @@ def test_a_bad_cell_does_not_lose_the_batch(run: Run, tmp_path: Path) -> None:
     pattern = str(tmp_path / "b?.csv")
     done = run("score", model, pattern)
     assert done.code == 2
-    assert "b1.csv: column 'a', row 1" in done.err
+    assert "b1.csv: line 3, column 'a', row 1" in done.err
     done = run("score", model, pattern, "--on-error", "flag", "--quiet")
     assert done.code == 0
     found = pl.read_csv(io.StringIO(done.out))

@@ -242,8 +242,16 @@ def test_pandas_columns_of_mixed_types():
 
 @pytest.mark.parametrize("data", [pd.Series([1, 2]), pd.Index([1, 2])])
 def test_pandas_things_that_are_no_frame(data):
-    with pytest.raises(InputError, match="expected a pandas DataFrame; to_frame"):
+    with pytest.raises(InputError, match=f"of type {type(data).__name__}: its to_frame"):
         as_frame(data)
+
+
+def test_a_row_of_pandas_is_read_as_its_error_says():
+    table = pd.DataFrame({"n": [1.5, 2.5], "t": ["a", "b"]})
+    with pytest.raises(InputError, match=r"to_frame\(\)\.T one of one row"):
+        as_frame(table.iloc[1])
+    assert as_frame(table.iloc[1].to_frame().T).rows() == [(2.5, "b")]
+    assert as_frame(table["n"].to_frame()).rows() == [(1.5,), (2.5,)]
 
 
 class Survey(pd.DataFrame):

@@ -1,4 +1,4 @@
-"""Cells of rows to score that cannot be read, where they are not to stop the scoring."""
+"""Cells of rows to score that cannot be read, or are not written as training's were."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from advae.cli import console
-from advae.errors import ColumnError, InputError
+from advae.errors import ColumnError, InputError, quoted
+from advae.tables.values import respelled, truths_among
 
 if TYPE_CHECKING:
     from advae.files.source import Source
@@ -38,6 +39,7 @@ class Places:
         self._kept: deque[tuple[np.ndarray, pl.Series]] = deque()
         self.bad = 0
         self.skipped = 0
+        self._categories = {each.name: each.texts for each in table.features if each.texts}
 
     def before(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Yield the rows that are to be scored."""
@@ -57,6 +59,7 @@ class Places:
                     places = sorted(bad)
                     names = pl.Series([", ".join(bad[place]) for place in places])
                     marks = marks.scatter(places, names)
+            self._compare(read)
             self._kept.append((rows, marks))
             yield read
 
@@ -111,6 +114,24 @@ class Places:
                 found.setdefault(place, []).append(feature.name)
             columns[feature.name] = values.scatter(bad, None) if bad else values
         return pl.DataFrame(columns), found
+
+    def _compare(self, frame: pl.DataFrame) -> None:
+        """Say once of a column that a category differs from one of training in case alone."""
+        for values in frame.iter_columns():
+            known = self._categories.get(values.name)
+            if known is None or values.dtype not in (pl.String, pl.Categorical, pl.Enum):
+                continue
+            texts = values.alias("text").cast(pl.String).drop_nulls().unique(maintain_order=True)
+            texts = respelled(texts, truths_among(known))
+            alike = {text.casefold(): text for text in known}
+            for text in texts.filter(~texts.is_in(known)):
+                if text.casefold() in alike:
+                    console.remark(
+                        f"{quoted(values.name)} holds {quoted(text)}, which training did not have, "
+                        f"but {quoted(alike[text.casefold()])}: write it so if it is the same"
+                    )
+                    del self._categories[values.name]
+                    break
 
     def _list(self, error: ColumnError) -> None:
         self.bad += 1

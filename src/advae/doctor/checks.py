@@ -200,7 +200,7 @@ class ColumnWatch:
             A uniform sample of its values.
         """
         if self._refusal is not None:
-            advice = "Correct the values, or leave the column out with --ignore."
+            advice = "Correct the values, or ignore the column."
             yield self._finding("unusable", "problem", str(self._refusal), advice)
             return
         said = self._oddities.said().get(self.name, "")
@@ -236,7 +236,7 @@ class ColumnWatch:
                 "time",
                 "hint",
                 "dates: rows before or after the training period score higher, for that alone",
-                "Leave it out with --ignore if only the other columns should count.",
+                "Ignore it if only the other columns should count.",
             )
 
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
@@ -252,17 +252,17 @@ class ColumnWatch:
                 "identifier",
                 "problem",
                 "texts that hardly ever repeat, so the column names the row",
-                "Leave it out with --ignore, and carry it along with --keep when scoring.",
+                "Ignore it when fitting, and keep it beside the scores.",
             )
         return self._finding(
             "many-categories",
             "problem",
             f"{count}, too many to learn one by one",
-            "Hash them with --hash, or leave the column out with --ignore.",
+            "Hash them, or ignore the column.",
         )
 
     def _constant(self, column: Column) -> Finding:
-        advice = "Leave it out with --ignore if that should not count."
+        advice = "Ignore it if that should not count."
         if column.caution == "empty":
             message = "no value in any row; a row with a value will score higher"
             return self._finding("empty", "hint", message, advice)
@@ -285,7 +285,7 @@ class ColumnWatch:
                 "identifier",
                 "problem",
                 "whole numbers that hardly ever repeat, so the column seems to number the rows",
-                "Leave it out with --ignore: new rows have new numbers, and score higher for it.",
+                "Ignore it: new rows have new numbers, and score higher for it.",
             )
             return
         code = _code_for_missing(known)

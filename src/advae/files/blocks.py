@@ -6,15 +6,19 @@ fields as the header: there is one way to read such text. What is not goes throu
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from advae.errors import InputError, quoted
 from advae.files.streams import BLOCK_BYTES, TextStream, decoded
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 LONGEST_RECORD = 1 << 26
 """Bytes; a quote that never ends would else take the rest of the file."""
@@ -177,13 +181,7 @@ class Blocks:
                 taken.append(decoded(line, self._path, self._line - 1))
                 yield taken[-1]
 
-        reader = csv.reader(
-            lines(),
-            delimiter=self._separator,
-            quotechar=self._quote or None,
-            quoting=csv.QUOTE_MINIMAL if self._quote else csv.QUOTE_NONE,
-            strict=True,
-        )
+        reader = records_of(lines(), self._separator, self._quote)
         with long_fields():
             while consumed < size:
                 start = self._line
@@ -250,6 +248,19 @@ class Blocks:
 
 
 _NO_HEADER = "Remove what comes before the header line, or quote texts that hold separators."
+
+
+def records_of(
+    lines: Iterable[str], separator: str, quote: str, *, strict: bool = True
+) -> "Reader":
+    """Tell the records of some lines apart with Python's csv; ``quote`` may be empty."""
+    return csv.reader(
+        lines,
+        delimiter=separator,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        strict=strict,
+    )
 
 
 @contextmanager

@@ -4,15 +4,16 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-from advae.errors import InputError, quoted, quoted_list
-from advae.files.blocks import Block, Blocks, long_fields
+from advae.errors import ColumnError, InputError, quoted, quoted_list
+from advae.files.blocks import Block, Blocks, long_fields, records_of
 from advae.files.options import ReadOptions
 from advae.files.paths import described
 from advae.files.streams import TextStream, decoded
@@ -144,7 +145,11 @@ class DelimitedFile:
                     for name in self._pointed
                     if schema.get(name) == pl.String
                 )
-            yield self._texts.typed(read, schema, block.row)
+            try:
+                yield self._texts.typed(read, schema, block.row)
+            except ColumnError as error:
+                line = self._line(block, 0 if error.row is None else error.row - block.row)
+                raise InputError(f"{self._path}: line {line}, {error}") from None
 
     def _native(self, block: Block, schema: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
         """Return a block as Polars reads it, types that it lacks as texts; None if it cannot."""
@@ -195,6 +200,16 @@ class DelimitedFile:
             return read.with_columns(unpadded(missing, names))
         return pl.DataFrame({held.name: nulled(held, missing) for held in read.iter_columns()})
 
+    def _line(self, block: Block, row: int) -> int:
+        """Return the line that a row of a block, counted there, begins in."""
+        text = io.StringIO(block.data.decode(), newline="")
+        records: Iterable[Sequence[str]] = block.records or records_of(
+            text, self.dialect.separator, self.dialect.quote
+        )
+        return block.line + sum(
+            1 + sum(field.count("\n") for field in record) for record in islice(records, row)
+        )
+
     def _blocks(self) -> Iterator[Block]:
         dialect = self.dialect
         with TextStream(self._path, dialect.encoding) as stream:
@@ -238,8 +253,8 @@ def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dia
     if not best.rows:
         raise InputError(f"{path}: the file has a header line but no rows. Give it rows.")
     _check_header(names, best.rows, path, known)
-    if len(names) == 1 and not options.separator:
-        _check_one_column(names[0], best.rows[0][0], path)
+    if len(names) == 1 and (known or not options.separator) and names[0] not in known:
+        _check_one_column(names[0], best.rows[0][0], path, options, before + best.lines)
     comma, grouped = _decimal_comma(names, best.rows, options, path, best.separator)
     return Dialect(
         names=tuple(names),
@@ -279,12 +294,7 @@ class _Head:
     @classmethod
     def read(cls, text: str, separator: str, quote: str, *, whole: bool) -> "_Head":
         """Read a text from the header on; of a part of a file, the last row may be cut."""
-        reader = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=separator,
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        )
+        reader = records_of(io.StringIO(text, newline=""), separator, quote, strict=False)
         header: list[str] = []
         rows: list[list[str]] = []
         lines = 0
@@ -398,9 +408,15 @@ def _check_header(
         )
 
 
-def _check_one_column(name: str, value: str, path: Path) -> None:
-    for separator in OTHER_SEPARATORS:
-        if 0 < name.count(separator) == value.count(separator):
+def _check_one_column(name: str, value: str, path: Path, options: ReadOptions, line: int) -> None:
+    said = options.separator
+    for separator in (SEPARATORS if said else "") + OTHER_SEPARATORS:
+        if 0 < name.count(separator) == value.count(separator) and separator != said:
+            if said:
+                raise InputError(
+                    f"{path}: line {line}: the columns seem to be separated by {separator!r}, not "
+                    f"by {said!r} as was said. Say what separates those of this file."
+                )
             raise InputError(
                 f"{path}: the columns seem to be separated by {separator!r}, so the file reads as "
                 "one column. Separate them by comma, semicolon, tab or |, or name the separator."

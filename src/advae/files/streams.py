@@ -52,6 +52,15 @@ class TextStream:
         self._ahead = self._raw(4)
         marked = next((m for m in BYTE_ORDER_MARKS if self._ahead.startswith(m[0])), None)
         self.encoding = codecs.lookup(encoding or (marked[1] if marked else "utf-8")).name
+        if marked and not self.encoding.startswith(marked[1]):
+            self._stream.close()
+            raise InputError(
+                f"{path}: line 1 begins with the mark of {marked[1]}, but the encoding is said to "
+                f"be {self.encoding}. Name the one of this file."
+            )
+        if marked:
+            self.encoding = marked[1]
+        self._line = 1
         if self.encoding in ("utf-8", "utf-8-sig"):
             self.encoding = "utf-8"
             self._ahead = self._ahead.removeprefix(codecs.BOM_UTF8)
@@ -93,10 +102,16 @@ class TextStream:
     def _decoded(self, data: bytes, *, last: bool) -> str:
         assert self._decoder is not None
         try:
-            return self._decoder.decode(data, last)
-        except UnicodeError:
+            text = self._decoder.decode(data, last)
+            self._line += text.count("\n")
+            return text
+        except UnicodeError as error:
+            line = self._line
+            if isinstance(error, UnicodeDecodeError):
+                line += error.object[: error.start].decode(error.encoding, "replace").count("\n")
             raise InputError(
-                f"{self._path}: the file is not written in {self.encoding}. Name its encoding."
+                f"{self._path}: line {line} is not written in {self.encoding}. Name the encoding "
+                "of the file."
             ) from None
 
     def _raw(self, size: int) -> bytes:

@@ -419,9 +419,8 @@ class TableEncoder:
         if crowded:
             raise InputError(
                 f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
-                f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Leave such "
-                "a column out (--ignore COLUMN) if it only names the row, or hash its values "
-                "(--hash COLUMN)."
+                f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Ignore "
+                "such a column if it only names the row, or have its values hashed."
                 + "".join(fit.hint((said or {}).get(fit.name, "")) for fit in crowded)
             )
         columns = tuple(fit.build() for fit in fits)

@@ -145,7 +145,10 @@ def _is_pandas(data: object) -> bool:
 def _from_pandas(data: Any) -> pl.DataFrame:
     # Column by column through NumPy: Polars' own conversion needs pyarrow for text.
     if getattr(data, "ndim", 0) != 2:
-        raise InputError("expected a pandas DataFrame; to_frame() makes one of a Series")
+        raise InputError(
+            f"expected a pandas DataFrame, but this is of type {type(data).__name__}: its "
+            "to_frame() is a table of one column, its to_frame().T one of one row."
+        )
     names = [str(name) for name in data.columns]
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:

@@ -1,4 +1,8 @@
-"""Columns of texts that would hold numbers, dates or truths, were it not for a few of them."""
+"""Columns of texts that were not all written with care.
+
+Some would hold numbers, dates or truths, were it not for a few of them; in others one text is
+written in two ways.
+"""
 
 from collections.abc import Sequence
 
@@ -15,6 +19,9 @@ FEW = 0.1
 NAMED = 3
 TRIED_ROWS = 5000
 """After so many rows, a kind that most values are not of is given up."""
+
+SPELLED = 1000
+"""Of so many different texts in a column, those are told that differ only in case."""
 
 
 class Oddities:
@@ -58,8 +65,16 @@ class _Column:
         self._distinct: dict[str, set[str]] = {kind: set() for kind in self._kinds}
         self._odd: dict[str, dict[str, int | None]] = {kind: {} for kind in self._kinds}
         self._forms: dict[str, str] = {}
+        self._spelled: dict[str, str] = {}
+        self._alike: tuple[str, str] | None = None
 
     def update(self, values: pl.Series, places: Sequence[int] | np.ndarray | None) -> None:
+        if len(self._spelled) < SPELLED and self._alike is None:
+            for text in values.alias("text").drop_nulls().unique(maintain_order=True):
+                known = self._spelled.setdefault(text.casefold(), text)
+                if known != text:
+                    self._alike = known, text
+                    break
         if not self._kinds:
             return
         rows = pl.DataFrame({"text": values.alias("text").str.strip_chars()}).with_row_index("row")
@@ -113,6 +128,9 @@ class _Column:
                 f"others texts such as {named}: correct them, or leave fields empty where "
                 "they stand for missing values."
             )
+        if self._alike is not None and not set(map(str.casefold, self._alike)) & {"true", "false"}:
+            one, other = map(quoted, self._alike)
+            return f"holds texts that differ only in case, such as {one} and {other}."
         return ""
 
 

@@ -222,7 +222,7 @@ def wrong_type(values: pl.Series, wanted: str) -> ColumnError:
         quoted(values.name),
         None,
         f"holds values of type {values.dtype}; expected {wanted}. "
-        "Convert the column, or leave it out with --ignore when fitting.",
+        "Convert the column, or ignore it when fitting.",
     )
 
 
