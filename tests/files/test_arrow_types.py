@@ -103,7 +103,7 @@ def test_types_that_are_read_and_not_learned(
     tmp_path: Path, extension: str, values: pa.Array
 ) -> None:
     source = open_source(written(tmp_path, extension, values))
-    message = r"column 'odd ü' holds values of type .*Convert the column, or leave it out"
+    message = r"column 'odd ü' holds values of type .*Convert the column, or ignore it"
     with pytest.raises(InputError, match=message), source.located():
         TableEncoder.fit_batches(source.batches())
 
