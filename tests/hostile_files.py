@@ -279,7 +279,7 @@ HOSTILE_FILES = [
     HostileFile(
         "text-for-number",
         "score",
-        r"a\.csv: column 'amount', row 17 .*'n\.a\.' is not a number",
+        r"a\.csv: line 19, column 'amount', row 17 .*'n\.a\.' is not a number",
         _table("a.csv", _changed("amount", "n.a.")),
     ),
     HostileFile(
