@@ -122,6 +122,13 @@ def test_what_may_be_groups_or_decimals_is_asked(tmp_path: Path, rows: str) -> N
         assert said[0] == 1.047
 
 
+def test_a_file_has_one_decimal_sign(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "v;w\n1,5;2.5\n2,5;3.75\n")
+    with pytest.raises(InputError, match=r"'v' holds '1,5' and column 'w' '2\.5'.*decimal sign"):
+        open_source(path)
+    assert advae.read_table(path, decimal=",").rows() == [(1.5, "2.5"), (2.5, "3.75")]
+
+
 @pytest.mark.parametrize("header", ["0,1,2", "2019,2020,2021", "400,410,420"])
 def test_whole_numbers_over_others_are_names(tmp_path: Path, header: str) -> None:
     path = write(tmp_path / "a.csv", f"{header}\n0.5,-1,x\n1.5,2,y\n")
@@ -201,6 +208,12 @@ def test_categories_of_numbers_are_categories(tmp_path: Path) -> None:
         assert [f.kind for f in detector.table.features] == ["category", "number"]
 
 
+def test_signs_in_columns_that_are_not_used_are_no_decimal_signs(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "v;more;k\n1.5;1,047;1,5\n2.5;2,500;2,5\n")
+    dtypes = {"v": pl.Float64(), "k": pl.String()}
+    assert open_source(path, dtypes=dtypes, only=["v", "k"]).read().rows()[0] == (1.5, "1,5")
+
+
 def test_columns_that_are_not_used_cannot_fail(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "n,k\n" + "".join(f"{n % 7},{n % 3}\n" for n in range(90)))
     model = fit(run, path)
@@ -255,6 +268,13 @@ def test_dates_in_two_forms_are_refused_with_both(run: Run, tmp_path: Path, days
 def test_a_ratio_is_no_time(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "ratio,n\n16:9,1\n4:3,2\n")
     assert open_source(path).read()["ratio"].to_list() == ["16:9", "4:3"]
+
+
+def test_times_that_may_be_durations_are_remarked(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "t,n\n00:12:30,1\n01:05:00,2\n")
+    (note,) = open_source(path).notes
+    assert note.startswith("'t' is read as times of the day, none after 01:05:00; if these are dur")
+    assert not open_source(write(path, "t,n\n00:12:30,1\n13:05:00,2\n")).notes
 
 
 def test_days_that_may_be_months_are_remarked(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ class DelimitedFile:
         What the user said about it.
     known
         Columns that it should have: a header with one of these names may hold only numbers.
+    numeric
+        Columns that may hold numbers; all if not given.
     pointed
         Columns of numbers that are asked for as texts: with a decimal point in any case.
 
@@ -92,10 +94,11 @@ class DelimitedFile:
         path: Path,
         options: ReadOptions,
         known: Sequence[str] = (),
+        numeric: Collection[str] | None = None,
         pointed: Collection[str] = (),
     ) -> None:
         self._path, self._options, self._pointed = path, options, pointed
-        self.dialect = _find_dialect(path, options, known)
+        self.dialect = _find_dialect(path, options, known, numeric)
         self.notes = [
             f"{quoted(name)} holds numbers with groups of thousands, such as {quoted(text)}, which "
             "are read as texts: write them without groups"
@@ -223,7 +226,9 @@ class DelimitedFile:
             )
 
 
-def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dialect:
+def _find_dialect(
+    path: Path, options: ReadOptions, known: Sequence[str], numeric: Collection[str] | None
+) -> Dialect:
     """Tell how a file is written from its first part."""
     with path.open("rb") as raw:
         what = described(raw.read(16), "csv")
@@ -255,7 +260,7 @@ def _find_dialect(path: Path, options: ReadOptions, known: Sequence[str]) -> Dia
     _check_header(names, best.rows, path, known)
     if len(names) == 1 and (known or not options.separator) and names[0] not in known:
         _check_one_column(names[0], best.rows[0][0], path, options, before + best.lines)
-    comma, grouped = _decimal_comma(names, best.rows, options, path, best.separator)
+    comma, grouped = _decimal_comma(names, numeric, best.rows, options, path, best.separator)
     return Dialect(
         names=tuple(names),
         separator=best.separator,
@@ -332,6 +337,7 @@ _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3}|\.\d{3})+$")
 
 def _decimal_comma(
     names: Sequence[str],
+    numeric: Collection[str] | None,
     rows: Sequence[Sequence[str]],
     options: ReadOptions,
     path: Path,
@@ -345,12 +351,15 @@ def _decimal_comma(
     Raises
     ------
     InputError
-        Where a sign may as well be the decimal one as stand between groups of thousands.
+        Where a sign may as well be the decimal one as stand between groups of thousands, and
+        where both signs seem to be decimal.
     """
     grouped: dict[str, dict[str, str]] = {",": {}, ".": {}}
     mixed: set[str] = set()
-    decimal: set[str] = set(options.decimal or "")
+    decimal: dict[str, tuple[str, str]] = {}
     for place, name in enumerate(names):
+        if numeric is not None and name not in numeric:
+            continue
         values = [row[place].strip() for row in rows if len(row) == len(names)]
         values = [value for value in values if value not in options.missing]
         whole = sum(_WHOLE.match(value) is not None for value in values)
@@ -361,10 +370,18 @@ def _decimal_comma(
             if all(map(_GROUPED.match, numbers)):
                 grouped[sign][name] = numbers[0]
                 mixed |= {name} if whole else set()
-            elif sign != separator and options.decimal is None:
-                decimal.add(sign)
-    comma = "," in decimal
-    if decimal:
+            elif sign != separator:
+                example = next(number for number in numbers if not _GROUPED.match(number))
+                decimal.setdefault(sign, (name, example))
+    if len(decimal) > 1 and options.decimal is None:
+        (name, text), (other, number) = decimal.values()
+        raise InputError(
+            f"{path}: column {quoted(name)} holds {quoted(text)} and column {quoted(other)} "
+            f"{quoted(number)}: a file has one decimal sign. Say which it is, or write all "
+            "numbers with the same."
+        )
+    comma = options.decimal == "," or (options.decimal is None and "," in decimal)
+    if decimal or options.decimal:
         return comma, grouped["." if comma else ","]
     asked = grouped[","] or {name: text for name, text in grouped["."].items() if name in mixed}
     if asked and separator != ",":

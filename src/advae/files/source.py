@@ -319,13 +319,15 @@ def open_source(
         raise InputError(f"files of different formats: {quoted_list(paths)}. Convert some of them.")
     kind, options = kinds.pop(), options or ReadOptions()
     given = dict(dtypes or {})
+    # Columns that are not read, or only as texts, say nothing about the sign of decimals.
+    numeric = only and [n for n in only if n in pointed or given.get(n) != pl.String()]
     files: list[tuple[Path, _File]] = []
     schemas: list[dict[str, pl.DataType]] = []
     names: list[str] = []
     for path in paths:
         with _named(path):
             file = (
-                DelimitedFile(path, options, list(given), pointed)
+                DelimitedFile(path, options, list(given), numeric, pointed)
                 if kind == "csv" and path.stat().st_size
                 else _open_file(path, kind, options, optional)
             )

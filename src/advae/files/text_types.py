@@ -1,7 +1,7 @@
 """Texts as numbers, truths and times: which type all values of a column suit, and reading them."""
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import date
+from datetime import date, time
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,8 @@ TYPES: tuple[pl.DataType, ...] = (
 
 NATIVE = (pl.String(), pl.Float64(), pl.Int64())
 """Types that Polars reads as we do where it reads delimited text."""
+
+NOON = time(12)
 
 _WANTED = {
     pl.Boolean: "true or false",
@@ -109,6 +111,7 @@ class TypeFinder:
         self._forms: dict[str, set[str]] = {name: set() for name in names}
         self._filled: set[str] = set()
         self._spans: dict[str, tuple[int, date, date]] = {}
+        self._latest: dict[str, time] = {}
 
     def update(self, texts: pl.DataFrame) -> None:
         """Take in the next rows: as texts, or already read as the types of now."""
@@ -126,6 +129,10 @@ class TypeFinder:
                 elif dtype.is_numeric() and name in self._filled:
                     types[:] = [t for t in types if t.is_numeric()]  # no number is a time
                     break
+            if types and types[0] == pl.Time and name in self._filled:
+                times = self._reader.read(held, pl.Time())[0]
+                latest: Any = times.max()
+                self._latest[name] = max(latest or time(), self._latest.get(name, time()))
             if self._reader.guesses and any(t.is_temporal() and t != pl.Time for t in types):
                 self._forms[name] |= set(date_forms(held))
                 if len(self._forms[name]) > 1:
@@ -150,8 +157,14 @@ class TypeFinder:
         )
 
     def notes(self) -> list[str]:
-        """Return remarks on dates whose day may be their month."""
-        return [
+        """Return remarks on dates whose day may be their month, and times that may be durations."""
+        short = [
+            f"{quoted(name)} is read as times of the day, none after {latest}; if these are "
+            "durations, write them as numbers, for instance of seconds"
+            for name, latest in self._latest.items()
+            if self._types[name] and latest < NOON
+        ]
+        return short + [
             f"{quoted(name)} is read with the day first, as {first} to {last}; no day is above 12, "
             "so the month may come first. Say how dates are written if it does"
             for name, (greatest, first, last) in self._spans.items()
