@@ -41,7 +41,7 @@ def fit_ours(iterations: int) -> float:
         times.append(time.perf_counter())
 
     end = training.fit(method, rows, config, on_block=after_block)
-    compiling.wait()
+    compiling.result()
     scorer, _ = method.learn(end.model, rows, config)
     kde_threshold(anomaly_scores(method, scorer, rows), config.alpha)
     return (times[-1] - times[0]) / (iterations - START_ITERATIONS)

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
     Label,
@@ -22,8 +23,10 @@ from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
 
 
+@reads
 def fit(
     data: Data,
     output: Annotated[
@@ -84,6 +87,8 @@ def fit(
         bool, typer.Option("--resume", help="Go on with an interrupted fit, to the same result.")
     ] = False,
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Learn from the normal rows of DATA and write a model.
 
@@ -115,7 +120,7 @@ def fit(
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
-        source = open_table(data, known)
+        source = open_table(data, known, reading)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:
@@ -138,6 +143,7 @@ def fit(
                 sample=sample,
                 checkpoint=checkpoint,
                 resume=resume,
+                reading=reading,
                 on_block=on_block,
             )
         model_file.save(detector, output)

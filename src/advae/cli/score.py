@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from advae.cli import console, outlets
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
 from advae.display.text import count, number, share
 from advae.errors import InputError
@@ -19,8 +20,10 @@ TOO_MANY_FLAGGED = 3
 if TYPE_CHECKING:
     from advae.cli.brief import Brief
     from advae.detector.groups import Groups
+    from advae.files.options import ReadOptions
 
 
+@reads
 def score(
     model: Model,
     data: Data,
@@ -60,12 +63,22 @@ def score(
             metavar="SHARE", help="End with exit code 3 if more than this share is flagged."
         ),
     ] = None,
+    on_error: Annotated[
+        Literal["stop", "flag", "skip"],
+        typer.Option(
+            help="What a value that cannot be read does: stop; flag: it counts as missing, and "
+            "'unreadable' names its column; skip: its row is left out."
+        ),
+    ] = "stop",
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Score the rows of DATA, flag those above the threshold, and say why.
 
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
+    from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
     from advae.cli.waiting import GroupMarker
@@ -84,7 +97,8 @@ def score(
         check_output(output, data, str(model))
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
-    source = open_rows(detector, data, keep or [])
+    source = open_rows(detector, data, keep or [], reading, as_texts=on_error != "stop")
+    places = Places(detector.table, source, on_error)
     grouper, tally = Grouper(detector), Tally(detector)
 
     def watch(*rows: Any) -> None:
@@ -92,7 +106,9 @@ def score(
         if groups:
             grouper.update(*rows)
 
-    frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain, watch=watch)
+    rows = places.before(source.batches())
+    scored = detector.score_batches(rows, keep=keep or [], explain=explain, watch=watch)
+    frames = places.after(scored)
     folder = None if output is None else output.parent
     grouped = GroupMarker(grouper)
     if groups:
@@ -104,6 +120,7 @@ def score(
         outlets.write_utf8()
     with interruptible(), source.located():
         sink.write_frames(brief.watch(frames), output)
+    places.say()
     if summary == "json":
         told = tally.summary()
         if grouped.groups is not None:

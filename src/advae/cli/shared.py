@@ -14,6 +14,7 @@ from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
     from advae.files.source import Source
     from advae.tables.labels import LabelColumn
 
@@ -21,7 +22,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .parquet, .ndjson or .arrow; a quoted glob for several files.",
+        help="Table: .csv, .tsv, .parquet, .ndjson, .arrow, .xlsx or .ods; - for standard input; "
+        "a quoted glob for several files.",
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
@@ -44,46 +46,67 @@ def load_model(model: Path) -> "Detector":
     return model_file.load(model)
 
 
-def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
-    """Open DATA as rows to score, and say once which of its columns are not used."""
-    import polars as pl
+def open_rows(
+    detector: "Detector",
+    data: str,
+    keep: list[str],
+    reading: "ReadOptions",
+    *,
+    as_texts: bool = False,
+) -> "Source":
+    """Open DATA as rows to score, and say once which of its columns are not used.
 
+    With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet.
+    """
+    from advae.detector import rows
     from advae.errors import quoted_list
-    from advae.files.source import open_source
+    from advae.tables.values import check_columns
 
-    # Kept columns stay as they are written: "007" is not 7.
-    dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
-    source = open_source(data, dtypes=dtypes)
-    known = {*detector.table.feature_names, *detector.ignored, *keep}
+    source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
+    names = [*detector.table.feature_names, *keep]
+    check_columns(names, source.columns, data)
+    known = {*names, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
+    _say(source)
     if extra:
         console.remark(f"not used, since training did not have them: {quoted_list(extra)}")
     return source
 
 
 def open_labelled(
-    detector: "Detector", data: str, label: "LabelColumn | None", keep: list[str]
+    detector: "Detector",
+    data: str,
+    label: "LabelColumn | None",
+    keep: list[str],
+    reading: "ReadOptions",
 ) -> "Source":
     """Open DATA as rows to score and to measure by their labels; say if those were learned."""
     if label is None:
-        return open_rows(detector, data, keep)
+        return open_rows(detector, data, keep, reading)
     if label.name in detector.table.feature_names:
         console.remark(
             f"the model learned the label column {quoted(label.name)} as one of its features, so "
             "that what is measured here means nothing; fit again with --label or --ignore"
         )
-    return open_rows(detector, data, [*keep, label.name])
+    return open_rows(detector, data, [*keep, label.name], reading)
 
 
-def open_table(data: str, label: "LabelColumn | None") -> "Source":
+def _say(source: "Source") -> None:
+    for note in source.notes:
+        console.remark(note)
+
+
+def open_table(data: str, label: "LabelColumn | None", reading: "ReadOptions") -> "Source":
     """Open DATA as rows to learn from; labels to compare with a word as they are written."""
     import polars as pl
 
     from advae.files.source import open_source
 
-    if label is None or label.normal is None:
-        return open_source(data)
-    return open_source(data, dtypes={label.name: pl.String()})
+    words = label is not None and label.normal is not None
+    dtypes = {label.name: pl.String()} if label is not None and words else {}
+    source = open_source(data, dtypes=dtypes, options=reading)
+    _say(source)
+    return source
 
 
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
