@@ -11,10 +11,12 @@ from advae.cli.shared import (
     Data,
     Label,
     Normal,
+    Query,
     Quiet,
     check_output,
     interruptible,
     label_column,
+    open_database,
     open_table,
 )
 from advae.cli.threshold import show_thresholds
@@ -29,6 +31,7 @@ def fit(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="MODEL", help="Model to write.")
     ],
+    query: Query = None,
     label: Label = None,
     normal: Normal = None,
     ignore: Annotated[
@@ -107,7 +110,8 @@ def fit(
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
-        source = open_table(data, known)
+        database = open_database(data, query)
+        source = database.query(query or "") if database else open_table(data, known)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:

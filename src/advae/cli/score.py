@@ -7,8 +7,19 @@ import typer
 from rich.table import Table
 
 from advae.cli import console, outlets
-from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
+from advae.cli.shared import (
+    Data,
+    Model,
+    Query,
+    Quiet,
+    check_output,
+    interruptible,
+    load_model,
+    open_database,
+    open_rows,
+)
 from advae.display.text import count, share
+from advae.errors import InputError
 
 if TYPE_CHECKING:
     from advae.cli.brief import Brief
@@ -25,6 +36,15 @@ def score(
             metavar="OUT",
             help="Where to write: .csv, .parquet, .ndjson or .arrow; CSV on stdout if not given.",
         ),
+    ] = None,
+    query: Query = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE", help="Write into this table of the database, not to a file."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column that tells rows apart in the table of --into."),
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COL", help="Column of DATA to carry along.")
@@ -47,26 +67,56 @@ def score(
     """
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
+    from advae.engines.models import fingerprint
     from advae.files import sink
 
     if output is not None:
         check_output(output, data, str(model))
+    _check_table(into, key, query, output)
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
-    source = open_rows(detector, data, keep or [])
-    frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain)
+    carried = [*(key or []), *(keep or [])]
+    database = open_database(data, query)
+    rows = database.query(query or "") if database else None
+    source = open_rows(detector, data, carried, rows)
+    frames = detector.score_batches(source.batches(), keep=carried, explain=explain)
     if marker is not None:
         frames = marker.mark(frames, None if output is None else output.parent)
-    brief = Brief(keep or [])
-    if output is None:
+    brief = Brief(carried)
+    if output is None and into is None:
         outlets.write_utf8()
     with interruptible(), source.located():
-        sink.write_frames(brief.watch(frames), output)
+        scored = brief.watch(frames)
+        if database is not None and into is not None:
+            # The position of a row in what a query returned says nothing later.
+            unnumbered = (frame.drop("row") for frame in scored)
+            database.write(unnumbered, into, key or [], fingerprint(model.read_bytes()))
+        else:
+            sink.write_frames(scored, output)
     if not quiet:
         _show_scores(brief, detector.threshold.value)
     if marker is not None:
         for doubt in marker.doubts(detector):
             console.remark(doubt)
+
+
+def _check_table(
+    into: str | None, key: list[str] | None, query: str | None, output: Path | None
+) -> None:
+    """Refuse options of which one needs another, or rules it out."""
+    if into is None:
+        if key:
+            raise InputError("--key tells rows of a table apart. Add --into TABLE.")
+        return
+    if query is None:
+        raise InputError("--into writes into the database that DATA names. Add --query SQL.")
+    if not key:
+        raise InputError(
+            "--into needs to know which columns tell rows apart, so that a second run doubles "
+            "none. Add --key COL."
+        )
+    if output is not None:
+        raise InputError("--into writes a table, and --output a file. Leave out one of them.")
 
 
 def _show_scores(brief: "Brief", threshold: float) -> None:

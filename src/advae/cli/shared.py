@@ -15,13 +15,15 @@ from advae.errors import InputError, quoted
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
     from advae.files.source import Source
+    from advae.files.sql import Database, QuerySource
     from advae.tables.labels import LabelColumn
 
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .parquet, .ndjson or .arrow; a quoted glob for several files.",
+        help="Table: .csv, .tsv, .parquet, .ndjson or .arrow; a quoted glob for several files. "
+        "fit and score also take the address of a database, such as sqlite:///FILE.",
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
@@ -32,6 +34,10 @@ Label = Annotated[
 Normal = Annotated[
     str | None,
     typer.Option(metavar="VALUE", help="Label of normal rows, if another; the rest are anomalies."),
+]
+Query = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="What to read, if DATA is the address of a database."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
@@ -44,16 +50,49 @@ def load_model(model: Path) -> "Detector":
     return model_file.load(model)
 
 
-def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
-    """Open DATA as rows to score, and say once which of its columns are not used."""
+def open_database(data: str, query: str | None) -> "Database | None":
+    """Connect to the database whose address DATA is; None if it names files."""
+    from advae.files.sql import Database, is_address
+
+    if is_address(data):
+        if query is None:
+            raise _address_alone(data)
+        return Database(data)
+    if query is not None:
+        raise InputError(
+            f"--query reads from a database, and {data} names files. Give an address, such as "
+            "sqlite:///FILE, or leave out --query."
+        )
+    return None
+
+
+def _address_alone(data: str) -> InputError:
+    from advae.files.sql import Address
+
+    return InputError(
+        f"{Address(data)}: the address of a database. Say with --query what to read of it; fit "
+        "and score have this option."
+    )
+
+
+def open_rows(
+    detector: "Detector", data: str, keep: list[str], rows: "QuerySource | None" = None
+) -> "Source | QuerySource":
+    """Open DATA as rows to score, and say once which of its columns are not used.
+
+    ``rows`` are those of a database, opened already.
+    """
     import polars as pl
 
     from advae.errors import quoted_list
     from advae.files.source import open_source
+    from advae.files.sql import is_address
 
+    if rows is None and is_address(data):
+        raise _address_alone(data)
     # Kept columns stay as they are written: "007" is not 7.
     dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
-    source = open_source(data, dtypes=dtypes)
+    source = rows or open_source(data, dtypes=dtypes)
     known = {*detector.table.feature_names, *detector.ignored, *keep}
     extra = [name for name in source.columns if name not in known]
     if extra:
@@ -63,7 +102,7 @@ def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
 
 def open_labelled(
     detector: "Detector", data: str, label: "LabelColumn | None", keep: list[str]
-) -> "Source":
+) -> "Source | QuerySource":
     """Open DATA as rows to score and to measure by their labels; say if those were learned."""
     if label is None:
         return open_rows(detector, data, keep)
@@ -80,7 +119,10 @@ def open_table(data: str, label: "LabelColumn | None") -> "Source":
     import polars as pl
 
     from advae.files.source import open_source
+    from advae.files.sql import is_address
 
+    if is_address(data):
+        raise _address_alone(data)
     if label is None or label.normal is None:
         return open_source(data)
     return open_source(data, dtypes={label.name: pl.String()})
