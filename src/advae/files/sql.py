@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,11 +142,15 @@ class Database:
         in_file = self.address.kind in ("sqlite", "duckdb") and path not in ("", ":memory:")
         if in_file and not Path(path).is_file():  # which would be made
             raise InputError(f"{self.address}: no such file. Check the name and the folder.")
-        self._lost: tuple[str, str] = ("cannot be opened", "Check the address, and the server.")
-        with self._failures(*self._lost):
+        advice = "Check the address, and whether the server answers."
+        if self.address.kind.startswith("postgres"):
+            advice += (
+                " The password stands in the address, in PGPASSWORD, or in the file that "
+                "PGPASSFILE names."
+            )
+        with self._failures("cannot be opened", advice):
             self._open = _opener(self.address)
             self._open().close()
-        self._lost = ("the connection was lost", "Run the command again when the server answers.")
 
     def query(self, query: str) -> "QuerySource":
         """Return the rows of one ``select`` as a source, like files.
@@ -241,16 +246,12 @@ class Database:
             raise
         except Exception as error:
             names = {f"{each.__module__}.{each.__name__}" for each in type(error).__mro__}
-            if not names & DRIVER_ERRORS:
+            # pyarrow, which reads for the drivers, makes errors of the system out of theirs.
+            if not (names & DRIVER_ERRORS or (isinstance(error, OSError) and error.errno is None)):
                 raise
             reason = self.address.scrub(_reason(error))
             if LOST.search(reason):
-                what, advice = self._lost
-            if "password" in reason:
-                advice = (
-                    "Give the password in the address, in PGPASSWORD, or in the file that "
-                    "PGPASSFILE names."
-                )
+                what, advice = "the connection was lost", "Run it again when the server answers."
             raise InputError(f"{self.address}: {what}: {reason}. {advice}") from None
 
 
@@ -415,10 +416,8 @@ def _polars(batch: Any) -> pl.DataFrame:
     for field_, values in zip(batch.schema, batch.columns, strict=True):
         name, dtype = field_.name, field_.type
         if pa.types.is_interval(dtype):
-            raise InputError(
-                f"column {quoted(name)} is an interval. Make it a number in the query, with "
-                f"extract(epoch from {name})."
-            )
+            columns[name] = pl.Series(name, map(_span, values.to_pylist()), pl.Duration("us"))
+            continue
         plain = values.storage if isinstance(values, pa.ExtensionArray) else values
         column = pl.Series(name, plain)
         kind = getattr(dtype, "extension_name", "")
@@ -431,6 +430,14 @@ def _polars(batch: Any) -> pl.DataFrame:
             column = _decimal(column, field_.metadata)
         columns[name] = column
     return pl.DataFrame(columns)
+
+
+def _span(interval: Any) -> timedelta | None:
+    """Return an interval as PostgreSQL does where it counts seconds: all years are alike."""
+    if interval is None:
+        return None
+    days = interval.months // 12 * 365.25 + interval.months % 12 * 30 + interval.days
+    return timedelta(days, microseconds=interval.nanoseconds // 1000)
 
 
 def _decimal(texts: pl.Series, metadata: Mapping[bytes, bytes]) -> pl.Series:
@@ -459,8 +466,8 @@ class _ValueConnection:
         result = streaming.exec_driver_sql(query)
         names = list(result.keys())
         for rows in result.partitions(size):
-            columns: Iterable[tuple[Any, ...]] = zip(*rows, strict=True)
-            yield as_frame(dict(zip(names, map(list, columns), strict=True)))
+            columns: list[list[Any]] = [list(values) for values in zip(*rows, strict=True)]
+            yield as_frame(dict(zip(names, columns, strict=True)))
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
         import sqlalchemy
@@ -482,5 +489,6 @@ class _ValueConnection:
 def _reason(error: Exception) -> str:
     """Return the part of a driver's message that says what happened, on one line."""
     text = str(getattr(error, "orig", error))
-    said = re.split(r"(?:FATAL|ERROR|DETAIL|Error|\[libpq\] [\w ]+): +", text)
-    return said[1 if len(said) > 1 else 0].splitlines()[0].strip().rstrip(".")
+    said = re.findall(r"(?:FATAL|ERROR|DETAIL): +(.*)", text)
+    lines = said or re.sub(r"^[A-Z_]+: (\[libpq\] [\w ]+: )?", "", text).splitlines()[:1]
+    return " ".join(lines).strip().rstrip(".:")
