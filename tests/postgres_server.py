@@ -46,9 +46,9 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = ["-c", "fsync=off", "-c", "unix_socket_directories="]
+        place = ["-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(
-            [*self._as_user, program("postgres"), "-D", self.folder / "data"]
-            + ["-h", "127.0.0.1", "-p", str(self.port), *settings],
+            [*self._as_user, program("postgres"), *place, *settings],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self.folder,

@@ -53,4 +53,6 @@ def register(
         return pa.array(detector.anomaly_score(frame))
 
     # Without parameters it takes rows of any columns, and may look at values that are missing.
-    connection.create_function(name, score, None, "DOUBLE", type="arrow", null_handling="special")
+    connection.create_function(  # type: ignore[call-overload]
+        name, score, None, "DOUBLE", type="arrow", null_handling="special"
+    )

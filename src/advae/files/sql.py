@@ -165,12 +165,6 @@ class Database:
         with failing, closing(self._open()) as connection:
             # As a part of another query: a statement that changes a table cannot be one.
             columns = connection.names(f"SELECT * FROM ({query}\n) AS q WHERE 1 = 0")
-        twice = sorted({name for name in columns if columns.count(name) > 1})
-        if twice:
-            raise InputError(
-                f"{self.address}: the query returns several columns {quoted(twice[0])}. "
-                "Name them apart with AS."
-            )
         return QuerySource(self, query, columns)
 
     def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
@@ -388,7 +382,9 @@ class _ArrowConnection:
     def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
         with self._connection.cursor() as cursor:
             cursor.execute(query)
-            for batch in cursor.fetch_record_batch():
+            reader = cursor.fetch_record_batch()
+            _check_names(reader.schema.names)
+            for batch in reader:
                 yield from _polars(batch).iter_slices(size)
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
@@ -406,6 +402,14 @@ class _ArrowConnection:
     def close(self) -> None:
         with suppress(Exception):  # one that was lost
             self._connection.close()
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"the query returns several columns {quoted(twice[0])}. Name them apart with AS."
+        )
 
 
 def _polars(batch: Any) -> pl.DataFrame:
@@ -465,6 +469,7 @@ class _ValueConnection:
         streaming = self._connection.execution_options(stream_results=True, max_row_buffer=size)
         result = streaming.exec_driver_sql(query)
         names = list(result.keys())
+        _check_names(names)
         for rows in result.partitions(size):
             columns: list[list[Any]] = [list(values) for values in zip(*rows, strict=True)]
             yield as_frame(dict(zip(names, columns, strict=True)))
@@ -472,7 +477,7 @@ class _ValueConnection:
     def append(self, table: str, frame: pl.DataFrame) -> None:
         import sqlalchemy
 
-        columns = [sqlalchemy.column(name) for name in frame.columns]
+        columns: list[Any] = [sqlalchemy.column(name) for name in frame.columns]
         into = sqlalchemy.table(table, *columns)
         self._connection.execute(sqlalchemy.insert(into), frame.to_dicts())
 
