@@ -1,6 +1,8 @@
 """Databases: queries are scored as files are; scores are written once, or not at all."""
 
 import os
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -321,3 +323,27 @@ def test_files_are_read_by_way_of_duckdb(run: Run, folder: Path, tmp_path: Path)
     words = ("--query", f"select * from '{folder}/payments.parquet'", "-o", out, "--quiet")
     assert run("score", folder / "model.advae", "duckdb://", *words).code == 0
     assert pl.read_csv(out).height == 3000
+
+
+def test_the_page_runs(
+    run: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.put("payments_of_two_years", payments().with_columns(year=2023 + pl.col("id") % 2))
+    (tmp_path / "lake").mkdir()
+    for path in ("lake/a.parquet", "new.parquet"):
+        payments().write_parquet(path)
+    page = (Path(__file__).parents[2] / "docs" / "databases.md").read_text()
+    page = page.replace("postgresql://ada@db/shop", server.address)
+    page = page.replace("from payments", "from payments_of_two_years")
+    lines = re.findall(r"^\$ advae (.*)$", page, re.MULTILINE)
+    assert len(lines) == 3
+    for line in lines:
+        words = [*shlex.split(line), *(["--iterations", "50"] if line.startswith("fit") else [])]
+        assert run(*words).code == 0, line
+    counted = server.ask("select count(*) as n from scores where p_value > 0")
+    assert counted["n"].item() >= 1500
+    names: dict[str, object] = {}
+    code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    exec(code.replace("connection.sql", "found = connection.sql"), names)
+    assert names["found"].fetchall()[0][1] > 0
