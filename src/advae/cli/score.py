@@ -37,6 +37,18 @@ def score(
             help="Where to write: .csv, .parquet, .ndjson or .arrow; CSV on stdout if not given.",
         ),
     ] = None,
+    engine: Annotated[
+        Literal["ray", "spark"] | None,
+        typer.Option(help="Score files on this engine, each into a part in the folder OUT."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Cluster of the engine; this machine if not given."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Files to score at a time; one a core if not given."),
+    ] = None,
     query: Query = None,
     into: Annotated[
         str | None,
@@ -70,6 +82,16 @@ def score(
     from advae.engines.models import fingerprint
     from advae.files import sink
 
+    if engine is not None:
+        if output is None or query is not None or fdr is not None:
+            raise InputError(
+                "--engine scores files into a folder of parts. Add --output FOLDER, and leave out "
+                "--query and --fdr."
+            )
+        _score_parts(model, data, output, engine, (address, workers), keep or [], explain, quiet)
+        return
+    if address is not None or workers is not None:
+        raise InputError("--address and --workers say where an engine works. Add --engine.")
     if output is not None:
         check_output(output, data, str(model))
     _check_table(into, key, query, output)
@@ -98,6 +120,39 @@ def score(
     if marker is not None:
         for doubt in marker.doubts(detector):
             console.remark(doubt)
+
+
+def _score_parts(
+    model: Path,
+    data: str,
+    folder: Path,
+    engine: str,
+    place: tuple[str | None, int | None],
+    keep: list[str],
+    explain: int,
+    quiet: bool,
+) -> None:
+    """Score files on an engine, and say what the folder holds then."""
+    from advae.engines.parts import Engine, score_files
+
+    chosen: Engine
+    if engine == "ray":
+        from advae.engines.ray import RayEngine
+
+        chosen = RayEngine(*place)
+    else:
+        from advae.engines.spark import SparkEngine
+
+        chosen = SparkEngine(*place)
+    with interruptible():
+        totals = score_files(data, folder, model, chosen, keep=keep, explain=explain)
+    if not quiet:
+        before = totals.parts - totals.written
+        console.remarks().print(
+            f"{totals.flagged:,} of {count(totals.rows, 'row')} flagged; "
+            f"{count(totals.parts, 'part')} in {console.escape(str(folder))}"
+            + (f", {before:,} of them from before" if before else "")
+        )
 
 
 def _check_table(

@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from advae.engines.models import Model, PortableModel
+from advae.engines.models import Model, PortableModel, score_columns
 from advae.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ def register(
     except ImportError:
         raise MissingExtraError("advae.sql needs pip install 'advae[duckdb]'") from None
     detector = PortableModel.of(model).detector()
-    learned = detector.table.feature_names
 
     def score(*arguments: Any) -> Any:
         if len(arguments) != 1 or not pa.types.is_struct(arguments[0].type):
@@ -47,10 +44,8 @@ def register(
         rows = arguments[0]
         rows = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
         names = [field.name for field in rows.type]
-        # Only these: DuckDB has types, of columns not used, that Polars lacks.
-        columns = dict(zip(names, rows.flatten(), strict=True))
-        frame = pl.DataFrame({name: columns[name] for name in learned if name in columns})
-        return pa.array(detector.anomaly_score(frame))
+        scored = score_columns(detector, dict(zip(names, rows.flatten(), strict=True)), 0)
+        return pa.array(scored["anomaly_score"].to_numpy())
 
     # Without parameters it takes rows of any columns, and may look at values that are missing.
     connection.create_function(  # type: ignore[call-overload]

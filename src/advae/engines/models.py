@@ -1,12 +1,17 @@
-"""A model as bytes, to be sent to workers, and what a worker makes of them."""
+"""A model as bytes, to be sent to workers, and what a worker does with it."""
 
 import functools
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from advae.detector.detector import Detector
+from advae.detector.explanation import example_rows
 from advae.detector.model_file import load, save
 
 Model = Detector | str | Path
@@ -63,3 +68,29 @@ def _detector(model: PortableModel) -> Detector:
         path = Path(folder) / "model.advae"
         path.write_bytes(model.content)
         return load(path)
+
+
+def score_columns(detector: Detector, columns: Mapping[str, Any], explain: int) -> pl.DataFrame:
+    """Score rows that an engine hands over as Arrow columns.
+
+    Only learned columns become Polars': engines have types, of others, that it lacks.
+
+    Returns
+    -------
+    What ``Detector.score_batches`` yields, without ``row``: an engine's rows have no positions.
+    """
+    learned = detector.table.feature_names
+    frame = pl.DataFrame({name: pl.Series(columns[name]) for name in learned if name in columns})
+    if not frame.height and frame.width == len(learned):
+        frame = example_rows(detector)
+        return _scores(detector, frame, explain).clear()
+    return _scores(detector, frame, explain)
+
+
+def score_schema(detector: Detector, explain: int) -> Mapping[str, pl.DataType]:
+    """Return the names and types of the columns of `score_columns`."""
+    return _scores(detector, example_rows(detector), explain).schema
+
+
+def _scores(detector: Detector, frame: pl.DataFrame, explain: int) -> pl.DataFrame:
+    return next(detector.score_batches([frame], explain=explain)).drop("row")
