@@ -2,15 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-from advae.engines.models import Model, PortableModel, score_columns
+from advae.engines.models import PortableModel, score_columns
 from advae.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     import duckdb
 
+    from advae.engines.models import Model
+
 
 def register(
-    connection: "duckdb.DuckDBPyConnection", model: Model, name: str = "advae_score"
+    connection: "duckdb.DuckDBPyConnection", model: "Model", name: str = "advae_score"
 ) -> None:
     """Give a connection a function that scores rows: ``select advae_score(t) from t``.
 

@@ -6,15 +6,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from advae.detector.detector import Detector
-from advae.detector.explanation import example_rows
-from advae.detector.model_file import load, save
+from advae import tensorfile
 
-Model = Detector | str | Path
+# What scores is imported by the workers, and by nobody who only hands the work to them: JAX makes
+# threads, and engines fork.
+if TYPE_CHECKING:
+    from advae.detector.detector import Detector
+
+    Model = Detector | str | Path
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class PortableModel:
     content: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, model: Model) -> "PortableModel":
+    def of(cls, model: "Model") -> "PortableModel":
         """Return the content of a model file, or of the one that a detector would be saved to.
 
         Raises
@@ -39,12 +42,14 @@ class PortableModel:
             If the file is missing, damaged, or not a model.
         """
         with tempfile.TemporaryDirectory(prefix="advae-") as folder:
-            if isinstance(model, Detector):
+            if isinstance(model, str | Path):
+                path = Path(model)
+                tensorfile.read(path, "model")  # to refuse it here, and not in every worker
+            else:
+                from advae.detector.model_file import save
+
                 path = Path(folder) / "model.advae"
                 save(model, path)
-            else:
-                path = Path(model)
-                load(path)  # to refuse it here, and not in every worker
             return cls(path.read_bytes())
 
     @property
@@ -52,7 +57,7 @@ class PortableModel:
         """What tells this model from others, see `fingerprint`."""
         return fingerprint(self.content)
 
-    def detector(self) -> Detector:
+    def detector(self) -> "Detector":
         """Return the detector, which each process makes once."""
         return _detector(self)
 
@@ -63,14 +68,16 @@ def fingerprint(content: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _detector(model: PortableModel) -> Detector:
+def _detector(model: PortableModel) -> "Detector":
+    from advae.detector.model_file import load
+
     with tempfile.TemporaryDirectory(prefix="advae-") as folder:
         path = Path(folder) / "model.advae"
         path.write_bytes(model.content)
         return load(path)
 
 
-def score_columns(detector: Detector, columns: Mapping[str, Any], explain: int) -> pl.DataFrame:
+def score_columns(detector: "Detector", columns: Mapping[str, Any], explain: int) -> pl.DataFrame:
     """Score rows that an engine hands over as Arrow columns.
 
     Only learned columns become Polars': engines have types, of others, that it lacks.
@@ -82,15 +89,16 @@ def score_columns(detector: Detector, columns: Mapping[str, Any], explain: int) 
     learned = detector.table.feature_names
     frame = pl.DataFrame({name: pl.Series(columns[name]) for name in learned if name in columns})
     if not frame.height and frame.width == len(learned):
-        frame = example_rows(detector)
-        return _scores(detector, frame, explain).clear()
+        return pl.DataFrame(schema=score_schema(detector, explain))
     return _scores(detector, frame, explain)
 
 
-def score_schema(detector: Detector, explain: int) -> Mapping[str, pl.DataType]:
+def score_schema(detector: "Detector", explain: int) -> Mapping[str, pl.DataType]:
     """Return the names and types of the columns of `score_columns`."""
+    from advae.detector.explanation import example_rows
+
     return _scores(detector, example_rows(detector), explain).schema
 
 
-def _scores(detector: Detector, frame: pl.DataFrame, explain: int) -> pl.DataFrame:
+def _scores(detector: "Detector", frame: pl.DataFrame, explain: int) -> pl.DataFrame:
     return next(detector.score_batches([frame], explain=explain)).drop("row")

@@ -12,16 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import polars as pl
 
-from advae.detector.detector import Detector
-from advae.engines.models import Model, PortableModel
+from advae.engines.models import PortableModel
 from advae.errors import AdVAEError, InputError
 from advae.files.paths import Data, expand_paths, file_format
 from advae.files.sink import write_frames
 from advae.files.source import open_source
+
+if TYPE_CHECKING:
+    from advae.detector.detector import Detector
+    from advae.engines.models import Model
 
 MANIFEST = "_manifest.ndjson"
 """Begins with an underscore, as engines and Polars then take it for no part of the table."""
@@ -112,7 +115,7 @@ def score_file(model: PortableModel, job: Job) -> Outcome:
 def score_files(
     data: Data,
     folder: str | Path,
-    model: Model,
+    model: "Model",
     engine: Engine,
     *,
     keep: Sequence[str] = (),
@@ -151,7 +154,7 @@ def score_files(
         return Totals(len(jobs), manifest.total("rows"), manifest.total("flagged"), len(left))
 
 
-def _dtypes(detector: Detector, keep: Sequence[str]) -> dict[str, pl.DataType]:
+def _dtypes(detector: "Detector", keep: Sequence[str]) -> dict[str, pl.DataType]:
     # Kept columns of text files stay as they are written: "007" is not 7.
     return dict.fromkeys(keep, pl.String()) | detector.table.dtypes
 

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from advae.engines.models import Model, PortableModel, score_columns
+from advae.engines.models import PortableModel, score_columns
 from advae.engines.parts import Job, Outcome, score_file
 from advae.errors import InputError, MissingExtraError
 from advae.tables.frames import names_given
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+    from advae.engines.models import Model
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report on its use otherwise
 try:
@@ -29,7 +31,7 @@ RETRIES = 3
 
 def score(
     dataset: "Dataset",
-    model: Model,
+    model: "Model",
     *,
     keep: Sequence[str] | None = None,
     explain: int = 0,
@@ -88,8 +90,8 @@ class RayEngine:
     Parameters
     ----------
     address
-        Of a cluster, such as ``"auto"`` or ``"ray://head:10001"``; None starts Ray here, and stops
-        it with the last job.
+        Of a cluster, such as ``"auto"`` or ``"ray://head:10001"``; None uses the Ray that this
+        process has begun, or begins one here.
     workers
         How many files are scored at a time; as many as there are cores if None.
     """
@@ -104,16 +106,19 @@ class RayEngine:
             here["num_cpus"] = self._workers
         # What is imported here is to be found there, too, where the machine is the same.
         runtime = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
+        begun = not ray.is_initialized()
         try:
-            ray.init(
-                self._address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **(here | {"runtime_env": runtime} if self._address is None else {}),
-            )
-        except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+            if begun:
+                ray.init(
+                    self._address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **(here | {"runtime_env": runtime} if self._address is None else {}),
+                )
+        except Exception as error:  # Ray raises that itself
             raise InputError(
-                f"no Ray at {self._address}: {str(error).splitlines()[0]}. Check the address."
+                f"no Ray at {self._address or 'this machine'}: {str(error).splitlines()[0]} Check "
+                "the address, and that Ray answers."
             ) from None
         try:
             yield from self._outcomes(ray.put(model), list(jobs))
@@ -123,7 +128,8 @@ class RayEngine:
                 "to do the rest."
             ) from None
         finally:
-            ray.shutdown()
+            if begun:
+                ray.shutdown()
 
     def _outcomes(self, model: Any, waiting: list[Job]) -> Iterator[Outcome]:
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(score_file)

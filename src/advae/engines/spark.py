@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 
-from advae.engines.models import Model, PortableModel, score_columns, score_schema
+from advae.engines.models import PortableModel, score_columns, score_schema
 from advae.engines.parts import Job, Outcome, score_file
 from advae.errors import InputError, MissingExtraError
 from advae.tables.frames import names_given
@@ -14,6 +14,8 @@ from advae.tables.values import check_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from advae.engines.models import Model
 
 try:
     import pyspark
@@ -29,7 +31,7 @@ TYPES = {"Float64": types.DoubleType(), "Boolean": types.BooleanType()}
 
 
 def score(
-    frame: "DataFrame", model: Model, *, keep: Sequence[str] | None = None, explain: int = 0
+    frame: "DataFrame", model: "Model", *, keep: Sequence[str] | None = None, explain: int = 0
 ) -> "DataFrame":
     """Score the rows of a Spark data frame, lazily; one that streams, too.
 
@@ -104,7 +106,8 @@ class SparkEngine:
     Parameters
     ----------
     address
-        Of a master, such as ``"spark://host:7077"`` or ``"yarn"``; None starts Spark here.
+        Of a master, such as ``"spark://host:7077"`` or ``"yarn"``; None uses the
+        session that this process has begun, or begins one here.
     workers
         How many files are scored at a time; Spark's own parallelism if None.
     """
@@ -116,11 +119,13 @@ class SparkEngine:
         """Yield what became of each job, as it ends; see `advae.engines.parts.Engine`."""
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.appName("advae score").config("spark.log.level", "ERROR")
+        builder = builder.config("spark.ui.showConsoleProgress", "false")
         if self._address is None:
             builder = builder.config("spark.ui.enabled", "false")
             builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
             builder = builder.config("spark.driver.host", "127.0.0.1")
         master = self._address or f"local[{self._workers or '*'},{ATTEMPTS}]"
+        begun = SparkSession.getActiveSession() is None
         try:
             session = builder.master(master).getOrCreate()
         except Exception as error:  # of Java, or of Spark in Java
@@ -151,7 +156,8 @@ class SparkEngine:
                     pool.shutdown(wait=False, cancel_futures=True)
                     context.cancelAllJobs()
         finally:
-            session.stop()
+            if begun:
+                session.stop()
 
 
 def _stopped(error: Exception) -> InputError:
