@@ -92,7 +92,7 @@ def test_models_and_settings_do_not_mix(lake: pl.DataFrame, tmp_path: Path) -> N
 
 def test_what_cannot_be_scored_is_told_with_its_file(lake: pl.DataFrame, tmp_path: Path) -> None:
     payments(0, 5).drop("amount").write_parquet("lake/day-4.parquet")
-    with pytest.raises(advae.InputError, match="missing columns 'amount'"):
+    with pytest.raises(advae.InputError, match=r"day-4.parquet: missing column 'amount'"):
         score(Here())
     assert finished(tmp_path) == 4
     payments(4, 300).write_parquet("lake/day-4.parquet")

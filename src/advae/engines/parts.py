@@ -109,7 +109,9 @@ def score_file(model: PortableModel, job: Job) -> Outcome:
             write_frames(counted(), job.part)
         return Outcome(job, rows, flagged)
     except AdVAEError as error:
-        return Outcome(job, error=str(error))
+        message = str(error)
+        named = str(job.source) in message
+        return Outcome(job, error=message if named else f"{job.source}: {message}")
 
 
 def score_files(
