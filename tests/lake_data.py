@@ -47,10 +47,10 @@ def make_lake(folder: Path, rows: int = ROWS) -> pl.DataFrame:
     return pl.concat(scored).drop("row")
 
 
-def command(folder: Path, engine: str) -> "subprocess.Popen[str]":
+def command(folder: Path, engine: str, *more: str) -> "subprocess.Popen[str]":
     """Start the command line in a process, and group of processes, of its own."""
     words = ["m.advae", "lake/*.parquet", "-o", "out", "--keep", "id", "--explain", "1"]
-    words += ["--engine", engine, "--workers", "2"]
+    words += ["--engine", engine, "--workers", "2", *more]
     return subprocess.Popen(
         [sys.executable, "-m", "advae", "score", *words],
         cwd=folder,
