@@ -38,6 +38,8 @@ WRONG = {
     "swap": [-0.1, 1.1, math.nan, "0.1", None],
     "input_noise": [-0.1, math.nan, math.inf, None],
     "whiten": [0, 1, "yes", None],
+    "surprise": [0, 1, "yes", None],
+    "time": ["", "Cycles", "calendar", 1, None],
     "memory": [-1, 1, 2.0, None, 2**16 + 1],
     "trim": [-0.1, 0.5, 1, math.nan, math.inf, "0.1", None],
     "calibration": [0.0, 1.0, -0.2, 2.0, math.nan, None],

@@ -11,6 +11,7 @@ Preset = Literal["default", "paper"]
 VariantName = Literal["adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"]
 Schedule = Literal["constant", "cosine"]
 Sampling = Literal["random", "sobol"]
+TimeSetting = Literal["cycles", "trend"]
 ThresholdMethod = Literal["kde", "conformal"]
 
 
@@ -101,6 +102,13 @@ class Config:
         Most training rows that the model keeps, encoded, to compare new rows with: the score is
         then the geometric mean of two distances, see `advae.methods.advae.reference`. 0 keeps none,
         as the paper; else 2 to 2**16.
+    surprise
+        Score in nats, see `advae.methods.advae.surprise`: by what is usual of networks and memory,
+        of single values, and of values given the rest of their row. False in the paper.
+    time
+        What is learned of dates: ``"cycles"``, the time of day, the weekday and the day of the
+        year, as far as the training period repeats them; ``"trend"``, where in the training period
+        they lie as well: rows after it then score higher.
     members
         Networks of the ensemble, 1 to 1024; their squared residuals are averaged. At least 4 where
         a table has too few rows to hold some out for a conformal threshold.
@@ -139,10 +147,12 @@ class Config:
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"
     patience: int = 0
-    points: int = 32
+    points: int = 8
     sampling: Sampling = "sobol"
     whiten: bool = True
     memory: int = 4096
+    surprise: bool = True
+    time: TimeSetting = "cycles"
     members: int = 1
     threshold: ThresholdMethod | float = "conformal"
     calibration: float = 0.2
@@ -175,7 +185,7 @@ class Config:
         for name in _NUMBERS:
             value = getattr(self, name)
             _check(name, value, _is_number(value) and value >= 0, "a finite number, at least 0")
-        for name in ("latent_at_most_columns", "whiten"):
+        for name in ("latent_at_most_columns", "whiten", "surprise"):
             value = getattr(self, name)
             _check(name, value, isinstance(value, bool), "True or False")
         _check("swap", self.swap, self.swap <= 1, "a share between 0 and 1")
@@ -261,6 +271,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "variant": get_args(VariantName),
     "schedule": get_args(Schedule),
     "sampling": get_args(Sampling),
+    "time": get_args(TimeSetting),
 }
 _COUNTS = {
     "hidden": (1, 65_536),
@@ -299,6 +310,8 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "sampling": "random",
         "whiten": False,
         "memory": 0,
+        "surprise": False,
+        "time": "trend",
         "threshold": "kde",
     },
 }

@@ -4,11 +4,14 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from advae.errors import ForkError
+
+Made = TypeVar("Made")
 
 
 def available() -> int:
@@ -35,7 +38,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-class BackgroundTask:
+class BackgroundTask(Generic[Made]):
     """Work that a thread does beside a longer one, once that is under way.
 
     Parameters
@@ -44,19 +47,18 @@ class BackgroundTask:
         Done once, after the first `begin`.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], Made]) -> None:
         self._work = work
-        self._done: Future[None] | None = None
+        self._done: Future[Made] | None = None
 
     def begin(self) -> None:
         """Begin, unless it has begun."""
         if self._done is None:
             self._done = workers().submit(self._work)
 
-    def wait(self) -> None:
-        """Return when the work is done, if it has begun; raise what it raised."""
-        if self._done is not None:
-            self._done.result()
+    def result(self) -> Made:
+        """Return what the work made, or raise what it raised; do it now if it has not begun."""
+        return self._work() if self._done is None else self._done.result()
 
 
 def check_process() -> None:

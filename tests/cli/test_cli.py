@@ -52,7 +52,7 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
     reasons = [
         f"reason_{k}{part}"
         for k in (1, 2)
-        for part in ("", "_contribution", "_observed", "_expected")
+        for part in ("", "_contribution", "_observed", "_expected", "_kind")
     ]
     assert table.columns == ["row", "label", "anomaly_score", "is_anomaly", "p_value", *reasons]
     assert table["row"].to_list() == list(range(80))

@@ -160,7 +160,7 @@ def test_demo(tmp_path: Path) -> None:
     scores = pl.read_csv(tmp_path / "demo" / "scores.csv")
     flagged = scores.group_by("malignant").agg(pl.col("is_anomaly").mean())
     shares = dict(flagged.iter_rows())
-    assert shares[True] > 0.75
+    assert shares[True] > 0.7
     assert shares[False] < 0.2
     for line in result.stdout.split("Try next:")[1].strip().splitlines():
         tried = advae(*line.split()[1:], cwd=tmp_path)

@@ -639,11 +639,10 @@ def test_the_summary_tells_where_training_ended():
 
 def test_an_error_beside_is_raised_at_the_end():
     beside = BackgroundTask(lambda: [].pop())
-    beside.wait()  # for nothing
     beside.begin()
     beside.begin()
     with pytest.raises(IndexError):
-        beside.wait()
+        beside.result()
 
 
 def test_work_beside_is_done_once():
@@ -651,8 +650,12 @@ def test_work_beside_is_done_once():
     beside = BackgroundTask(lambda: done.append(1))
     beside.begin()
     beside.begin()
-    beside.wait()
+    beside.result()
     assert done == [1]
+
+
+def test_what_never_began_beside_is_done_when_it_is_needed():
+    assert BackgroundTask(lambda: 7).result() == 7
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

@@ -301,7 +301,9 @@ def test_out_of_fold_scores_weigh_what_strangers_leave_of_a_row(folded: Detector
         (words, lone, [7], matrices),
         (numbers, numbers, [], None),
     ):
-        bare = replace(folded, scorer=folded.scorer._replace(reference=Reference(whitening)))
+        scorer = folded.scorer._replace(reference=Reference(whitening), surprise=None)
+        config = replace(folded.config, surprise=False)
+        bare = replace(folded, config=config, scorer=scorer)
         table = TableEncoder.fit(fitted)
         encoded = table.transform(frame)
         scores = out_of_fold_scores(replace(bare, table=table), encoded, fold, np.empty(0, int))
@@ -359,7 +361,7 @@ def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:
     rare = pl.DataFrame({"kind": ["rare"] * 2 + ["usual"] * 1500})
     for frame in (hours, rare):
         frame = frame.with_columns(a=pl.Series(clouds(frame.height)[:, 0]))
-        detector = advae.fit_detector(frame, SMALL, sample=20)
+        detector = advae.fit_detector(frame, small(surprise=False), sample=20)
         assert detector.summary.folds
         assert detector.calibration_scores[0] < 0.5
 
@@ -377,7 +379,12 @@ def test_an_hour_counts_the_same_however_close_the_others_are() -> None:
 def test_a_row_counts_as_far_out_as_a_new_one_can(value: float) -> None:
     rows = clouds(12)
     rows[3, 1] = value
-    assert 1e17 < advae.fit_detector(rows, SMALL).calibration_scores[-1] < 1e19
+    squares = advae.fit_detector(rows, small(surprise=False)).calibration_scores
+    assert 1e17 < squares[-1] < 1e19
+    # Twelve rows say little of how rare that is, but nothing is rarer.
+    nats = advae.fit_detector(rows, SMALL).calibration_scores
+    assert np.isfinite(nats).all()
+    assert nats[-1] > nats[-2] + 1
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan, -1.0])

@@ -75,4 +75,4 @@ def test_factors_of_wrong_shapes_are_damage(detector, tmp_path, shape):
 
 def test_without_whitening_a_small_table_gets_no_square_either(monkeypatch):
     monkeypatch.setattr(np, "eye", None)
-    assert np.isfinite(fitted(20, whiten=False).calibration_scores).all()
+    assert np.isfinite(fitted(20, whiten=False, surprise=False).calibration_scores).all()

@@ -65,7 +65,7 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
         ("identifier", "problem", RNG.permutation(ROWS) + 0.0, "seems to number the rows"),
         ("identifier", "problem", [f"k{n}" for n in range(ROWS)], "names the row"),
         ("identifier", "problem", np.cumsum(RNG.integers(1, 99, ROWS)), "number the rows"),
-        ("many-categories", "problem", [f"c{n % 300}" for n in range(ROWS)], "300 different texts"),
+        ("many-categories", "problem", [f"c{n % 900}" for n in range(ROWS)], "900 different texts"),
         ("misread", "problem", [*map(str, range(ROWS - 2)), "?", "?"], "different texts"),
         ("mostly-missing", "hint", [1.0, 2.0, *[None] * (ROWS - 2)], "99.8 % of the values"),
         ("code", "problem", PUT_IN, "-999 stands in 0.5 % of the rows"),
@@ -76,8 +76,10 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
             "time",
             "hint",
             [dt.date(2024, 1, 1) + dt.timedelta(days=int(n)) for n in RNG.integers(0, 99, ROWS)],
-            "dates: rows before or after",
+            "dates: learned by the place in the day, week and year",
         ),
+        ("order", "hint", np.repeat(np.arange(10), ROWS // 10), "the rows are in its order"),
+        ("order", "hint", np.linspace(1.0, 0.1, ROWS), "the rows are in its order"),
     ],
 )
 def test_columns(check: str, severity: str, values: object, message: str) -> None:

@@ -316,8 +316,9 @@ def test_mixed_types_and_missing_values() -> None:
         small(hashed=["agent"]).fit(frame.to_pandas()).score_samples(frame.to_pandas()),
         estimator.score_samples(frame),
     )
+    everyone = frame.with_columns(agent=pl.format("agent {}", pl.int_range(300)))
     with pytest.raises(InputError, match="hash"):
-        small().fit(frame)
+        small().fit(everyone)
 
 
 def test_arrays_with_texts_and_missing_values(rows: np.ndarray) -> None:

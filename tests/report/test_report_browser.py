@@ -141,7 +141,7 @@ def test_nothing_else_can_run_in_it(browser: Any, report: tuple[Report, Path]) -
 
 def test_scores_of_zero_are_not_red_at_a_threshold_of_zero(browser, tmp_path) -> None:
     rows = pl.DataFrame({"a": ["x", "y"] * 100, "b": ["u", "v"] * 100})
-    config = advae.Config(iterations=20, threshold=0.0)
+    config = advae.Config(iterations=20, threshold=0.0, surprise=False)
     path = tmp_path / "report.html"
     odd = pl.DataFrame({"a": ["x", "y"], "b": ["v", "u"]})
     write_report(advae.fit_detector(rows, config), pl.concat([rows, odd]), path)

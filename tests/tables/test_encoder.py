@@ -290,22 +290,31 @@ def test_rare_and_unseen_categories_share_a_column() -> None:
     assert encoder.network_width == 3
 
 
-def test_a_category_on_a_thousandth_of_the_rows_has_a_column() -> None:
-    table = pl.DataFrame({"x": ["a"] * 9981 + ["b"] * 10 + ["c"] * 9})
+def test_a_category_on_one_of_ten_thousand_rows_has_a_column() -> None:
+    table = pl.DataFrame({"x": ["a"] * 99_981 + ["b"] * 10 + ["c"] * 9})
     column = TableEncoder.fit(table).features[0]
-    assert column.frequencies == {"a": 9981, "b": 10, RARE: 9}
+    assert column.frequencies == {"a": 99_981, "b": 10, RARE: 9}
     # Rows of a batch without a value count too.
     more = TableEncoder.fit_batches([table, pl.DataFrame({"x": [None] * 10})]).features[0]
-    assert more.frequencies == {"a": 9981, RARE: 19}
-    assert (more.profile.rows, more.profile.missing) == (10_010, 10)
+    assert more.frequencies == {"a": 99_981, RARE: 19}
+    assert (more.profile.rows, more.profile.missing) == (100_010, 10)
 
 
-@pytest.mark.parametrize(("categories", "singles", "fits"), [(50, 100, True), (51, 0, False)])
-def test_fifty_categories_are_not_too_many(categories: int, singles: int, fits: bool) -> None:
-    texts = [str(n // 2) + "!" for n in range(2 * categories)] + [f"{n}?" for n in range(singles)]
-    if fits:
-        assert TableEncoder.fit(pl.DataFrame({"x": texts})).network_width == categories + 1
-        texts.append("once more")  # of now more than half the rows the text is on no other
+@pytest.mark.parametrize(("categories", "kept"), [(175, 175), (512, 512), (600, 512)])
+def test_hundreds_of_categories_have_columns_and_the_rest_count_as_rare(
+    categories: int, kept: int
+) -> None:
+    texts = [str(n // 2) + "!" for n in range(2 * categories)]
+    encoder = TableEncoder.fit(pl.DataFrame({"x": texts}))
+    assert encoder.network_width == kept + (kept < categories)
+    assert encoder.features[0].frequencies.get(RARE, 0) == 2 * (categories - kept)
+    encoded = encoder.transform(pl.DataFrame({"x": texts}))
+    assert (encoded.sum(axis=1) == 1).all()
+
+
+def test_texts_that_hardly_repeat_are_too_many() -> None:
+    texts = [str(n // 2) + "!" for n in range(100)] + [f"{n}?" for n in range(101)]
+    TableEncoder.fit(pl.DataFrame({"x": texts[:-1]}))
     with pytest.raises(InputError, match="too many different texts in 'x'"):
         TableEncoder.fit(pl.DataFrame({"x": texts}))
 
@@ -471,7 +480,7 @@ def test_notes_tell_of_constant_hashed_and_dated_columns(encoder: TableEncoder) 
         ({"x": [1.0, 2.0, -np.inf]}, "column 'x', row 2 .*finite"),
         ({"x": [[1], [2]]}, "column 'x' holds values of type List"),
         ({"x": [b"1", b"2"]}, "column 'x' holds values of type Binary"),
-        ({"x": [str(n // 2) for n in range(104)]}, "too many different texts in 'x'"),
+        ({"x": [f"{n}!" for n in range(104)]}, "too many different texts in 'x'"),
         ({"x": [f"2024-01-{n} 12:00" for n in range(10, 30)]}, "'x' holds dates as texts"),
         ({"x": [str(n) for n in range(9)]}, "'x' holds numbers as texts"),
         ({"x": [f" {n} " for n in range(9)]}, "'x' holds numbers as texts"),

@@ -17,6 +17,7 @@ from advae.cli import console, outlets
 from advae.cli.demo import demo
 from advae.cli.doctor import doctor
 from advae.cli.evaluate import evaluate
+from advae.cli.export import export
 from advae.cli.fit import fit
 from advae.cli.info import info
 from advae.cli.report import report
@@ -53,7 +54,7 @@ def advae(
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
 
 
-for command in (doctor, fit, score, report, evaluate, threshold, info, serve, demo):
+for command in (doctor, fit, score, report, evaluate, threshold, info, serve, export, demo):
     app.command()(command)
 
 

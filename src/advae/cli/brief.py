@@ -61,9 +61,13 @@ class Brief:
         cells.append(("score", [number(score) for score in shown["anomaly_score"]]))
         cells.append(("p-value", [number(chance, 2) for chance in shown["p_value"]]))
         if "reason_1" in shown.columns and "reason_1" not in self._keep:
-            cells.append(("first reason", shown["reason_1"].to_list()))
+            reasons = shown["reason_1"].to_list()
+            if "reason_1_kind" in shown.columns and "reason_1_kind" not in self._keep:
+                kinds = shown["reason_1_kind"].to_list()
+                reasons = [f"{name}: {kind}" for name, kind in zip(reasons, kinds, strict=True)]
+            cells.append(("first reason", reasons))
         self.headings = tuple(heading for heading, _ in cells)
         texts = np.empty((shown.height, len(cells)), object)
         for place, (_, values) in enumerate(cells):
-            texts[:, place] = ["" if value is None else shorten(value, 30) for value in values]
+            texts[:, place] = ["" if value is None else shorten(value, 40) for value in values]
         self._highest.update(scores[best], {"texts": texts})

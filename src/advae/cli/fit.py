@@ -72,6 +72,13 @@ def fit(
             metavar="N", help="Most rows that the model keeps to compare new ones with; 0: none."
         ),
     ] = None,
+    time: Annotated[
+        Literal["cycles", "trend"] | None,
+        typer.Option(
+            help="What to learn of dates: times of day, weekdays and days of the year; or also "
+            "where in the training period they lie."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
     sample: Annotated[
         int, typer.Option(metavar="N", min=2, help="Most rows to train with; of more, a sample.")
@@ -98,6 +105,7 @@ def fit(
         members=members,
         trim=trim,
         memory=memory,
+        time=time,
     )
     known = label_column(label, normal)
     for name in hash_ or []:

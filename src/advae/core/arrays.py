@@ -11,7 +11,7 @@ few. On a CPU that makes an iteration of narrow networks a third shorter.
 """
 
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
@@ -63,3 +63,8 @@ def replace_leaves(template: Tree, arrays: dict[str, np.ndarray], path: Path) ->
 
 def _name(path: tuple[object, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return what stands for an array where only its shape and type are known."""
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]

@@ -17,6 +17,7 @@ meets ever other tables would grow without end."""
 _SETTINGS: dict[str, Any] = {
     "threefry_partitionable": True,
     "numpy_rank_promotion": "allow",
+    "numpy_dtype_promotion": "standard",
     "default_matmul_precision": None,
     "enable_x64": False,
     "disable_jit": False,

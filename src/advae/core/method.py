@@ -5,7 +5,7 @@ else: the loop of training, early stopping, checkpoints, model files, blocks of 
 thresholds and explanations are those of all methods.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import jax
@@ -15,9 +15,14 @@ from jaxtyping import Array, Float, Int
 from advae.config import Config
 from advae.core.adam import StepSize
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Scalar, Vector
+from advae.graph import Graph, Value
+from advae.variables import Variable
 
 Tree: TypeAlias = Any
 """Named tuples of arrays, of a shape that its method knows. Files name an array by its path."""
+
+Members: TypeAlias = slice | list[int]
+"""Some of the members."""
 
 Terms: TypeAlias = dict[str, Scalar]
 """The terms of a loss by name, unweighted, each a mean over the rows of the batch."""
@@ -37,12 +42,23 @@ class Scored(NamedTuple):
 
     ``score``: shape (rows,), at least 0. ``contributions``: shape (rows, columns), at least 0, sums
     to the score. ``expected``: shape (rows, columns), what the model expects of each row, in units
-    of the training ranges.
+    of the training ranges. ``by_kind``: the contributions by the kinds of surprise of
+    `Method.kinds`, shape (rows, columns, kinds); None without kinds. ``factors``: what the method
+    itself learns from, shape (rows, factors), or None.
     """
 
     score: Any
     contributions: Any
     expected: Any
+    by_kind: Any = None
+    factors: Any = None
+
+
+class ScoredInGraph(NamedTuple):
+    """Scores in a graph: ``score`` [n] and ``contributions`` [n, columns], both float32."""
+
+    score: Value
+    contributions: Value
 
 
 @runtime_checkable
@@ -68,6 +84,11 @@ class Method(Protocol):
     @property
     def floats_per_row(self) -> int:
         """Numbers drawn for each row of a batch, encoded row included: they limit a block."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a value can be surprising by, in words; none where a score has one kind alone."""
+        return ()
 
     def settings(self, config: Config) -> Tree:
         """Return the numbers of the objective: another value of theirs compiles nothing."""
@@ -103,13 +124,37 @@ class Method(Protocol):
     def error(self, model: Any, x: ColumnsByRows, noise: Float[Array, "kinds size rows"]) -> Vector:
         """Return the error of one member on each row; it decides when training ends early."""
 
-    def warm_up(
+    @property
+    def whole(self) -> bool:
+        """Whether `prepare`, `learn` and `score` are given all encoded columns.
+
+        And so account for those that never varied in training, which come last; otherwise these
+        are left out, and add their squares to the score.
+        """
+        return False
+
+    def prepare(
         self,
-        rows: int,
+        rows: HostMatrix,
         config: Config,
         member_rows: Int[np.ndarray, "members member_rows"] | None,
-    ) -> None:
-        """Compile what `learn` of so many rows and the scores after it need, beside training."""
+        variables: Sequence[Variable],
+    ) -> Tree:
+        """Do beside training what takes time and no trained model; return it for `learn`.
+
+        Parameters
+        ----------
+        rows
+            Encoded training rows, shape (rows, columns).
+        config
+            The settings.
+        member_rows
+            Positions of the rows that each member sees; None for all.
+        variables
+            What the encoded columns are of.
+        """
+        del rows, config, member_rows, variables
+        return None
 
     def learn(
         self,
@@ -117,6 +162,7 @@ class Method(Protocol):
         rows: HostMatrix,
         config: Config,
         member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+        ready: Any = None,
     ) -> tuple[Tree, Int[np.ndarray, "kept"]]:
         """Return all that scoring needs, and the positions of the training rows that it keeps.
 
@@ -130,13 +176,15 @@ class Method(Protocol):
             The settings.
         member_rows
             Positions of the rows that each member saw; None for all.
+        ready
+            What `prepare` returned.
 
         Raises
         ------
         TrainingError
             If the model is not usable.
         """
-        del rows, config, member_rows
+        del rows, config, member_rows, ready
         return model, np.empty(0, int)
 
     def scorer_shapes(self, config: Config, stored: Mapping[str, np.ndarray]) -> Tree:
@@ -170,7 +218,15 @@ class Method(Protocol):
             Of the columns in each row, at least 0: a difference counts so many times. None is 1.
         """
 
-    def strangers(self, scorer: Any, members: slice, absent: Int[np.ndarray, "absent"]) -> Tree:
+    def in_graph(self, graph: Graph, scorer: Any, x: Value, width: int) -> ScoredInGraph | None:
+        """Write down `score` for encoded rows [n, width] of a table, without units.
+
+        None for a method whose scores nobody has written down so.
+        """
+        del graph, scorer, x, width
+        return None
+
+    def strangers(self, scorer: Any, members: Members, absent: Int[np.ndarray, "absent"]) -> Tree:
         """Return the scorer with these members alone, and without some of the rows it keeps.
 
         ``absent`` are positions among the kept rows.

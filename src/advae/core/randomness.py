@@ -17,6 +17,8 @@ _STREAMS = (
     "latent noise",
     "golden rows",
     "held-out noise",
+    "conditional weights",
+    "conditional training",
 )
 
 _CHOICES: dict[str, tuple[int, ...]] = {
@@ -25,6 +27,7 @@ _CHOICES: dict[str, tuple[int, ...]] = {
     "calibration rows": (),
     "watched rows": (),
     "kept rows": (4,),
+    "unseen rows": (5,),
 }
 """The numbers that stand between the seed and the sizes where a choice of rows is seeded. Choices
 with the same numbers and sizes draw alike. The numbers stay as they are: others would make every

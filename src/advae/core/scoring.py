@@ -4,14 +4,16 @@ Every row passes through the same program, wherever it stands, so that its score
 not even in the last bit, on the rows beside it.
 """
 
-from functools import partial
+from collections.abc import Hashable
+from functools import lru_cache, partial
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from advae.core.arrays import HostMatrix, HostVector, Matrix
+from advae.core.arrays import HostMatrix, HostVector, Matrix, shape_of
 from advae.core.compilation import compiled, shielded
 from advae.core.method import Method, Scored, Tree
 from advae.parallel import BLOCK_ROWS, check_process, fill
@@ -42,10 +44,7 @@ def score_rows(
         Of the columns in each row, at least 0, shape (rows, columns): a difference between what is
         observed and expected counts so many times. None for 1 everywhere.
     """
-    shapes = len(x), x.shape, x.shape
-    scored = Scored(*(np.empty(shape, np.float32) for shape in shapes))
-    _fill(scored, method, scorer, x, units, scores_only=False)
-    return scored
+    return _filled(method, scorer, x, units, scores_only=False)
 
 
 def anomaly_scores(
@@ -55,21 +54,19 @@ def anomaly_scores(
     units: Float[np.ndarray, "rows columns"] | None = None,
 ) -> HostVector:
     """Return the scores of `score_rows`, the same to the last bit, without where they come from."""
-    scores = np.empty(len(x), np.float32)
-    _fill((scores,), method, scorer, x, units, scores_only=True)
+    scores: HostVector = _filled(method, scorer, x, units, scores_only=True).score
     return scores
 
 
 @shielded
-def _fill(
-    wholes: tuple[np.ndarray, ...],
+def _filled(
     method: Method,
     scorer: Tree,
     x: HostMatrix,
     units: Float[np.ndarray, "rows columns"] | None,
     *,
     scores_only: bool,
-) -> None:
+) -> Scored:
     check_process()
     rows, columns = x.shape
     at_once = _blocks_at_once(columns)
@@ -77,15 +74,39 @@ def _fill(
     if rows > at_once * BLOCK_ROWS:
         known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
 
+    leaves, structure = jax.tree.flatten((known, x[:0], None if units is None else x[:0]))
+    shapes = _shapes(
+        cast(Hashable, method), structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    )
+    if scores_only:
+        shapes = Scored(shapes.score, None, None)
+    wholes, parts = jax.tree.flatten(
+        jax.tree.map(lambda leaf: np.empty((rows, *leaf.shape[1:]), np.float32), shapes)
+    )
+
     @shielded  # it is called in other threads
     def blocks(
         filled: int, x: HostMatrix, units: HostMatrix | None = None
     ) -> tuple[np.ndarray, ...]:
         # One program for both, so that the scores are equal; what is not asked for is not fetched.
         scored = _score_blocks(known, x, units, filled, method=method)
-        return tuple(map(np.asarray, (scored.score,) if scores_only else scored))
+        return tuple(map(np.asarray, jax.tree.leaves(scored)[: len(wholes)]))
 
-    fill(wholes, (x,) if units is None else (x, units), blocks, at_once)
+    fill(tuple(wholes), (x,) if units is None else (x, units), blocks, at_once)
+    scored: Scored = jax.tree.unflatten(parts, wholes)
+    return scored
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _shapes(
+    method: Any, structure: Hashable, leaves: tuple[tuple[tuple[int, ...], Any], ...]
+) -> Scored:
+    """Return what has the shapes of the scores of a block, for what is given in such shapes."""
+    given = [shape_of(*leaf) for leaf in leaves]
+    scorer, x, units = jax.tree.unflatten(structure, given)
+    block = shape_of((BLOCK_ROWS, x.shape[1]), np.float32)
+    scored: Scored = jax.eval_shape(method.score, scorer, block, None if units is None else block)
+    return scored
 
 
 def _blocks_at_once(columns: int) -> int:
@@ -118,6 +139,8 @@ def _score_blocks(
         )
         return filled
 
-    empty = Scored(jnp.zeros(len(x), x.dtype), jnp.zeros_like(x), jnp.zeros_like(x))
+    first = jax.tree.map(lambda whole: whole[:BLOCK_ROWS], (x, units))
+    shapes = jax.eval_shape(method.score, scorer, *first)
+    empty = jax.tree.map(lambda leaf: jnp.zeros((len(x), *leaf.shape[1:]), leaf.dtype), shapes)
     scored: Scored = jax.lax.fori_loop(0, blocks, score, empty)
     return scored

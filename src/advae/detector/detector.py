@@ -78,20 +78,48 @@ class EncodedScores(NamedTuple):
     """Scores of encoded rows, column by column.
 
     ``score``: shape (rows,), at least 0. ``contributions``: what each encoded column adds, shape
-    (rows, width), float64. ``expected``: what the model expects of the row, shape (rows, width).
+    (rows, width). ``expected``: what the model expects of the row, shape (rows, width).
+    ``by_kind``: the contributions by kind of surprise, shape (rows, width, kinds); or None.
     """
 
     score: Float[np.ndarray, "rows"]
     contributions: Float[np.ndarray, "rows width"]
     expected: HostMatrix
+    by_kind: Float[np.ndarray, "rows width kinds"] | None
+
+
+UNJUDGED = 0.5
+"""What stands in all rows where a column is not judged: the middle of the training period."""
+
+
+def unjudged(table: TableEncoder, config: Config) -> list[int]:
+    """Return where the encoded columns are that tell when a row came, unless they are asked for."""
+    return [] if config.time == "trend" else list(table.calendar)
+
+
+def judged(encoded: HostMatrix, table: TableEncoder, config: Config) -> HostMatrix:
+    """Return encoded rows as they are learned and scored: without dates, unless asked for.
+
+    NOTE[DIFF]: new rows lie after the training period by nature. Were their dates judged, they
+    would use up the promised share of alarms. So all dates are the middle of the period, while
+    the time of day, the weekday and the day of the year have columns of their own. A number that
+    the training rows are in the order of (a month, a running number) is such a date.
+    """
+    places = unjudged(table, config)
+    if not places:
+        return encoded
+    encoded = encoded.copy()
+    encoded[:, places] = UNJUDGED
+    return encoded
 
 
 @dataclass(frozen=True, eq=False)
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
-    Made by ``fit_detector`` or ``load``. Scores are in squared units of the training ranges, at
-    least 0, higher = more anomalous. They depend on the row and the model alone.
+    Made by ``fit_detector`` or ``load``. Scores are at least 0, higher = more anomalous: in nats,
+    see `advae.methods.advae.surprise`, or as the paper's in squared units of the training ranges.
+    They depend on the row and the model alone.
 
     Parameters
     ----------
@@ -232,7 +260,8 @@ class Detector:
         ------
         polars.DataFrame
             ``row`` from 0, kept columns, ``anomaly_score``, ``is_anomaly``, ``p_value``; for each k
-            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``.
+            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``,
+            and ``reason_k_kind`` where the score has kinds; see `top_reasons`.
 
         Raises
         ------
@@ -276,8 +305,10 @@ class Detector:
         scored = score_rows(self.method, self.scorer, varied)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
+        places = unjudged(self.table, self.config)
+        expected[:, places] = encoded[:, places]  # the same day, moved to what is expected of it
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
-        return EncodedScores(score, contributions, expected)
+        return EncodedScores(score, contributions, expected, scored.by_kind)
 
     def anomaly_score_encoded(
         self, encoded: HostMatrix, units: Float[np.ndarray, "rows varied"] | None = None
@@ -298,11 +329,24 @@ class Detector:
 
         NOTE[DIFF]: columns that never varied in training are 0 for a row like training's and 1
         otherwise. They bypass the networks, which could learn nothing of them, and add their
-        square: on rows like training's the score is the paper's.
+        square: on rows like training's the score is the paper's. A method that is given the whole
+        row accounts for them itself.
         """
-        varied = self.table.network_width
+        encoded = judged(encoded, self.table, self.config)
+        varied = self.table.width if self.method.whole else self.table.network_width
         return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
 
     def _explain(self, encoded: HostMatrix) -> Explanation:
-        score, contributions, expected = self.score_encoded(encoded)
-        return Explanation(score, self.table.group(contributions), self.table.decode(expected))
+        scored = self.score_encoded(encoded)
+        contributions = self.table.group(scored.contributions)
+        expected = self.table.decode(scored.expected)
+        return Explanation(scored.score, contributions, expected, self.kinds_of(scored))
+
+    def kinds_of(self, scored: EncodedScores) -> np.ndarray | None:
+        """Return `Explanation.kinds` of encoded rows."""
+        if scored.by_kind is None:
+            return None
+        kinds = range(scored.by_kind.shape[2])
+        grouped = np.stack([self.table.group(scored.by_kind[..., kind]) for kind in kinds])
+        found: np.ndarray = np.array(self.method.kinds, object)[grouped.argmax(axis=0)]
+        return found

@@ -31,11 +31,16 @@ class Explanation:
     expected
         What the model expects in the user's units, one column per original column: a number is an
         average, whole or not; a category, the likeliest; null, a missing value.
+    kinds
+        What each value is surprising by, most of all: ``"unusual value"``, by itself;
+        ``"unusual for this row"``, given the rest of it; ``"far from all rows"``, the row as a
+        whole. Texts, shape (rows, features); None where the score has one kind alone, the paper's.
     """
 
     score: Float[np.ndarray, "rows"]
     contributions: Float[np.ndarray, "rows features"]
     expected: pl.DataFrame
+    kinds: np.ndarray | None = None
 
 
 def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -54,7 +59,8 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
     -------
     For k from 1 to ``count``: ``reason_k``, the column; ``reason_k_contribution``, in the unit
     of the score; ``reason_k_observed``, as it is, and ``reason_k_expected``, as an estimate: as
-    text, null where missing.
+    text, null where missing; ``reason_k_kind``, of `Explanation.kinds`, where there are any. Where
+    the estimate is what was observed, its kind in brackets stands in its place.
     """
     names = np.array(explanation.expected.columns, object)
     contributions = explanation.contributions
@@ -63,6 +69,11 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
     observed = _shown_at(frame[explanation.expected.columns], order)
     expected = _shown_at(explanation.expected, order, EXPECTED_DIGITS)
     rows = np.arange(len(contributions))
+    kinds = None
+    if explanation.kinds is not None:
+        kinds = np.take_along_axis(explanation.kinds, order, axis=1)
+        rounded = _shown_at(frame[explanation.expected.columns], order, EXPECTED_DIGITS)
+        expected = np.where(rounded == expected, "(" + kinds + ")", expected)
     columns: dict[str, np.ndarray | pl.Series] = {}
     for rank in range(order.shape[1]):
         chosen, reason = order[:, rank], f"reason_{rank + 1}"
@@ -70,6 +81,8 @@ def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl
         columns[f"{reason}_contribution"] = contributions[rows, chosen]
         columns[f"{reason}_observed"] = pl.Series(observed[:, rank].tolist(), dtype=pl.String)
         columns[f"{reason}_expected"] = pl.Series(expected[:, rank].tolist(), dtype=pl.String)
+        if kinds is not None:
+            columns[f"{reason}_kind"] = pl.Series(kinds[:, rank].tolist(), dtype=pl.String)
     return pl.DataFrame(columns)
 
 

@@ -19,7 +19,7 @@ from advae.core.validation import best_block
 from advae.detector import checkpoint as checkpoints
 from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
-from advae.detector.detector import Detector, Threshold, TrainingSummary
+from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
 from advae.errors import ColumnError, ConfigError, InputError, quoted
@@ -113,10 +113,13 @@ def fit_detector(
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
         table = TableEncoder.fit(training_frame, hashed=hashed)
-    encoded, calibration = table.transform(training_frame), table.transform(calibration_frame)
-    watched = table.transform(frame[split.watched])
+    encoded, calibration, watched = (
+        judged(table.transform(rows), table, config)
+        for rows in (training_frame, calibration_frame, frame[split.watched])
+    )
     varied = np.ascontiguousarray(encoded[:, : table.network_width])
     method = method_of(config, table.network_width)
+    learned = encoded if method.whole else varied
 
     start = None
     if checkpoint is not None:
@@ -128,10 +131,12 @@ def fit_detector(
     # With patience validation rows decide when training ends, which calibration rows must not.
     validation = watched if config.patience else calibration
     # From the first block on: until then the compilation of the training program takes all cores.
-    compiling = BackgroundTask(partial(method.warm_up, len(varied), config, member_rows))
+    preparing = BackgroundTask(
+        partial(method.prepare, learned, config, member_rows, table.variables)
+    )
 
     def after_block(snapshot: Snapshot) -> None:
-        compiling.begin()
+        preparing.begin()
         if on_block is not None:
             on_block(snapshot)
 
@@ -144,8 +149,7 @@ def fit_detector(
         resume=start,
         on_block=after_block,
     )
-    compiling.wait()
-    scorer, kept = method.learn(end.model, varied, config, member_rows)
+    scorer, kept = method.learn(end.model, learned, config, member_rows, preparing.result())
     detector = Detector(
         config=config,
         table=table,

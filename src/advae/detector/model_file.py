@@ -34,7 +34,9 @@ def save(detector: Detector, path: str | Path) -> None:
         If the file cannot be written.
     """
     draws = generator(detector.config.seed, "golden rows")
-    golden = draws.random((GOLDEN_ROWS, detector.table.network_width), np.float32)
+    table = detector.table
+    width = table.width if detector.method.whole else table.network_width
+    golden = draws.random((GOLDEN_ROWS, width), np.float32)
     record = {
         "kind": "model",
         "config": detector.config.to_json(),

@@ -54,7 +54,8 @@ def out_of_fold_scores(
     folds = int(fold.max()) + 1
     scores = np.empty(len(fold))
     table = detector.table
-    varied = encoded[:, : table.network_width]
+    whole = detector.method.whole
+    varied = encoded if whole else encoded[:, : table.network_width]
     units = _units(varied)
     units[:, ~table.spanned[: varied.shape[1]]] = 1
     for number in range(folds):
@@ -64,6 +65,8 @@ def out_of_fold_scores(
         scores[own] = replace(detector, scorer=strangers).anomaly_score_encoded(
             encoded[own], units[own]
         )
+    if whole:
+        return scores
     # Where the other rows all have one value, and this row another.
     alone = np.zeros((len(encoded), len(table.features)), bool)
     rows, columns = np.nonzero(units == 0)

@@ -16,7 +16,6 @@ from advae.display.text import share
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
-from advae.tables.profile import Profile
 
 MOST_HASHES = 4_000_000
 
@@ -161,8 +160,6 @@ class ColumnWatch:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
         self._refusal: InputError | None = None
-        self._rising = True
-        self._last: object = None
 
     def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
         """Take in the next rows [n], which have these numbers in the table [n]."""
@@ -178,11 +175,6 @@ class ColumnWatch:
         except InputError as refusal:
             self._refusal = refusal
             return
-        if self._rising and values.dtype.is_numeric() and len(values):
-            steps = values.diff().drop_nulls()
-            follows = self._last is None or values[0] is None or values[0] > self._last
-            self._rising = follows and not values.has_nulls() and bool((steps > 0).all())
-            self._last = values[-1]
 
     def column(self) -> Column | None:
         """Return the encoder of the column, None where fitting would refuse it."""
@@ -222,13 +214,14 @@ class ColumnWatch:
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
             )
         if sample.dtype.is_numeric():
-            yield from self._number(column.profile, sample)
+            yield from self._number(column, sample)
         if column.caution == "dated":
             yield self._finding(
                 "time",
                 "hint",
-                "dates: rows before or after the training period score higher, for that alone",
-                "Leave it out with --ignore if only the other columns should count.",
+                "dates: learned by the place in the day, week and year, not by the date itself",
+                "Fit with --time trend if rows before or after the training period should score "
+                "higher for that.",
             )
 
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
@@ -263,23 +256,28 @@ class ColumnWatch:
         message = f"always {shown}; a row with another value will score higher"
         return self._finding("constant", "hint", message, advice)
 
-    def _number(self, profile: Profile, sample: pl.Series) -> Iterator[Finding]:
+    def _number(self, column: Column, sample: pl.Series) -> Iterator[Finding]:
+        profile, ordered = column.profile, column.caution == "ordered"
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
         low, high = profile.quantiles[0], profile.quantiles[-1]
         whole = bool((known == known.round()).all())
         dense = high - low < 2 * profile.rows
-        if (
-            whole
-            and _all_differ(known)
-            and (self._rising or dense or IDENTIFIER_NAME.search(self.name))
-        ):
+        if whole and _all_differ(known) and (ordered or dense or IDENTIFIER_NAME.search(self.name)):
             yield self._finding(
                 "identifier",
                 "problem",
                 "whole numbers that hardly ever repeat, so the column seems to number the rows",
-                "Leave it out with --ignore: new rows have new numbers, and score higher for it.",
+                "Leave it out with --ignore: it names the row, and says nothing about it.",
             )
             return
+        if ordered:
+            yield self._finding(
+                "order",
+                "hint",
+                "the rows are in its order, as if it told when they came: where it stands is not "
+                "judged, since new rows would lie beyond",
+                "If the file is only sorted by it, shuffle the rows, or fit with --time trend.",
+            )
         code = _code_for_missing(known)
         if code is not None:
             often = float(np.mean(known.to_numpy() == code))

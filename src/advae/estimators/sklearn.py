@@ -14,7 +14,15 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from advae.config import Config, Preset, Sampling, Schedule, ThresholdMethod, VariantName
+from advae.config import (
+    Config,
+    Preset,
+    Sampling,
+    Schedule,
+    ThresholdMethod,
+    TimeSetting,
+    VariantName,
+)
 from advae.detector import model_file
 from advae.detector.detector import Detector, Threshold
 from advae.detector.explanation import Explanation
@@ -180,6 +188,10 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
         Whether residuals are weighed by those of the training rows.
     memory : int, default=None
         Most training rows kept to compare new rows with, at least 2; 0 for none.
+    surprise : bool, default=None
+        Whether the score is in nats, see ``Config``.
+    time : {"cycles", "trend"}, default=None
+        What is learned of dates: their cycles, or also where in the training period they lie.
     hashed : sequence of str, default=None
         Columns with very many different texts, to be hashed instead of refused.
 
@@ -254,6 +266,8 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
         sampling: Sampling | None = None,
         whiten: bool | None = None,
         memory: int | None = None,
+        surprise: bool | None = None,
+        time: TimeSetting | None = None,
         hashed: Sequence[str] | None = None,
     ) -> None:
         self.preset = preset
@@ -286,6 +300,8 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
         self.sampling = sampling
         self.whiten = whiten
         self.memory = memory
+        self.surprise = surprise
+        self.time = time
         self.hashed = hashed
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn passes it

@@ -129,6 +129,7 @@ def view_rows(detector: Detector, top: Highest) -> tuple[RowView, ...]:
     scored = detector.score_encoded(encoded)
     contributions = table.group(scored.contributions)
     expected = shown_estimates(table, scored.expected)
+    kinds = detector.kinds_of(scored)
     order = np.argsort(-contributions, axis=1, kind="stable")[:, :CELLS]
     explainers = [
         _Explainer(number, column, list(table.places[number]))
@@ -136,7 +137,7 @@ def view_rows(detector: Detector, top: Highest) -> tuple[RowView, ...]:
     ]
     cells = {
         number: explainers[number].cells(
-            encoded, scored.expected, scored.contributions, top["observed"], expected
+            encoded, scored.expected, scored.contributions, top["observed"], expected, kinds
         )
         for number in np.unique(order).tolist()
     }
@@ -203,6 +204,7 @@ class _Explainer:
         contributions: Float[np.ndarray, "rows width"],
         observed_texts: np.ndarray,
         expected_texts: np.ndarray,
+        kinds: np.ndarray | None,
     ) -> list[Cell]:
         column, distribution = self.column, self.column.distribution
         seen, added = encoded[:, self.places], contributions[:, self.places]
@@ -223,6 +225,7 @@ class _Explainer:
                 direction = "present"
             else:
                 direction = column.direction(seen[row], wanted[row], alike=rounded[row] == hoped)
+            kind = "" if kinds is None else f"{kinds[row, self.number]}; "
             cells.append(
                 Cell(
                     column=self.number,
@@ -232,7 +235,7 @@ class _Explainer:
                     observed_at=_place(seen_places[row]),
                     expected_at=_place(wanted_places[row]),
                     direction=direction,
-                    remark=self._remark(float(seen_at[row]), added[row]),
+                    remark=kind + self._remark(float(seen_at[row]), added[row]),
                 )
             )
         return cells

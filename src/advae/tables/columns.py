@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from advae.display.text import count, share, shorten
 from advae.errors import InputError
+from advae.graph import Graph, Value
 from advae.tables.distributions import Distribution, GroupedDistribution, ScaledDistribution
 from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE, Profile
 from advae.tables.values import (
@@ -31,15 +32,19 @@ from advae.tables.values import (
     TIMES,
     YEAR,
     FloatArray,
+    Given,
     ValueKind,
     equals,
     is_missing,
+    missing_text,
+    numbered,
     respelled,
     shown_values,
     to_buckets,
     to_truths,
     truths_among,
 )
+from advae.variables import Variable
 
 Encoded = NDArray[np.float32]
 
@@ -49,7 +54,7 @@ OnePart = Float[np.ndarray, "encoded"]
 Positions = Float[np.ndarray, "rows"]
 """Where values stand, see `advae.tables.distributions`; NaN where missing."""
 
-Caution = Literal["constant", "empty", "hashed", "dated"]
+Caution = Literal["constant", "empty", "hashed", "dated", "ordered"]
 """What the user should know of how a column is treated."""
 
 DIGITS = 4
@@ -57,6 +62,17 @@ DIGITS = 4
 
 LIMIT = 1e9
 """Scaled values stop here, so that the squares and sums of float32 scores stay finite."""
+
+
+class Written(NamedTuple):
+    """A column in a graph.
+
+    ``encoded``: float32 [n, k]. ``readable``: bool [n], where `Column.encode` would raise no
+    error; None for everywhere.
+    """
+
+    encoded: Value
+    readable: Value | None
 
 
 def check(holds: bool, name: str) -> None:
@@ -94,6 +110,28 @@ class Column(ABC):
     @abstractmethod
     def decode(self, encoded: Encoded) -> pl.Series:
         """Turn encoded columns [n, k] into the user's units [n]; null where missing."""
+
+    @abstractmethod
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the values that its encoded columns, at these places of a row, hold."""
+
+    @property
+    @abstractmethod
+    def given(self) -> Given:
+        """How a graph is given the values."""
+
+    @abstractmethod
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return values [n] as a graph is given them; may raise `InputError`."""
+
+    @abstractmethod
+    def in_graph(self, graph: Graph, values: Value) -> Written:
+        """Write down `encode` for values [n] that are given so."""
+
+    @property
+    def absent(self) -> Encoded:
+        """A missing value as encoded columns [1, k]."""
+        return self.encoded(pl.Series(self.name, [None], dtype=pl.Null))
 
     @property
     def spanned(self) -> tuple[bool, ...]:
@@ -226,6 +264,14 @@ class Scale:
             scaled = (scaled - low) / (high - low)
         return np.clip(scaled, -LIMIT, LIMIT, out=scaled)
 
+    def in_graph(self, graph: Graph, numbers: Value) -> Value:
+        """Write down `apply`; float32 [n]."""
+        factor, low, high = self._factor, self.low * self._factor, self.high * self._factor
+        scaled = numbers * np.float64(factor) if factor != 1.0 else numbers
+        scaled = (scaled - np.float64(low)) / np.float64(high - low)
+        bounded = graph.op("Min", graph.op("Max", scaled, np.float64(-LIMIT)), np.float64(LIMIT))
+        return bounded.cast(np.float32)
+
     def invert(self, scaled: Encoded) -> FloatArray:
         """Undo `apply`; a value beyond float64 becomes its greatest."""
         factor, low, high = self._factor, self.low * self._factor, self.high * self._factor
@@ -248,6 +294,28 @@ class RangedColumn(Column):
 
     def __post_init__(self) -> None:
         check(self.scale.low <= self.median <= self.scale.high, self.name)
+
+    @property
+    def given(self) -> Given:
+        """As numbers, or as microseconds."""
+        return self.reading.given
+
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return the numbers, or microseconds."""
+        return self.reading.fed(values, first_row)
+
+    def in_graph(self, graph: Graph, values: Value) -> Written:
+        """Write down scaled numbers, what a kind has beside them, and the mark of missing ones."""
+        read = self.reading.in_graph(graph, values)
+        parts = [self.scale.in_graph(graph, read.numbers), *self._beside(graph, read.numbers)]
+        parts.append(read.missing.cast(np.float32))
+        present = graph.concat([part.widened(1) for part in parts])
+        encoded = read.missing.widened(1).where(self.absent, present)
+        return Written(encoded, read.readable)
+
+    def _beside(self, graph: Graph, numbers: Value) -> list[Value]:
+        """Write down the encoded columns between the scaled number and the mark, each [n]."""
+        return []
 
     def show(self, numbers: FloatArray) -> pl.Series:
         """Return numbers, or instants in microseconds, [n] in the user's units."""
@@ -335,11 +403,22 @@ class NumberColumn(RangedColumn):
 
     scale: Scale
     median: float
+    ordered: bool = False
+    """Whether the training rows are in its order, so that new rows lie beyond it by nature."""
 
     @property
     def fixed(self) -> tuple[bool, ...]:
         """The number varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
+
+    @property
+    def caution(self) -> Caution | None:
+        """The place of a row in its file says nothing about the row."""
+        return "ordered" if self.ordered else None
+
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the number."""
+        return (Variable("number", places[:1], places[1]),)
 
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Scale the numbers, and mark the missing ones."""
@@ -454,6 +533,10 @@ class BooleanColumn(GroupedColumn):
         """The truth varied; the mark of a missing one perhaps."""
         return False, self.missing_is_new
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the truth."""
+        return (Variable("truth", places[:1], places[1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Write 1 for true and 0 for false, and mark the missing ones."""
         truths = to_truths(values, first_row)
@@ -461,6 +544,22 @@ class BooleanColumn(GroupedColumn):
         share = self.profile.counts[1] / sum(self.profile.counts)
         into[0][:] = np.where(missing, share, truths)
         into[1][:] = missing
+
+    @property
+    def given(self) -> Given:
+        """As 1 and 0."""
+        return ValueKind("boolean").given
+
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return 1 and 0."""
+        return ValueKind("boolean").fed(values, first_row)
+
+    def in_graph(self, graph: Graph, values: Value) -> Written:
+        """Write down 1 for true and 0 for false, and the mark of missing ones."""
+        read = ValueKind("boolean").in_graph(graph, values)
+        parts = [part.cast(np.float32).widened(1) for part in (read.numbers, read.missing)]
+        encoded = read.missing.widened(1).where(self.absent, graph.concat(parts))
+        return Written(encoded, read.readable)
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return true from 0.5 up."""
@@ -506,6 +605,10 @@ class ConstantColumn(GroupedColumn):
         # Missing values that training never had need no column apart: they differ too.
         return (True,) if self.value is None or self.missing_is_new else (True, False)
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return whether there is another value."""
+        return (Variable("truth", places[:1], places[1] if len(places) > 1 else None),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the values that differ from the only one of training."""
         if self.value is None:
@@ -523,6 +626,42 @@ class ConstantColumn(GroupedColumn):
         else:
             into[0][:] = ~(equal | missing)
             into[1][:] = missing
+
+    @property
+    def given(self) -> Given:
+        """As training's value is."""
+        given = self.reading.given
+        if self.reading.like != "text":
+            return given
+        return given._replace(missing=missing_text([str(self.value)]))
+
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return the values."""
+        if self.reading.like == "text":
+            return texts_fed(self.reading.texts(values, first_row), self.given)
+        if self.value is None and values.dtype == pl.String:
+            # Whatever it is, it is new.
+            return np.where(is_missing(values).to_numpy(), self.given.missing, 0)
+        return self.reading.fed(values, first_row)
+
+    def in_graph(self, graph: Graph, values: Value) -> Written:
+        """Write down which values differ from the only one of training."""
+        readable = None
+        if self.reading.like == "text":
+            known = {} if self.value is None else {str(self.value): 0}
+            code = numbered(graph, values, known, missing=2, other=1)
+            equal, missing = code.equals(np.int64(0)), code.equals(np.int64(2))
+        else:
+            numbers, missing, readable = self.reading.in_graph(graph, values)
+            value = np.float64(np.nan if self.value is None else self.value)
+            equal = numbers.equals(value) & ~missing
+            if self.value and not float(self.value).is_integer():  # see `equals`
+                single = np.float32(value)
+                equal = equal | numbers.cast(np.float32).equals(single) if single else equal
+        parts = [~equal] if self.missing_is_new else [~(equal | missing), missing]
+        parts = [~missing] if self.value is None else parts
+        encoded = graph.concat([part.cast(np.float32).widened(1) for part in parts])
+        return Written(encoded, readable)
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the only value of training, or null where another is expected."""
@@ -567,6 +706,17 @@ class ConstantColumn(GroupedColumn):
         return f"{known}; now also {others}" if others else known
 
 
+def texts_fed(texts: pl.Series, given: Given) -> np.ndarray:
+    """Return texts, null where missing, as a graph is given them."""
+    return texts.fill_null(str(given.missing)).to_numpy().astype(object)
+
+
+def marked(code: Value, columns: int) -> Value:
+    """Write down one column for each code below ``columns``, 1 where a value has the code."""
+    codes = np.arange(columns)[None]
+    return code.widened(1).equals(codes).cast(np.float32)
+
+
 def without_missing(values: pl.Series, encoded: Encoded) -> pl.Series:
     """Replace by null what the last encoded column, the one for missing values, marks so."""
     return values.set(pl.Series(encoded[:, -1] > 0.5), None)
@@ -608,6 +758,15 @@ class TimeColumn(RangedColumn):
         """A day is a day, whatever the rows."""
         return True, *(False,) * (2 * len(self.cycles)), True
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the position, and the place in each cycle."""
+        first = len(places) - 1 - 2 * len(self.cycles)
+        found = [Variable("number", places[:1], places[-1])] if first else []
+        for number, cycle in enumerate(self.cycles):
+            own = places[first + 2 * number : first + 2 * number + 2]
+            found.append(Variable("weekday" if cycle == "week" else "phase", own, places[-1]))
+        return tuple(found)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Place the times in the training range and in their cycles."""
         instants = self.reading.numbers(values, first_row)
@@ -621,6 +780,19 @@ class TimeColumn(RangedColumn):
             into[1 + 2 * number][:] = (1 + np.sin(angle)) / 2
             into[2 + 2 * number][:] = (1 + np.cos(angle)) / 2
         into[-1][:] = missing
+
+    def _beside(self, graph: Graph, numbers: Value) -> list[Value]:
+        """Write down sine and cosine of each cycle."""
+        instants, parts = numbers.cast(np.int64), []
+        days = instants - graph.op("Mod", instants, np.int64(DAY))
+        for cycle in self.cycles:
+            length = CYCLES[cycle]
+            moment = graph.op("Mod", instants if cycle == "day" else days, np.int64(length))
+            angle = moment.cast(np.float64) / np.float64(length) * np.float64(2 * np.pi)
+            for side in ("Sin", "Cos"):
+                moved = (graph.op(side, angle) + np.float64(1)) / np.float64(2)
+                parts.append(moved.cast(np.float32))
+        return parts
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the times at their positions, moved to the weekday and the time of day."""
@@ -681,7 +853,7 @@ class TimeColumn(RangedColumn):
 
 
 RARE = "(rare or unseen)"
-RARE_SHARE = 0.001
+RARE_SHARE = 0.0001
 """A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
 
 
@@ -720,14 +892,35 @@ class CategoryColumn(GroupedColumn):
     def _truths(self) -> dict[str, str]:
         return truths_among(self.categories)
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the category."""
+        return (Variable("category", places[:-1], places[-1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the category of each row, or that it is rare, unseen or missing."""
         texts = respelled(ValueKind("text").texts(values, first_row), self._truths)
         other, missing = len(self.categories), len(self.categories) + 1
-        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt8).fill_null(other)
+        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt16).fill_null(other)
         codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()
         for code, column in enumerate(into):
             column[:] = codes_or_missing == code
+
+    @property
+    def given(self) -> Given:
+        """As texts."""
+        given = ValueKind("text").given
+        return given._replace(missing=missing_text(self.categories))
+
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return the texts."""
+        return texts_fed(ValueKind("text").texts(values, first_row), self.given)
+
+    def in_graph(self, graph: Graph, values: Value) -> Written:
+        """Write down the category of each row, or that it is rare, unseen or missing."""
+        known = {category: code for code, category in enumerate(self.categories)}
+        other = len(known)
+        code = numbered(graph, values, known, missing=other + 1, other=other)
+        return Written(marked(code, other + 2), None)
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the likeliest category."""
@@ -784,12 +977,35 @@ class HashedColumn(GroupedColumn):
         """Buckets that training left empty, and missing values perhaps."""
         return *(count == 0 for count in self.profile.counts), self.missing_is_new
 
+    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
+        """Return the bucket."""
+        return (Variable("bucket", places[:-1], places[-1]),)
+
     def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
         """Mark the bucket of each row, or that its value is missing."""
         buckets = to_buckets(self.reading.texts(values, first_row))
         for bucket, column in enumerate(into[:-1]):
             column[:] = buckets == bucket
         into[-1][:] = buckets < 0
+
+    @property
+    def given(self) -> Given:
+        """As buckets, since no operator makes a hash of a text."""
+        what = "the text" if self.reading.like == "text" else "the number, as a text"
+        meaning = f"the CRC-32 of {what} in UTF-8, modulo {HASH_BUCKETS}"
+        return Given(np.int32, -1, meaning)
+
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return the buckets."""
+        return to_buckets(self.reading.texts(values, first_row)).astype(np.int32)
+
+    def in_graph(self, graph: Graph, values: Value) -> Written:
+        """Write down the bucket of each row, or that its value is missing."""
+        bucket = values.cast(np.int64)
+        missing = bucket.equals(np.int64(-1))
+        readable = (bucket > np.int64(-2)) & (bucket < np.int64(HASH_BUCKETS))
+        code = missing.where(np.int64(HASH_BUCKETS), bucket)
+        return Written(marked(code, HASH_BUCKETS + 1), readable)
 
     def decode(self, encoded: Encoded) -> pl.Series:
         """Return the likeliest bucket."""

@@ -27,6 +27,7 @@ from advae.tables.columns import (
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.tables.values import HASH_BUCKETS, TIMES, ValueKind, check_columns, to_instants
+from advae.variables import Variable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -128,7 +129,8 @@ def _convert(hint: Any, value: object, name: str) -> object:
     raise InputError(f"the field {name!r} cannot be {value!r:.200}")
 
 
-MAX_CATEGORIES = 50
+MAX_CATEGORIES = 512
+"""Most categories of a column with an encoded column each; the others count as rare."""
 
 
 class ColumnFit:
@@ -194,9 +196,7 @@ class ColumnFit:
         frequent, present = self._frequent(self._summary), self._summary.counts.total()
         repeats = sum(frequent.values()) >= present / 2
         several = len(self._summary.counts) > 1
-        return (
-            self._summary.overflowed or len(frequent) > MAX_CATEGORIES or (several and not repeats)
-        )
+        return self._summary.overflowed or (several and not repeats)
 
     def hint(self) -> str:
         """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts."""
@@ -216,7 +216,7 @@ class ColumnFit:
         """Return the categories worth a column, the most frequent first."""
         least = least_frequent(summary.rows + self._untyped_rows)
         ranked = sorted(summary.counts.items(), key=lambda item: (-item[1], item[0]))
-        return {text: count for text, count in ranked if count >= least}
+        return {text: count for text, count in ranked[:MAX_CATEGORIES] if count >= least}
 
     def build(self) -> Column:
         """Return the encoder of the rows taken in so far; the column must not be `crowded`."""
@@ -254,7 +254,13 @@ class ColumnFit:
                 median=summary.median,
                 cycles=summary.cycles(reading.like),
             )
-        return NumberColumn(name=name, profile=profile, scale=scale, median=summary.median)
+        return NumberColumn(
+            name=name,
+            profile=profile,
+            scale=scale,
+            median=summary.median,
+            ordered=summary.ordered,
+        )
 
 
 KINDS: dict[str, type[Column]] = {
@@ -273,8 +279,14 @@ CAUTIONS: dict[Caution, str] = {
     "constant": "One value in every training row; a row with another scores higher",
     "empty": "Missing in every training row; a row with a value scores higher",
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
-    "dated": "Dated; a row before or after the training period scores higher",
+    "dated": "Dated; learned by the place in the day, week and year, by the date itself only if "
+    "asked (time = 'trend')",
+    "ordered": "The rows are in its order, as if it told when they came, and new ones would lie "
+    "beyond it; learned only if asked (time = 'trend')",
 }
+
+CALENDAR: tuple[Caution, ...] = ("dated", "ordered")
+"""Columns so treated tell when a row came."""
 
 CACHED_ROWS = 8192
 """Rows encoded at a time: what is being filled, column by column, stays in the cache."""
@@ -347,8 +359,8 @@ class TableEncoder:
         crowded = [fit for fit in fits if fit.crowded]
         if crowded:
             raise InputError(
-                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: more "
-                f"than {MAX_CATEGORIES} frequent categories, or hardly any value twice. Leave such "
+                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: hardly "
+                "any value twice, or too many to count. Leave such "
                 "a column out (--ignore COLUMN) if it only names the row, or hash its values "
                 "(--hash COLUMN)." + "".join(fit.hint() for fit in crowded)
             )
@@ -382,6 +394,28 @@ class TableEncoder:
         return tuple(
             tuple(next(fixed if was_fixed else varied) for was_fixed in feature.fixed)
             for feature in self.features
+        )
+
+    @property
+    def calendar(self) -> tuple[int, ...]:
+        """Where the encoded columns are that tell when in the training period a row came.
+
+        None if nothing else varied: then there is nothing else to learn.
+        """
+        found = tuple(
+            places[0]
+            for feature, places in zip(self.features, self.places, strict=True)
+            if feature.caution in CALENDAR
+        )
+        return found if len(found) < self.network_width else ()
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the encoded columns are of, feature by feature."""
+        return tuple(
+            variable
+            for feature, places in zip(self.features, self.places, strict=True)
+            for variable in feature.variables(places)
         )
 
     @cached_property
@@ -483,7 +517,7 @@ class TableEncoder:
         cautioned = [
             f"{sentence}: {quoted_list(names)}."
             for caution, sentence in CAUTIONS.items()
-            if (names := self.cautioned(caution))
+            if (names := self.cautioned(caution)) and (self.calendar or caution not in CALENDAR)
         ]
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"

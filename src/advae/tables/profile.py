@@ -20,6 +20,12 @@ MAX_DISTINCT = 10_000
 
 QUANTILE_LEVELS = np.linspace(0.0, 1.0, 21)
 
+FEWEST_ORDERED = 20
+"""Rows of a column in order from which on that is no chance."""
+
+FEWEST_STEPS = 3
+"""Changes of value in it: two groups one after the other are no order."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -62,12 +68,14 @@ class NumberRange:
 
 
 class NumberSummary:
-    """Range and a uniform sample of a column of numbers; NaN is missing."""
+    """Range, order and a uniform sample of a column of numbers; NaN is missing."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.missing = 0
         self.range = NumberRange()
+        self._last: FloatArray = np.empty(0)
+        self._ups = self._downs = 0
         self._sample = Reservoir(RESERVOIR_SIZE, np.random.default_rng(0))
 
     def update(self, numbers: FloatArray) -> None:
@@ -76,12 +84,23 @@ class NumberSummary:
         self.rows += len(numbers)
         self.missing += len(numbers) - len(present)
         self.range.update(present)
+        steps = np.diff(present, prepend=self._last)
+        self._ups += int((steps > 0).sum())
+        self._downs += int((steps < 0).sum())
+        self._last = present[-1:] if len(present) else self._last
         self._sample.update({"numbers": present})
 
     @property
     def varies(self) -> bool:
         """Whether two values differed."""
         return self.range.varies
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows are in its order, as rows are that were written one after the other."""
+        enough = self.rows - self.missing >= FEWEST_ORDERED
+        steps = sorted((self._ups, self._downs))
+        return enough and steps[0] == 0 and steps[1] >= FEWEST_STEPS
 
     @property
     def first(self) -> float | None:

@@ -8,6 +8,8 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -15,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from advae.errors import ColumnError, InputError, quoted, quoted_list
+from advae.graph import Graph, Value
 
 FloatArray = NDArray[np.float64]
 
@@ -316,6 +319,44 @@ FARTHEST = 250_000 * YEAR
 TIMES = ("date", "datetime", "time", "duration")
 
 
+class Given(NamedTuple):
+    """How a graph is given the values of a column.
+
+    ``dtype``: of NumPy, ``object`` for texts. ``missing``: what stands for a missing value.
+    ``meaning``: what the values are.
+    """
+
+    dtype: Any
+    missing: str | float | int
+    meaning: str
+
+
+NOT_A_TIME = -(2**63)
+"""The missing time of NumPy and pandas."""
+
+_GIVEN = {
+    "number": Given(np.float64, np.nan, "the number"),
+    "boolean": Given(np.int8, -1, "1 for true, 0 for false"),
+    "text": Given(object, "", "the text"),
+    "date": Given(np.int64, NOT_A_TIME, "microseconds from 1970-01-01 to midnight of the day"),
+    "datetime": Given(np.int64, NOT_A_TIME, "microseconds since 1970-01-01 00:00:00"),
+    "time": Given(np.int64, NOT_A_TIME, "microseconds since midnight"),
+    "duration": Given(np.int64, NOT_A_TIME, "microseconds"),
+}
+
+
+class ReadValues(NamedTuple):
+    """Values of a column in a graph, each of shape [n].
+
+    ``numbers``: float64, of no meaning where ``missing``. ``readable``: where `ValueKind.numbers`
+    would raise no error; None for everywhere.
+    """
+
+    numbers: Value
+    missing: Value
+    readable: Value | None
+
+
 @dataclass(frozen=True)
 class ValueKind:
     """What kind of values a column holds.
@@ -389,6 +430,38 @@ class ValueKind:
         return from_instants(name, numbers, self.like, self.zone)
 
     @property
+    def given(self) -> Given:
+        """How a graph is given values of this kind."""
+        given = _GIVEN[self.like]
+        if self.zone is None:
+            return given
+        return given._replace(meaning=f"{given.meaning} by the clock of {self.zone}")
+
+    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
+        """Return values [n] other than texts as a graph is given them; may raise `InputError`."""
+        given = self.given
+        numbers = self.numbers(values, first_row)
+        missing = np.isnan(numbers)
+        return np.where(missing, given.missing, np.where(missing, 0, numbers).astype(given.dtype))
+
+    def in_graph(self, graph: Graph, values: Value) -> ReadValues:
+        """Write down `numbers` for values other than texts."""
+        if self.like == "number":
+            finite = ~graph.op("IsInf", values)
+            return ReadValues(values, graph.op("IsNaN", values), finite)
+        if self.like == "boolean":
+            truths = values.cast(np.int64)
+            missing = truths.equals(np.int64(-1))
+            known = missing | truths.equals(np.int64(0)) | truths.equals(np.int64(1))
+            return ReadValues(truths.cast(np.float64), missing, known)
+        instants = values.cast(np.float64)
+        missing = values.equals(np.int64(NOT_A_TIME))
+        if self.like in ("time", "duration"):
+            return ReadValues(instants, missing, None)
+        near = ~(graph.op("Abs", instants) > np.float64(FARTHEST))
+        return ReadValues(instants, missing, near | missing)
+
+    @property
     def csv_dtype(self) -> pl.DataType:
         """The type to read a text file's column as, so that a category "001" keeps its zeros."""
         return pl.Float64() if self.like == "number" else pl.String()
@@ -411,6 +484,37 @@ def respelled(texts: pl.Series, truths: Mapping[str, str]) -> pl.Series:
         same = texts.str.strip_chars().str.to_lowercase() == word
         texts = texts.set(same.fill_null(value=False), spelling)
     return texts
+
+
+def missing_text(known: Collection[str]) -> str:
+    """Return the text that stands for a missing one in a graph: the empty one, if it is free."""
+    text = ""
+    while text in known:
+        text = f"({text or 'missing'})"
+    return text
+
+
+def numbered(
+    graph: Graph, texts: Value, known: Mapping[str, int], missing: int, other: int
+) -> Value:
+    """Write down which number each text has; missing and other ones have numbers of their own.
+
+    True and false count as training spelled them, as by `respelled`, but for blanks around them:
+    no operator takes these away.
+    """
+    numbers = dict(known)
+    for word, spelling in truths_among(known).items():
+        for letters in product(*((letter, letter.upper()) for letter in word)):
+            numbers["".join(letters)] = known[spelling]
+    numbers[missing_text(known)] = missing
+    return graph.op(
+        "LabelEncoder",
+        texts,
+        domain="ai.onnx.ml",
+        keys_strings=list(numbers),
+        values_int64s=list(numbers.values()),
+        default_int64=other,
+    )
 
 
 def check_finite(

@@ -260,7 +260,7 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
     rng = np.random.default_rng(4)
     each = [ref.random_weights(D, H, K, rng) for _ in range(2)]
     model = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *map(members, each))
-    (_, noise, reference), kept = learn(model, rows, Config(members=2, points=8))
+    (_, noise, reference, _), kept = learn(model, rows, Config(members=2, points=8))
     np.testing.assert_array_equal(kept, np.arange(len(rows)))
     x = rng.uniform(size=(30, D)).astype(np.float32)
     x[0] = 1.7
@@ -290,7 +290,7 @@ def test_score_with_a_reference_equals_the_float64_one(rows):
 def test_far_values_keep_the_score_finite_and_rising(rows):
     rng = np.random.default_rng(5)
     model = members(ref.random_weights(D, H, K, rng))
-    (_, noise, reference), _ = learn(model, rows, Config(points=4))
+    (_, noise, reference, _), _ = learn(model, rows, Config(points=4))
     x = np.tile(rows[:1], (4, 1))
     x[:, 1] = [2.0, 1e3, 1e6, 1e9]
     score = score_rows(model, noise, x, reference).score
@@ -301,7 +301,7 @@ def test_far_values_keep_the_score_finite_and_rising(rows):
 def test_the_encoder_and_the_memory_see_values_clipped_and_the_residual_does_not(rows):
     rng = np.random.default_rng(5)
     model = members(ref.random_weights(D, H, K, rng))
-    (_, noise, reference), _ = learn(model, rows, Config(points=4))
+    (_, noise, reference, _), _ = learn(model, rows, Config(points=4))
     x = rows[:4].copy()
     x[:, 1] = [-20, -1, 2, 20]
     clipped = np.clip(x, -1, 2)
@@ -333,7 +333,7 @@ def test_a_reference_can_lack_rows(rows, errors):
 def test_memory_is_a_sample_of_the_training_rows_and_can_be_none(rows):
     rng = np.random.default_rng(6)
     model = members(ref.random_weights(D, H, K, rng))
-    (_, _, reference), kept = learn(model, rows, Config(memory=10))
+    (_, _, reference, _), kept = learn(model, rows, Config(memory=10))
     assert len(kept) == 10 == len(set(kept.tolist()))
     np.testing.assert_array_equal(reference.memory.rows, rows[kept])
     again = learn(model, rows, Config(memory=10))[1]

@@ -1,6 +1,6 @@
 """adVAE as a `Method`: the networks, the steps of Algorithm 1, and the score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,29 +11,36 @@ from jaxtyping import Array, Float, Int
 from advae.config import VARIANTS, Config, Variant
 from advae.core.adam import StepSize
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Vector
-from advae.core.method import Method, Scored, Terms
+from advae.core.method import Members, Method, Scored, ScoredInGraph, Terms
 from advae.core.randomness import generator
+from advae.graph import Graph, Value
+from advae.methods.advae import graph as graphs
 from advae.methods.advae import scoring
 from advae.methods.advae.losses import Noise, Settings, squared_error
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Sizes, initialise
 from advae.methods.advae.scoring import Scorer
 from advae.methods.advae.steps import TrainState, fresh_state, train_step
+from advae.methods.advae.surprise import KINDS, Surprise
+from advae.variables import Variable
 
 
 @dataclass(frozen=True)
 class AdVAEMethod(Method):
     """adVAE and its variants.
 
-    ``sizes`` are those of the networks; ``variant`` says which terms act.
+    ``sizes`` are those of the networks; ``variant`` says which terms act; ``surprises``, whether
+    the score is in nats.
     """
 
     sizes: Sizes
     variant: Variant
+    surprises: bool = False
 
     @classmethod
     def of(cls, columns: int, config: Config) -> Self:
         """Return the method with these settings for rows of so many encoded columns."""
-        return cls(Sizes(columns, *config.network_sizes(columns)), VARIANTS[config.variant])
+        sizes = Sizes(columns, *config.network_sizes(columns))
+        return cls(sizes, VARIANTS[config.variant], config.surprise)
 
     @property
     def draws(self) -> tuple[int, int]:
@@ -84,14 +91,25 @@ class AdVAEMethod(Method):
             return Noise(nothing, nothing)
         return Noise(noise[0], noise[-1])
 
-    def warm_up(
+    @property
+    def whole(self) -> bool:
+        """A score in nats knows of the columns that never varied."""
+        return self.surprises
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those of a score in nats."""
+        return KINDS if self.surprises else ()
+
+    def prepare(
         self,
-        rows: int,
+        rows: HostMatrix,
         config: Config,
         member_rows: Int[np.ndarray, "members member_rows"] | None,
-    ) -> None:
-        """Compile the programs that measure residuals and the one that scores."""
-        scoring.warm_up(self, rows, config, member_rows)
+        variables: Sequence[Variable],
+    ) -> Surprise | None:
+        """Learn how frequent and how likely values are, and compile the programs that score."""
+        return scoring.prepare(self, rows, config, member_rows, variables)
 
     def learn(
         self,
@@ -99,9 +117,10 @@ class AdVAEMethod(Method):
         rows: HostMatrix,
         config: Config,
         member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+        ready: Surprise | None = None,
     ) -> tuple[Scorer, Int[np.ndarray, "kept"]]:
-        """Return networks, latent noise, usual residuals, and rows to compare with."""
-        return scoring.learn(self, model, rows, config, member_rows)
+        """Return networks, latent noise, usual residuals, rows to compare with, and surprises."""
+        return scoring.learn(self, model, rows, config, member_rows, ready)
 
     def scorer_shapes(self, config: Config, stored: Mapping[str, np.ndarray]) -> Scorer:
         """Return the shapes of a scorer; those of its reference depend on the rows it is of."""
@@ -109,7 +128,7 @@ class AdVAEMethod(Method):
 
     def prepared(self, scorer: Scorer) -> Scorer:
         """Return the scorer with its memory padded, so that memories share a few programs."""
-        return scorer.padded()
+        return scorer.prepared()
 
     def score(
         self, scorer: Scorer, x: Matrix, units: Float[Array, "rows columns"] | None
@@ -117,8 +136,12 @@ class AdVAEMethod(Method):
         """Return the scores of one block of rows by all members; equations (11) and (12)."""
         return scoring.score_block(scorer, x, units)
 
+    def in_graph(self, graph: Graph, scorer: Scorer, x: Value, width: int) -> ScoredInGraph:
+        """Write down the scores as operators."""
+        return graphs.in_graph(graph, scorer, x, width)
+
     def strangers(
-        self, scorer: Scorer, members: slice, absent: Int[np.ndarray, "absent"]
+        self, scorer: Scorer, members: Members, absent: Int[np.ndarray, "absent"]
     ) -> Scorer:
         """Return the scorer with these members alone, and a memory that lacks some rows."""
         return scorer.strangers(members, absent)

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +14,14 @@ from jaxtyping import Array, Float, Int
 
 from advae.config import VARIANTS, Config
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix
-from advae.core.method import Method, Scored
+from advae.core.method import Members, Method, Scored
 from advae.core.randomness import choice
 from advae.core.scoring import score_rows
 from advae.core.training import diverged
 from advae.methods.advae import reference as references
+from advae.methods.advae import surprise as surprises
+from advae.methods.advae.classes import extended, learn_classes
+from advae.methods.advae.conditional import train
 from advae.methods.advae.gaussian import Gaussian
 from advae.methods.advae.latent import latent_noise
 from advae.methods.advae.networks import (
@@ -33,6 +36,7 @@ from advae.methods.advae.networks import (
 )
 from advae.methods.advae.reference import (
     Memory,
+    Recalled,
     Reference,
     Whitening,
     geometric_mean,
@@ -42,9 +46,20 @@ from advae.methods.advae.reference import (
     whitening,
     whitening_of,
 )
+from advae.methods.advae.surprise import Prepared, Shares, Surprise, joined, learn_shares
+from advae.variables import Variable
 
 RESIDUAL_ROWS = 20_000
 """Most training rows whose residuals are measured."""
+
+MOST_VARIABLES = 256
+"""Of a table that conditional networks learn: their cost grows with the square of these."""
+
+UNSEEN = 0.15
+"""Share of the training rows that conditional networks do not see, for the shares of R."""
+
+FEWEST_UNSEEN, MOST_UNSEEN = 50, 4000
+"""How many those may be; of a small table a third."""
 
 PAPER = Reference()
 """The paper's score: nothing is known of the training rows besides the networks."""
@@ -55,24 +70,31 @@ class Scorer(NamedTuple):
 
     ``model``: members stacked on a leading axis; their squared residuals are averaged.
     ``latent_noise``: shape (points, latent), shared by all rows. ``reference``: what is known of
-    the training rows.
+    the training rows. ``surprise``: what a score in nats is computed from; None for the geometric
+    mean of `reference`. `prepared` turns it into what the compiled score is given.
     """
 
     model: AdVAE
     latent_noise: Any
     reference: Reference = PAPER
+    surprise: Any = None
 
-    def padded(self) -> "Scorer":
-        """Return the scorer with `reference.padded`."""
-        return self._replace(reference=references.padded(self.reference))
+    def prepared(self) -> "Scorer":
+        """Return the scorer with `reference.padded` and `surprise.prepared`."""
+        known = None if self.surprise is None else surprises.prepared(self.surprise)
+        return self._replace(reference=references.padded(self.reference), surprise=known)
 
-    def strangers(self, members: slice, absent: Int[np.ndarray, "absent"]) -> "Scorer":
-        """Return the scorer with these members alone, and a memory that lacks some rows."""
+    def strangers(self, members: Members, absent: Int[np.ndarray, "absent"]) -> "Scorer":
+        """Return the scorer with these members alone, and a memory that lacks some rows.
+
+        For rows of the training table as if they were new: none of them counts itself.
+        """
         model, weights = jax.tree.map(
             lambda leaf: np.asarray(leaf)[members], (self.model, self.reference.whitening)
         )
         fewer = references.without(self.reference, absent)
-        return Scorer(model, self.latent_noise, fewer._replace(whitening=weights))
+        known = None if self.surprise is None else surprises.strangers(self.surprise, members)
+        return Scorer(model, self.latent_noise, fewer._replace(whitening=weights), known)
 
 
 def score_block(
@@ -94,7 +116,10 @@ def score_block(
     units
         Of the columns in each row: what a difference counts. None for 1.
     """
-    model, noise, reference = scorer
+    model, noise, reference, surprise = scorer
+    x, whole = x[:, : model.sizes.columns], x
+    if units is not None:
+        units = units[:, : model.sizes.columns]
     seen = jnp.clip(x, *INPUT_RANGE)
     recalled = None if reference.memory is None else recall(reference.memory, seen, units)
 
@@ -116,10 +141,41 @@ def score_block(
     (squares, expected), _ = jax.lax.scan(add_member, (zeros, zeros), (model, reference.whitening))
     members = jax.tree.leaves(model)[0].shape[0]
     contributions, expected = squares / members, expected / members
+    if surprise is not None:
+        return _in_nats(surprise, whole, units, contributions, expected, recalled)
     if recalled is not None:
         contributions = geometric_mean(contributions, in_units(x - recalled.nearest) ** 2)
         expected = jnp.clip(expected, 0.0, 1.0)
     return Scored(jnp.sum(contributions, axis=1), contributions, expected)
+
+
+def _in_nats(
+    known: Prepared,
+    whole: Float[Array, "rows width"],
+    units: Float[Array, "rows columns"] | None,
+    residual: Matrix,
+    expected: Matrix,
+    recalled: Recalled | None,
+) -> Scored:
+    """Return the scores of `surprise`, from the squares that residuals leave in each column.
+
+    Columns that never varied come last in ``whole``. They add their squares; so does a value in a
+    column of unit 0, which all other rows have another value in.
+    """
+    columns = residual.shape[1]
+    x, novel = whole[:, :columns], whole[:, columns:] ** 2
+    distance = residual
+    if recalled is not None:
+        difference = x - recalled.nearest
+        distance = (difference if units is None else units * difference) ** 2
+        expected = jnp.clip(expected, 0.0, 1.0)
+    if units is not None:
+        alone = jnp.where(units == 0, 1.0, 0.0)
+        residual, distance = residual + alone, distance + alone
+    squares = (jnp.concatenate([each, novel], axis=1) for each in (residual, distance))
+    score, by_kind, factors = joined(known, whole, *squares)
+    expected = jnp.concatenate([expected, jnp.zeros_like(novel)], axis=1)
+    return Scored(score, jnp.sum(by_kind, axis=2), expected, by_kind, factors)
 
 
 def _expected(generator: Generator, q: Gaussian, noise: Any) -> Matrix:
@@ -149,6 +205,7 @@ def learn(
     rows: HostMatrix,
     config: Config,
     member_rows: Int[np.ndarray, "members member_rows"] | None = None,
+    ready: Surprise | None = None,
 ) -> tuple[Scorer, Int[np.ndarray, "kept"]]:
     """Return the scorer of trained members, and the positions of the rows that it keeps.
 
@@ -159,12 +216,15 @@ def learn(
     model
         Trained members, stacked on a leading axis.
     rows
-        Encoded training rows, shape (rows, columns).
+        Encoded training rows, shape (rows, columns); those that never varied come last.
     config
         ``whiten``, ``memory``, ``seed`` and the settings of the latent noise decide.
     member_rows
         Positions of the rows that each member saw; None for all.
+    ready
+        What `prepare` returned: surprises without shares.
     """
+    whole, rows = rows, np.ascontiguousarray(rows[:, : model.sizes.columns])
     noise = latent_noise(config, model.sizes.latent)
     matrices = None
     if config.whiten:
@@ -178,15 +238,63 @@ def learn(
             for member in range(config.members)
         ]
         matrices = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
-    if not config.memory:
-        return Scorer(model, noise, Reference(matrices)), np.empty(0, int)
-    kept = np.arange(len(rows))
-    if len(rows) > config.memory:
-        drawn = choice(config.seed, "kept rows").permutation(len(rows))
-        kept = np.sort(drawn[: config.memory])
-    rows = rows[kept]
-    errors = rows - score_rows(method, Scorer(model, noise), rows).expected
-    return Scorer(model, noise, Reference(matrices, remember(rows, errors))), kept
+    reference, kept = Reference(matrices), np.empty(0, int)
+    if config.memory:
+        kept = _kept(len(rows), config)
+        errors = rows[kept] - score_rows(method, Scorer(model, noise), rows[kept]).expected
+        reference = Reference(matrices, remember(rows[kept], errors))
+    scorer = Scorer(model, noise, reference, ready)
+    if ready is not None:
+        shares = _shares(method, scorer, whole, config, member_rows)
+        scorer = scorer._replace(surprise=ready._replace(shares=shares))
+    return scorer, kept
+
+
+def _kept(rows: int, config: Config) -> Int[np.ndarray, "kept"]:
+    """Return the positions of the training rows to keep, ascending."""
+    if rows <= config.memory:
+        return np.arange(rows)
+    drawn: Int[np.ndarray, "rows"] = choice(config.seed, "kept rows").permutation(rows)
+    return np.sort(drawn[: config.memory])
+
+
+def _shares(
+    method: Method,
+    scorer: Scorer,
+    whole: HostMatrix,
+    config: Config,
+    member_rows: Int[np.ndarray, "members member_rows"] | None,
+) -> Shares:
+    """Return the shares of the factors among training rows.
+
+    Those of R are of rows by the networks that never saw them: a network knows a small table by
+    heart, and everything new would surprise it beyond measure. N and D need no such rows: damaged
+    inputs keep networks from knowing theirs, and no row vouches for itself.
+    """
+    every = -(-len(whole) // RESIDUAL_ROWS)
+    itself = scorer.strangers(slice(None), np.empty(0, int))
+    factors = score_rows(method, itself, whole[::every]).factors.T
+    if member_rows is None:
+        unseen = _unseen(len(whole), config.seed)
+        conditional = score_rows(method, itself, whole[unseen]).factors[:, 3]
+    else:
+        groups: dict[bytes, list[int]] = {}
+        for member, seen in enumerate(member_rows):
+            groups.setdefault(seen.tobytes(), []).append(member)
+        found = []
+        for members in groups.values():
+            unseen = np.setdiff1d(np.arange(len(whole)), member_rows[members[0]])
+            stranger = scorer.strangers(members, np.empty(0, int))
+            found.append(score_rows(method, stranger, whole[unseen]).factors[:, 3])
+        conditional = np.concatenate(found)
+    return learn_shares([*factors[:3], conditional])
+
+
+def _unseen(rows: int, seed: int) -> Int[np.ndarray, "unseen"]:
+    """Return the positions of the training rows that no conditional network sees, ascending."""
+    count = int(np.clip(UNSEEN * rows, min(FEWEST_UNSEEN, rows // 3), MOST_UNSEEN))
+    drawn: Int[np.ndarray, "rows"] = choice(seed, "unseen rows", rows).permutation(rows)
+    return np.sort(drawn[: max(1, count)])
 
 
 def _member(model: AdVAE, number: int) -> AdVAE:
@@ -202,31 +310,63 @@ def _member_whitening(method: Method, member: Scorer, rows: HostMatrix) -> White
     return whitening(residuals)
 
 
-def warm_up(
+def prepare(
     method: Method,
-    rows: int,
+    rows: HostMatrix,
     config: Config,
-    member_rows: Int[np.ndarray, "members member_rows"] | None = None,
-) -> None:
-    """Compile what `learn` of ``rows`` training rows, and then the score, will need.
+    member_rows: Int[np.ndarray, "members member_rows"] | None,
+    variables: Sequence[Variable],
+) -> Surprise | None:
+    """Return the surprises without shares, and compile what `learn` and the score will need.
 
     By scoring a row of zeros with what has the right shapes.
     """
     untrained: AdVAE = method.initial_state(config).model
-    columns = untrained.sizes.columns
+    columns, ready = untrained.sizes.columns, None
+    if config.surprise:
+        ready = _surprise(rows, config, member_rows, variables)
     noise = latent_noise(config, untrained.sizes.latent)
-    row = np.zeros((1, columns), np.float32)
+    row = np.zeros((1, rows.shape[1]), np.float32)
+    varied = row[:, :columns]
     matrices = memory = None
     if config.whiten:
-        score_rows(method, Scorer(_member(untrained, 0), noise), row)
-        own = rows if member_rows is None else member_rows.shape[1]
-        measured = len(range(0, own, -(-rows // RESIDUAL_ROWS)))
+        score_rows(method, Scorer(_member(untrained, 0), noise), varied)
+        own = len(rows) if member_rows is None else member_rows.shape[1]
+        measured = len(range(0, own, -(-len(rows) // RESIDUAL_ROWS)))
         matrices = whitening_of(_zeros, config.members, columns, measured)
     if config.memory:
-        score_rows(method, Scorer(untrained, noise), row)
-        kept = np.zeros((min(rows, config.memory), columns), np.float32)
+        score_rows(method, Scorer(untrained, noise), varied)
+        kept = np.zeros((min(len(rows), config.memory), columns), np.float32)
         memory = Memory(kept, kept, np.ones(1, np.float32))
-    score_rows(method, Scorer(untrained, noise, Reference(matrices, memory)), row)
+    score_rows(method, Scorer(untrained, noise, Reference(matrices, memory), ready), row)
+    return ready
+
+
+def _surprise(
+    rows: HostMatrix,
+    config: Config,
+    member_rows: Int[np.ndarray, "members member_rows"] | None,
+    variables: Sequence[Variable],
+) -> Surprise:
+    """Learn frequencies, and a conditional network for each member; no shares yet."""
+    classes = learn_classes(variables, rows)
+    whole = extended(rows, classes.phases, np)
+    seen = np.setdiff1d(np.arange(len(rows)), _unseen(len(rows), config.seed))
+    marginal = surprises.learn_marginal(classes, rows)
+    if len(classes.sizes) > MOST_VARIABLES:
+        return Surprise(classes, marginal, None, surprises.no_shares())
+    members = [
+        train(
+            classes,
+            whole,
+            seen if member_rows is None else member_rows[member],
+            config,
+            member,
+        )
+        for member in range(config.members)
+    ]
+    net = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    return Surprise(classes, marginal, net, surprises.no_shares())
 
 
 def _zeros(*shape: int) -> np.ndarray:
@@ -245,8 +385,12 @@ def scorer_shapes(sizes: Sizes, config: Config, stored: Mapping[str, np.ndarray]
     if config.memory:
         rows = float32_shape(len(stored.get("reference.memory.rows", ())), columns)
         memory = Memory(rows, rows, float32_shape(1))
+    known = None
+    if config.surprise:
+        known = surprises.shapes(stored, "surprise.")
     return Scorer(
         network_shapes(sizes, config.members),
         float32_shape(points, sizes.latent),
         Reference(whitening, memory),
+        known,
     )

@@ -1,0 +1,331 @@
+"""The score in nats against float64 NumPy, equation by equation."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.special import logsumexp, softmax
+
+from advae.config import Config
+from advae.core.scoring import score_rows
+from advae.detector.fitting import fit_detector
+from advae.methods.advae import conditional, surprise
+from advae.methods.advae.classes import extended, learn_classes, observed
+from advae.tables.encoder import TableEncoder
+
+ROWS = 400
+
+
+def table(seed=0, rows=ROWS):
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(["a", "b", "c"], rows, p=[0.7, 0.25, 0.05])
+    size = np.exp(rng.normal(0, 2, rows)) * np.where(kind == "a", 1, 10)
+    return pl.DataFrame(
+        {
+            "kind": kind,
+            "size": pl.Series(np.where(rng.random(rows) < 0.05, np.nan, size)).fill_nan(None),
+            "level": rng.integers(0, 4, rows),
+            "open": rng.random(rows) < 0.3,
+            "near": size * rng.uniform(0.9, 1.1, rows),
+            "when": pl.Series(rng.integers(0, 60 * 86400, rows) * 1_000_000 + 10**15).cast(
+                pl.Datetime("us")
+            ),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return fit_detector(table(), Config(iterations=600, seed=1))
+
+
+@pytest.fixture(scope="module")
+def rows(detector):
+    new = table(5, 60)
+    strange = pl.DataFrame(
+        {
+            "kind": ["z", None, "c"],
+            "size": [1e6, None, -3.0],
+            "level": [9, 0, None],
+            "open": [None, True, False],
+            "near": [0.0, 5.0, None],
+            "when": [None, *new["when"][:2]],
+        },
+        schema=new.schema,
+    )
+    return detector.table.transform(pl.concat([new, strange]))
+
+
+def own_marginal(frame, new):
+    """Return m_j by counting, in the order of the columns; times have none here."""
+    columns, n = [], len(frame)
+    for name in ("kind", "size", "level", "open", "near"):
+        known, values = frame[name].to_list(), new[name].to_list()
+        numeric = name in ("size", "level", "near")
+        there = np.array([v for v in known if v is not None], float) if numeric else None
+        found = []
+        for v in values:
+            count = sum(each == v for each in known)
+            share = (count + 0.5) / (n + 1)
+            if numeric and v is not None:
+                low, high = np.mean(there <= v), np.mean(there >= v)
+                share = np.clip(2 * min(low, high), 1 / (len(there) + 1), 1)
+            found.append(-np.log(share))
+        columns.append(found)
+    return np.array(columns).T
+
+
+def test_the_marginal_surprise_counts_rows_of_the_training_table():
+    frame = table(3)
+    encoder = TableEncoder.fit(frame)
+    encoded = encoder.transform(frame)
+    classes = learn_classes(encoder.variables, encoded)
+    known = surprise.learn_marginal(classes, encoded)
+    new = pl.concat([frame[:50], table(4, 50)])
+    net = conditional.train(
+        classes, extended(encoded, classes.phases, np), np.arange(ROWS), Config(iterations=2), 0
+    )
+    net = type(net)(*(leaf[None] for leaf in net))
+    whole = surprise.prepared(surprise.Surprise(classes, known, net, surprise.no_shares()))
+    m, _, homes = surprise.columns_surprise(whole, encoder.transform(new))
+    m = np.asarray(m)[np.argsort(homes, kind="stable")].T
+    owners = encoder.owner[np.sort(np.asarray(homes))]
+    names = np.array(encoder.feature_names)[owners]
+    wanted = own_marginal(frame, new)
+    for place, name in enumerate(("kind", "size", "level", "open", "near")):
+        ours = m[:, np.flatnonzero(names == name)[0]]
+        np.testing.assert_allclose(ours, wanted[:, place], atol=2e-5, err_msg=name)
+
+
+def test_a_training_row_does_not_count_itself_among_strangers():
+    # Numbers that rise from row to row would count as dates.
+    x = np.arange(50.0).reshape(25, 2)[:, ::-1].ravel()
+    frame = pl.DataFrame({"x": x, "k": ["b"] + ["a"] * 49})
+    detector = fit_detector(frame, Config(iterations=10, threshold="kde"))
+    known = detector.scorer.surprise
+    encoded = detector.table.transform(frame)
+    wide = [known, surprise.strangers(known, slice(None))]
+    m = [np.asarray(surprise.columns_surprise(surprise.prepared(s), encoded)[0]) for s in wide]
+    category, number = 0, -1
+    # The largest of 50 is beyond all of the other 49; "b" was never seen by the others.
+    assert m[0][number][-2] == pytest.approx(-np.log(2 / 50), rel=1e-5)
+    assert m[1][number][-2] == pytest.approx(-np.log(1 / 50), rel=1e-5)
+    assert m[0][category][0] == pytest.approx(-np.log(1.5 / 51), rel=1e-5)
+    assert m[1][category][0] == pytest.approx(-np.log(0.5 / 50), rel=1e-5)
+
+
+def own_nats(normal, values):
+    """Return -log of the share of normal rows that reach values, and the tail beyond."""
+    normal = np.sort(normal)
+    top = normal[int(np.ceil(0.9 * len(normal))) - 1] + surprise.ALIKE
+    above = normal[normal > top] - top
+    kept = len(above) - int(0.1 * len(above))
+    mean = (above[:kept].sum() + (len(above) - kept) * above[kept - 1]) / kept
+    found = []
+    for v in values:
+        if v > top:
+            found.append(
+                max(np.log(10), -np.log((len(above) + 0.5) / (len(normal) + 1)))
+                + kept * np.log(1 + (v - top) / max(mean, 1.0) / kept)
+            )
+        else:
+            found.append(-np.log((np.sum(normal >= v) + 0.5) / (len(normal) + 1)))
+    return np.array(found)
+
+
+def test_nats_are_the_share_of_normal_rows_and_an_exponential_tail():
+    rng = np.random.default_rng(0)
+    normal = rng.gamma(2.0, 3.0, 300).round(2).astype(np.float32)
+    shares = surprise.learn_shares([normal] * 4)
+    # At the normal values themselves there is no interpolation between two of them.
+    values = np.concatenate([normal, normal.max() * np.array([1.1, 2, 10], np.float32)])
+    ours = np.asarray(surprise.nats(shares, np.stack([values] * 4))[3])
+    np.testing.assert_allclose(ours, own_nats(normal.astype(float), values), rtol=2e-4, atol=1e-5)
+    further = np.linspace(0, 100, 500, dtype=np.float32)
+    rising = np.asarray(surprise.nats(shares, np.stack([further] * 4))[3])
+    assert (np.diff(rising) >= 0).all()
+
+
+def test_what_rounding_tells_apart_has_one_share():
+    rng = np.random.default_rng(0)
+    spread = np.repeat([-5.0, -2.0, 1.0], [300, 650, 50]) + rng.normal(0, 1e-6, 1000)
+    shares = surprise.learn_shares([spread] * 4)
+    for centre, reach in ((-5.0, 1000.5), (-2.0, 700.5)):
+        values = np.float32(centre + np.linspace(-5e-6, 5e-6, 11))
+        found = np.asarray(surprise.nats(shares, np.stack([values] * 4)))
+        np.testing.assert_allclose(found, -np.log(reach / 1001), atol=2e-5)
+
+
+def test_ties_at_the_top_keep_their_share():
+    normal = np.repeat([0.0, 1.0], [30, 970]).astype(np.float32)
+    shares = surprise.learn_shares([normal] * 4)
+    values = np.array([0.0, 1.0, 1.5], np.float32)
+    found = np.asarray(surprise.nats(shares, np.stack([values] * 4))[3])
+    np.testing.assert_allclose(found[:2], -np.log([1000.5 / 1001, 970.5 / 1001]), atol=1e-6)
+    assert found[2] > np.log(1000)
+
+
+def own_log_likelihoods(net, classes, read, hidden):
+    """Return log p of every class of every variable, float64, for one row and mask."""
+    u, first, step = classes.coordinates
+    owner = classes.owner
+    z = net.bias.astype(float).copy()
+    for j in range(len(classes.sizes)):
+        if hidden[j]:
+            z += net.hidden_marks[j]
+            continue
+        own = owner == j
+        z += read[own] @ net.inputs[own]
+        z += (first[j] + step[j] * read[own][:-1].sum()) * net.coordinates[j]
+    h = np.maximum(z, 0)
+    h = np.maximum(h @ net.middle + net.middle_bias, 0)
+    logits = h @ net.head + net.head_bias
+    slopes = h @ net.slopes + net.slopes_bias
+    logits = logits + slopes[0][owner] * u + slopes[1][owner] * u**2
+    found = np.empty(len(owner))
+    for j in range(len(classes.sizes)):
+        own = owner == j
+        found[own] = logits[own] - logsumexp(logits[own])
+    return found
+
+
+def own_read(classes, whole):
+    read = np.clip((whole[classes.source] - classes.low) / classes.width, 0, 1)
+    gone = whole[classes.missing][classes.owner]
+    return np.where(classes.last, read, read * (1 - gone))
+
+
+def test_hiding_one_variable_is_the_network_without_it(detector, rows):
+    known = detector.scorer.surprise
+    net = type(known.conditional)(*(leaf[0].astype(float) for leaf in known.conditional))
+    classes = known.classes
+    whole = extended(rows, classes.phases, np)
+    targets = observed(classes, whole)
+    _, c, homes = surprise.columns_surprise(surprise.prepared(known), rows)
+    order = [int(np.flatnonzero(np.asarray(classes.home) == home)[0]) for home in homes]
+    wanted = np.empty(np.asarray(c).shape)
+    for place, j in enumerate(order):
+        hidden = np.arange(len(order)) == j
+        for row in range(len(rows)):
+            found = own_log_likelihoods(net, classes, own_read(classes, whole[row]), hidden)
+            wanted[place, row] = -found[classes.starts[j] + targets[row, j]]
+    np.testing.assert_allclose(c, wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_the_loss_is_the_mean_surprise_of_the_hidden_variables(detector, rows):
+    known = detector.scorer.surprise
+    net = type(known.conditional)(*(leaf[0] for leaf in known.conditional))
+    classes = known.classes
+    whole = extended(rows, classes.phases, np)
+    targets = observed(classes, whole)
+    rng = np.random.default_rng(0)
+    hidden = (rng.random(targets.shape) < 0.4).astype(np.float32)
+    hidden[np.arange(len(hidden)), rng.integers(0, targets.shape[1], len(hidden))] = 1
+    plan = conditional.plan_of(classes, targets)
+    plan = plan._replace(prior=np.zeros_like(plan.prior))  # the trained head has it
+    ours = float(conditional.loss(net, plan, whole, targets, hidden))
+    means = []
+    for row in range(len(rows)):
+        found = own_log_likelihoods(net, classes, own_read(classes, whole[row]), hidden[row])
+        means.append(-found[classes.starts + targets[row]][hidden[row] > 0].mean())
+    assert ours == pytest.approx(np.mean(means), rel=1e-4)
+
+
+def test_the_three_surprises_are_joined_by_the_mean_of_their_inverse_shares(detector, rows):
+    scored = score_rows(detector.method, detector.scorer, rows)
+    shares = detector.scorer.surprise.shares
+    far, near, value, fit = np.asarray(surprise.nats(shares, scored.factors.T))
+    kinds = np.stack([far + near / 2, value, fit], axis=1).astype(float)
+    np.testing.assert_allclose(scored.score, logsumexp(kinds, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        scored.by_kind.sum(axis=1),
+        scored.score[:, None] * softmax(kinds, axis=1),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(scored.contributions.sum(axis=1), scored.score, rtol=1e-4)
+    assert (scored.contributions >= 0).all()
+
+
+def test_bins_halve_towards_both_tails_and_keep_spikes_apart():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.zeros(2000), np.exp(rng.normal(0, 2, 8000))])
+    encoder = TableEncoder.fit(pl.DataFrame({"x": values, "y": rng.normal(size=10_000)}))
+    encoded = encoder.transform(
+        encoder.decode(encoder.transform(pl.DataFrame({"x": values, "y": rng.normal(size=10_000)})))
+    )
+    classes = learn_classes(encoder.variables, encoded)
+    found = observed(classes, extended(encoded, classes.phases, np))[:, 0]
+    counts = np.bincount(found, minlength=classes.sizes[0])
+    assert counts[0] == 2000  # zero alone
+    assert counts[-1] == 0  # none is missing
+    bins = counts[1:-1]
+    assert 5 <= bins[-1] <= 20
+    assert 5 <= bins[0] <= 20
+    assert bins.max() <= 8000 / 16 + 2
+
+
+def test_scores_do_not_depend_on_the_rows_beside_them(detector, rows):
+    many = np.concatenate([rows] * 20)[::-1].copy()
+    whole = detector.anomaly_score_encoded(many)
+    each = np.concatenate([detector.anomaly_score_encoded(row[None]) for row in many[:70]])
+    np.testing.assert_array_equal(whole[:70], each)
+
+
+def test_a_model_file_gives_the_same_scores(detector, rows, tmp_path):
+    from advae.detector.model_file import load, save
+
+    save(detector, tmp_path / "model.advae")
+    again = load(tmp_path / "model.advae")
+    np.testing.assert_array_equal(
+        again.anomaly_score_encoded(rows), detector.anomaly_score_encoded(rows)
+    )
+
+
+def test_kinds_say_what_is_unusual():
+    rng = np.random.default_rng(0)
+    rows = 2000
+    a = rng.normal(size=rows)
+    frame = pl.DataFrame(
+        {
+            "a": a,
+            "b": a + rng.normal(0, 0.05, rows),
+            "k": rng.choice(["u", "v"], rows),
+            "w": rng.normal(size=rows),
+        }
+    )
+    detector = fit_detector(frame, Config(iterations=3000))
+    new = pl.DataFrame(
+        {"a": [0.0, 1.5, 0.0], "b": [0.0, -1.5, 0.0], "k": ["z", "u", "v"], "w": [0.0, 0.0, 0.0]}
+    )
+    explained = detector.explain(new)
+    names = explained.expected.columns
+    first = explained.contributions.argmax(axis=1)
+    assert names[first[0]] == "k"
+    assert names[first[1]] in ("a", "b")
+    assert explained.kinds[1, first[1]] in ("unusual for this row", "far from all rows")
+    reasons = next(detector.score_batches([new], explain=2))
+    kinds = {"unusual value", "unusual for this row", "far from all rows"}
+    assert set(reasons["reason_1_kind"]) <= kinds
+    assert (reasons["reason_1_observed"] != reasons["reason_1_expected"]).all()
+
+
+def test_later_dates_do_not_raise_the_score():
+    rng = np.random.default_rng(0)
+    second = 1_000_000
+    day = 86_400 * second
+    moments = (
+        np.sort(rng.integers(0, 90, 3000)) * day + rng.integers(8 * 3600, 18 * 3600, 3000) * second
+    )
+    frame = pl.DataFrame(
+        {
+            "when": pl.Series(moments + 1_600_041_600 * second).cast(pl.Datetime("us")),
+            "x": rng.normal(size=3000),
+        }
+    )
+    later = frame.with_columns(pl.col("when") + pl.duration(days=7 * 52))
+    detector = fit_detector(frame, Config(iterations=500))
+    np.testing.assert_array_equal(detector.anomaly_score(later), detector.anomaly_score(frame))
+    trend = fit_detector(frame, Config(iterations=500, time="trend"))
+    assert trend.is_anomaly(later).mean() > 0.9
+    night = frame.with_columns(pl.col("when").dt.truncate("1d") + pl.duration(hours=2))
+    assert detector.is_anomaly(night).mean() > 0.9
