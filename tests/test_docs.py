@@ -150,6 +150,7 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
         "ARCHITECTURE.md",
         "docs/index.md",
         "docs/data.md",
+        "docs/clusters.md",
         "docs/databases.md",
         "docs/services.md",
     ],

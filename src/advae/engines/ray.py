@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,7 @@ class RayEngine:
         begun = not ray.is_initialized()
         try:
             if begun:
+                _check_answer(self._address)
                 ray.init(
                     self._address or "local",
                     log_to_driver=False,
@@ -141,3 +143,10 @@ class RayEngine:
                 running.append(task.remote(model, waiting.pop()))
             ended, running = ray.wait(running)
             yield from ray.get(ended)
+
+
+def _check_answer(address: str | None) -> None:
+    """Raise ``OSError`` if nobody listens at an address: Ray would wait for many minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
