@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from advae.engines.models import PortableModel, score_columns
 from advae.engines.parts import Job, Outcome, score_file
@@ -135,7 +135,7 @@ class RayEngine:
 
     def _outcomes(self, model: Any, waiting: list[Job]) -> Iterator[Outcome]:
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(score_file)
-        at_once = self._workers or int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        at_once = self._workers or int(cast(Any, ray).cluster_resources().get("CPU", 1))
         waiting.reverse()
         running: list[Any] = []
         while waiting or running:
