@@ -156,7 +156,16 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "ARCHITECTURE.md", "docs/index.md", "docs/data.md", "docs/services.md"]
+    "page",
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/index.md",
+        "docs/data.md",
+        "docs/clusters.md",
+        "docs/databases.md",
+        "docs/services.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):

@@ -13,6 +13,7 @@ from advae.tables.values import respelled, truths_among
 
 if TYPE_CHECKING:
     from advae.files.source import Source
+    from advae.files.sql import QuerySource
     from advae.tables.encoder import TableEncoder
 
 OnError = Literal["stop", "flag", "skip"]
@@ -34,7 +35,9 @@ class Places:
         and names its column in the output, "skip" leaves out its row.
     """
 
-    def __init__(self, table: "TableEncoder", source: "Source", on_error: OnError) -> None:
+    def __init__(
+        self, table: "TableEncoder", source: "Source | QuerySource", on_error: OnError
+    ) -> None:
         self._table, self._source, self._on_error = table, source, on_error
         self._kept: deque[tuple[np.ndarray, pl.Series]] = deque()
         self.bad = 0

@@ -12,10 +12,12 @@ from advae.cli.shared import (
     Data,
     Label,
     Normal,
+    Query,
     Quiet,
     check_output,
     interruptible,
     label_column,
+    open_database,
     open_table,
 )
 from advae.cli.threshold import show_thresholds
@@ -32,6 +34,7 @@ def fit(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="MODEL", help="Model to write.")
     ],
+    query: Query = None,
     label: Label = None,
     normal: Normal = None,
     ignore: Annotated[
@@ -120,7 +123,8 @@ def fit(
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
-        source = open_table(data, known, reading)
+        database = open_database(data, query)
+        source = database.query(query or "") if database else open_table(data, known, reading)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from advae.detector.detector import Detector
     from advae.files.options import ReadOptions
     from advae.files.source import Source
+    from advae.files.sql import Database, QuerySource
     from advae.tables.labels import LabelColumn
 
 Data = Annotated[
@@ -23,7 +24,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="Table: .csv, .tsv, .parquet, .ndjson, .arrow, .xlsx or .ods; - for standard input; "
-        "a quoted glob for several files.",
+        "a quoted glob for several files. fit and score also take the address of a database, such "
+        "as sqlite:///FILE.",
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
@@ -34,6 +36,10 @@ Label = Annotated[
 Normal = Annotated[
     str | None,
     typer.Option(metavar="VALUE", help="Label of normal rows, if another; the rest are anomalies."),
+]
+Query = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="What to read, if DATA is the address of a database."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
@@ -46,23 +52,55 @@ def load_model(model: Path) -> "Detector":
     return model_file.load(model)
 
 
+def open_database(data: str, query: str | None) -> "Database | None":
+    """Connect to the database whose address DATA is; None if it names files."""
+    from advae.files.sql import Database, is_address
+
+    if is_address(data):
+        if query is None:
+            raise _address_alone(data)
+        return Database(data)
+    if query is not None:
+        raise InputError(
+            f"--query reads from a database, and {data} names files. Give an address, such as "
+            "sqlite:///FILE, or leave out --query."
+        )
+    return None
+
+
+def _address_alone(data: str) -> InputError:
+    from advae.files.sql import Address
+
+    return InputError(
+        f"{Address(data)}: the address of a database. Say with --query what to read of it; fit "
+        "and score have this option."
+    )
+
+
 def open_rows(
     detector: "Detector",
     data: str,
     keep: list[str],
     reading: "ReadOptions",
+    queried: "QuerySource | None" = None,
     *,
     as_texts: bool = False,
-) -> "Source":
+) -> "Source | QuerySource":
     """Open DATA as rows to score, and say once which of its columns are not used.
 
     With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet.
+    ``queried`` are rows of a database, opened already.
     """
     from advae.detector import rows
     from advae.errors import quoted_list
+    from advae.files.sql import is_address
     from advae.tables.values import check_columns
 
-    source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
+    if queried is None and is_address(data):
+        raise _address_alone(data)
+    source = queried or rows.open_rows(
+        detector, data, keep=keep, options=reading, as_texts=as_texts
+    )
     names = [*detector.table.feature_names, *keep]
     check_columns(names, source.columns, data)
     known = {*names, *detector.ignored}
@@ -79,7 +117,7 @@ def open_labelled(
     label: "LabelColumn | None",
     keep: list[str],
     reading: "ReadOptions",
-) -> "Source":
+) -> "Source | QuerySource":
     """Open DATA as rows to score and to measure by their labels; say if those were learned."""
     if label is None:
         return open_rows(detector, data, keep, reading)
@@ -91,7 +129,7 @@ def open_labelled(
     return open_rows(detector, data, [*keep, label.name], reading)
 
 
-def _say(source: "Source") -> None:
+def _say(source: "Source | QuerySource") -> None:
     for note in source.notes:
         console.remark(note)
 
@@ -101,7 +139,10 @@ def open_table(data: str, label: "LabelColumn | None", reading: "ReadOptions") -
     import polars as pl
 
     from advae.files.source import open_source
+    from advae.files.sql import is_address
 
+    if is_address(data):
+        raise _address_alone(data)
     words = label is not None and label.normal is not None
     dtypes = {label.name: pl.String()} if label is not None and words else {}
     source = open_source(data, dtypes=dtypes, options=reading)
