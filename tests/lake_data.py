@@ -57,6 +57,7 @@ def command(folder: Path, engine: str, *more: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"RAY_worker_niceness": "0"},
         # What a killed driver leaves behind ends with its group.
         start_new_session=True,
     )
@@ -72,7 +73,7 @@ def finished(folder: Path) -> int:
     return max(0, len(manifest.read_text().splitlines()) - 1) if manifest.exists() else 0
 
 
-def wait_for(happened: Callable[[], object], seconds: float = 200) -> None:
+def wait_for(happened: Callable[[], object], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "waited in vain"

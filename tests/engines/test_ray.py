@@ -56,7 +56,7 @@ def test_an_engine_uses_the_ray_that_is_there(cluster: None, tmp_path: Path) -> 
 
 
 def test_workers_and_driver_killed_in_the_middle(tmp_path: Path) -> None:
-    wanted = make_lake(tmp_path, 60_000)
+    wanted = make_lake(tmp_path, 15_000)
     process = command(tmp_path, "ray")
     try:
         wait_for(lambda: finished(tmp_path) or process.poll() is not None)

@@ -73,7 +73,7 @@ def test_a_stream_scores_as_a_table_does(session: Any, tmp_path: Path) -> None:
 
 
 def test_workers_and_driver_killed_in_the_middle(tmp_path: Path) -> None:
-    wanted = make_lake(tmp_path, 60_000)
+    wanted = make_lake(tmp_path, 15_000)
     process = command(tmp_path, "spark")
     try:
         wait_for(lambda: finished(tmp_path) or process.poll() is not None)
