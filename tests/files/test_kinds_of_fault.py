@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import polars as pl
 import pytest
@@ -449,7 +450,6 @@ def test_standard_input(tmp_path: Path, run: Run) -> None:
 
 
 def test_sheets(tmp_path: Path) -> None:
-    openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["n", "t", "d"])
     book.active.append([1.5, "001", date(2024, 1, 31)])

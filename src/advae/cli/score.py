@@ -119,10 +119,8 @@ def score(
     from advae.files import sink
     from advae.files.options import ReadOptions
 
-    in_one_pass = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading) != (
-        *(None, None, None, None, False, "text", None, "stop"),
-        ReadOptions(),
-    )
+    given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
+    in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
     if engine is not None:
         if output is None or in_one_pass:
             raise InputError(
