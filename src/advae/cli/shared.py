@@ -102,7 +102,8 @@ def open_rows(
         detector, data, keep=keep, options=reading, as_texts=as_texts
     )
     names = [*detector.table.feature_names, *keep]
-    check_columns(names, source.columns, data)
+    if queried is None:
+        check_columns(names, source.columns, data)
     known = {*names, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
     _say(source)
