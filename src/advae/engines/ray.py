@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from advae.engines.models import PortableModel, score_columns
@@ -36,7 +37,7 @@ def score(
     *,
     keep: Sequence[str] | None = None,
     explain: int = 0,
-    workers: int | tuple[int, int] = 1,
+    workers: int | None = None,
 ) -> "Dataset":
     """Score the rows of a dataset, lazily, as Ray Data does all its work.
 
@@ -52,16 +53,16 @@ def score(
     explain
         How many of the columns that contributed most to name.
     workers
-        How many actors score, each with one core; or the fewest and the most.
+        The most processes that score at a time, each with one core; Ray's choice if not given.
 
     Returns
     -------
         The kept columns, and those of ``Detector.score_batches`` without ``row``.
     """
     kept = None if keep is None else names_given(keep)
+    # Tasks, and not actors: these hold their cores, and where they hold all, nothing can be read.
     return dataset.map_batches(
-        _Scorer,
-        fn_constructor_args=(PortableModel.of(model), kept, explain),
+        partial(_score_table, model=PortableModel.of(model), keep=kept, explain=explain),
         batch_format="pyarrow",
         batch_size=ROWS,
         num_cpus=1,
@@ -69,20 +70,14 @@ def score(
     )
 
 
-class _Scorer:
-    """What an actor of Ray Data holds: the model, loaded once."""
-
-    def __init__(self, model: PortableModel, keep: list[str] | None, explain: int) -> None:
-        self._detector, self._keep, self._explain = model.detector(), keep, explain
-
-    def __call__(self, table: Any) -> Any:
-        """Score an Arrow table."""
-        columns = {name: table.column(name) for name in table.column_names}
-        scored = score_columns(self._detector, columns, self._explain).to_arrow()
-        kept = table if self._keep is None else table.select(self._keep)
-        for name in scored.column_names:
-            kept = kept.append_column(name, scored.column(name))
-        return kept
+def _score_table(table: Any, model: PortableModel, keep: list[str] | None, explain: int) -> Any:
+    """Score an Arrow table; the process that does so keeps the model for the next one."""
+    columns = {name: table.column(name) for name in table.column_names}
+    scored = score_columns(model.detector(), columns, explain).to_arrow()
+    kept = table if keep is None else table.select(keep)
+    for name in scored.column_names:
+        kept = kept.append_column(name, scored.column(name))
+    return kept
 
 
 class RayEngine:
