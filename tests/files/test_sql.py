@@ -180,6 +180,13 @@ def test_a_wrong_query_is_one_error(
     assert QUOTED not in done.err
 
 
+def test_small_numbers_are_written(address: str) -> None:
+    types = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Float32)
+    frame = pl.DataFrame([pl.Series(str(dtype), [1, 2], dtype) for dtype in types])
+    Database(address).write([frame], "small", ["Int8"], "m")
+    assert rows_of(address, "select * from small").rows() == [(1,) * 7 + ("m",), (2,) * 7 + ("m",)]
+
+
 def test_types_of_postgresql(server: Server) -> None:
     table = rows_of(
         server.address,

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from advae.errors import AdVAEError, ColumnError, InputError, MissingExtraError, quoted, quoted_list
 from advae.parallel import rows_at_once
@@ -27,7 +28,6 @@ STAGING = "advae_scores_on_their_way"
 
 SQL_TYPES = {
     pl.Boolean: "BOOLEAN",
-    pl.Float32: "DOUBLE PRECISION",
     pl.Float64: "DOUBLE PRECISION",
     pl.String: "TEXT",
     pl.Date: "DATE",
@@ -38,6 +38,8 @@ SQL_TYPES = {
 
 DRIVER_ERRORS = {"adbc_driver_manager.Error", "sqlalchemy.exc.SQLAlchemyError"}
 """Recognised by name, as neither library need be installed."""
+
+BAD_KEY = re.compile(r"duplicate key|UNIQUE|NOT NULL|not-null", re.IGNORECASE)
 
 LOST = re.compile(
     r"terminating connection|server closed the connection|connection .*(lost|closed)"
@@ -202,9 +204,11 @@ class Database:
         InputError
             If keys are missing or not unique, the table has other columns, or the database fails.
         """
-        marked = (frame.with_columns(pl.lit(model).alias("model")) for frame in frames)
+        marked = (_widened(frame).with_columns(pl.lit(model).alias("model")) for frame in frames)
         first = next(marked)
-        failing = self._failures(f"table {quoted(table)} cannot be written", "It is as it was.")
+        failing = self._failures(
+            f"table {quoted(table)} cannot be written", "It is as it was.", quoted_list(key)
+        )
         with failing:
             with closing(self._open()) as connection:
                 write = _Statements(connection, first, table, (*key, "model"))
@@ -220,12 +224,7 @@ class Database:
                 connection.run(write.staging)
                 rows = 0
                 for frame in itertools.chain([first], marked):
-                    with self._failures(
-                        f"the key {quoted_list(key)} does not tell rows apart",
-                        f"Name columns whose values are there and unique; table {quoted(table)} is "
-                        "as it was.",
-                    ):
-                        connection.append(STAGING, frame)
+                    connection.append(STAGING, frame)
                     rows += frame.height
                 for statement in (write.making, write.deleting, write.inserting):
                     connection.run(statement)
@@ -233,8 +232,8 @@ class Database:
         return rows
 
     @contextmanager
-    def _failures(self, what: str, advice: str) -> Iterator[None]:
-        """Make one message of a driver's error, without passwords."""
+    def _failures(self, what: str, advice: str, key: str = "") -> Iterator[None]:
+        """Make one message of a driver's error, without passwords; keys are those of rows."""
         try:
             yield
         except AdVAEError:
@@ -245,6 +244,9 @@ class Database:
             if not (names & DRIVER_ERRORS or (isinstance(error, OSError) and error.errno is None)):
                 raise
             reason = self.address.scrub(_reason(error))
+            if key and BAD_KEY.search(reason):
+                what = f"{what}, because the key {key} does not tell rows apart"
+                advice += " Name columns whose values are there and unique."
             if LOST.search(reason):
                 what, advice = "the connection was lost", "Run it again when the server answers."
             raise InputError(f"{self.address}: {what}: {reason}. {advice}") from None
@@ -272,11 +274,15 @@ class _Statements:
         self.inserting = f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {STAGING}"
 
 
+def _widened(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return numbers with as many bytes as the columns that `_sql_type` makes for them."""
+    small = cs.by_dtype(pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
+    return frame.cast({cs.by_dtype(pl.Float32): pl.Float64, small: pl.Int64})
+
+
 def _sql_type(name: str, dtype: pl.DataType) -> str:
     if dtype.is_integer():
-        return (
-            "INTEGER" if dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16) else "BIGINT"
-        )
+        return "BIGINT"
     if isinstance(dtype, pl.Decimal):
         return f"NUMERIC({dtype.precision}, {dtype.scale})"
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
