@@ -207,7 +207,7 @@ def test_csv_is_read_as_the_training_file_was(tmp_path: Path) -> None:
     detector = advae.fit_detector(rows, config, reading=reading)
     advae.save(detector, tmp_path / "shop.advae")
     new = b"id#k#v\nx#b#1\n1#a#2,5\n31/01/2024#b#-\n"
-    wanted = detector.anomaly_score(pl.DataFrame({"v": [1, 2.5, None], "k": ["b", "a", "b"]}))
+    wanted = detector.anomaly_score(pl.DataFrame({"v": [1.0, 2.5, None], "k": ["b", "a", "b"]}))
     with running(tmp_path, tmp_path / "shop.advae") as service:
         answer = service.client.post(SCORE, content=new, headers={"content-type": CSV})
         assert answer.status_code == 200, answer.text

@@ -253,8 +253,9 @@ def _find_dialect(
     best = max(heads, key=lambda head: head.rank)
     if len(best.header) == 1:
         best = heads[-1]
-    padded = any(name != name.strip() for name in best.header)
-    names = [_unpadded_name(name) for name in best.header]
+    # A name that is known with blanks around is that name.
+    padded = any(name != name.strip() and name not in known for name in best.header)
+    names = [name if name in known else _unpadded_name(name) for name in best.header]
     if not best.rows:
         raise InputError(f"{path}: the file has a header line but no rows. Give it rows.")
     _check_header(names, best.rows, path, known)
