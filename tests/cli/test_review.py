@@ -65,6 +65,8 @@ def test_wrong_verdicts_change_nothing(
     run: Run, folder: Path, told: dict[str, list[str]], message: str
 ) -> None:
     twins = pl.read_csv(folder / "new.csv", schema_overrides={"id": pl.String})
+    # Polars leaves doubled quotes in names as they are.
+    twins.columns = [*mixed_table(1, 0).columns, "id"]
     pl.concat([twins, twins[:2].with_columns(id=pl.lit("twin"))]).write_csv(folder / "new.csv")
     pl.DataFrame(told).write_csv(folder / "wrong.csv")
     before = (folder / "m.advae").read_bytes()
