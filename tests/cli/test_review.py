@@ -19,17 +19,18 @@ def folder(tmp_path: Path) -> Path:
         pl.Series("twice", 45 + 0.05 * np.random.default_rng(0).normal(size=40)),
         pl.Series("id", [f"00{row}" for row in range(40)]),
     )
-    rows.write_csv(tmp_path / "new.csv")
+    rows.write_parquet(tmp_path / "new.parquet")
     told = pl.DataFrame({"id": rows["id"][:20], "verdict": ["normal"] * 20, "by": ["Ada"] * 20})
     told.write_csv(tmp_path / "verdicts.csv")
     return tmp_path
 
 
 def test_what_was_excused_alarms_no_more_until_it_is_undone(run: Run, folder: Path) -> None:
-    model, data = folder / "m.advae", folder / "new.csv"
+    model, data = folder / "m.advae", folder / "new.parquet"
 
     def alarms() -> int:
         done = run("score", model, data, "--quiet")
+        assert done.code == 0, done.err
         return int(pl.read_csv(done.out.encode())["is_anomaly"].sum())
 
     before = alarms()
@@ -64,12 +65,13 @@ def test_what_was_excused_alarms_no_more_until_it_is_undone(run: Run, folder: Pa
 def test_wrong_verdicts_change_nothing(
     run: Run, folder: Path, told: dict[str, list[str]], message: str
 ) -> None:
-    twins = pl.read_csv(folder / "new.csv", schema_overrides={"id": pl.String})
-    pl.concat([twins, twins[:2].with_columns(id=pl.lit("twin"))]).write_csv(folder / "new.csv")
+    twins = pl.read_parquet(folder / "new.parquet")
+    twice = twins[:2].with_columns(id=pl.lit("twin"))
+    pl.concat([twins, twice]).write_parquet(folder / "new.parquet")
     pl.DataFrame(told).write_csv(folder / "wrong.csv")
     before = (folder / "m.advae").read_bytes()
     done = run(
-        *("review", folder / "m.advae", "--data", folder / "new.csv"),
+        *("review", folder / "m.advae", "--data", folder / "new.parquet"),
         *("--verdicts", folder / "wrong.csv", "--key", "id"),
     )
     assert (done.code, done.out) == (2, "")
@@ -79,6 +81,6 @@ def test_wrong_verdicts_change_nothing(
 
 def test_options_that_do_not_go_together(run: Run, folder: Path) -> None:
     model = folder / "m.advae"
-    assert "go together" in run("review", model, "--data", folder / "new.csv").err
+    assert "go together" in run("review", model, "--data", folder / "new.parquet").err
     assert "Leave out" in run("review", model, "--undo", "--key", "id").err
     assert "never reviewed" in run("review", model, "--undo").err
