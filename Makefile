@@ -11,8 +11,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/.advae
 	$(BIN)/advae demo
 
+# Workers, and commands that tests start, find each other's compiled programs. A limit of size has
+# JAX lock the folder.
+COMPILED := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.pytest_cache/compiled \
+	JAX_COMPILATION_CACHE_MAX_SIZE=1000000000 JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.2
+
 test: .venv/.extras-$(EXTRAS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+	$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
 
 lint: .venv/.extras-$(EXTRAS)
 	$(BIN)/ruff check .
@@ -31,7 +36,7 @@ bench: .venv/.extras-bench
 # Proves that the benchmarks run, on small sizes; what they print then means nothing. "make test" has
 # these tests too.
 bench-quick: .venv/.extras-$(EXTRAS)
-	$(BIN)/python -m pytest benchmarks
+	$(COMPILED) $(BIN)/python -m pytest benchmarks
 
 docs: .venv/.extras-docs
 	$(BIN)/mkdocs build --strict

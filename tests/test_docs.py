@@ -17,9 +17,16 @@ import typer
 import advae
 from advae.cli import app
 from advae.cli.demo import tumours
+from advae.cli.reading import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = typer.main.get_command(app).commands
+
+
+def described(text: str) -> set[str]:
+    """Return the options that the tables of a text describe."""
+    cells = re.findall(r"^\| (.*?) \|", text, flags=re.MULTILINE)
+    return {option for cell in cells for option in re.findall(r"`(--?[a-z-]+)`", cell)}
 
 
 def sections() -> dict[str, str]:
@@ -41,9 +48,10 @@ def test_every_option_is_documented_and_no_other(name: str) -> None:
         for option in parameter.opts
         if option.startswith("-")
     } - {"--help"}
-    described = set(re.findall(r"^\| (.*?) \|", sections()[name], flags=re.MULTILINE))
-    found = {option for cell in described for option in re.findall(r"`(--?[a-z-]+)`", cell)}
-    assert found == options
+    shared = described((ROOT / "docs" / "commands.md").read_text().partition("\n## ")[0])
+    assert shared == {f"--{option.replace('_', '-')}" for option in OPTIONS}
+    assert described(sections()[name]) == options - shared
+    assert options & shared in (set(), shared)
 
 
 def commands(page: str) -> list[str]:
@@ -124,6 +132,9 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
         database.commit()
     for name in ("normal.csv", "new.csv"):
         table.select("amount", "kind").write_csv(name)
+    sold = "".join(f"{row % 12 + 1}/28/2024;{row % 7},5\n" for row in range(300))
+    for name in ("sales.csv", "new-sales.csv"):
+        Path(name).write_text(f"day;amount\n{sold}")
     page = (ROOT / "docs" / "data.md").read_text()
     code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     names: dict[str, Any] = {}
@@ -131,6 +142,7 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
     with closing(names["database"]) as database:
         alarms = database.execute("select id, reason from alarms order by score").fetchall()
     assert alarms[-1] == (rows, "amount")
+    assert names["later"].equals(names["sales"])
     for line in commands("docs/data.md"):
         done = subprocess.run(
             shlex.split(f"{sys.executable} -m {line}" + " --iterations 50" * ("fit" in line)),
@@ -144,7 +156,16 @@ def test_rows_from_a_lake_and_a_database(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "ARCHITECTURE.md", "docs/index.md", "docs/data.md", "docs/services.md"]
+    "page",
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/index.md",
+        "docs/data.md",
+        "docs/clusters.md",
+        "docs/databases.md",
+        "docs/services.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):

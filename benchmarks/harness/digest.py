@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-CORE_MODULES = ("config", "parallel", "core", "methods")
+CORE_MODULES = ("config", "display", "graph", "parallel", "variables", "core", "methods")
 """What decides on a training, and on the scores of encoded rows: modules and whole packages."""
 
 DETECTOR_MODULES = (*CORE_MODULES, "tables", "detector")

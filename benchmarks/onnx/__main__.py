@@ -7,10 +7,9 @@ table of its own, and proves that it runs.
 """
 
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,6 +20,7 @@ from advae.export.onnx import TOLERANCE, feeds, write_onnx
 from benchmarks.accuracy.mixed import PLANTED, load
 from benchmarks.harness.timing import Side, Task, alternate, ratio
 from benchmarks.harness.workers import available_cores
+from benchmarks.onnx.sides import by_library, by_runtime, session
 from benchmarks.serving.__main__ import table
 
 ROWS = 10_000
@@ -65,38 +65,6 @@ def dirtied(frame: pl.DataFrame, rows: int) -> pl.DataFrame:
             values = values.zip_with(~odd, values.dt.offset_by("30y"))
         columns.append(values.set(missing, None))
     return pl.DataFrame(columns)
-
-
-def session(path: Path) -> Any:
-    """Return a session of onnxruntime, as many threads as cores."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = len(available_cores())
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def by_runtime(path: Path, model: Path, frame: pl.DataFrame) -> Callable[[int], None]:
-    """Return what asks onnxruntime for the score of a table, so many times."""
-    asked, given = session(path), feeds(advae.load(model), frame)
-
-    def work(count: int) -> None:
-        for _ in range(count):
-            asked.run(["anomaly_score"], given)
-
-    return work
-
-
-def by_library(model: Path, frame: pl.DataFrame) -> Callable[[int], None]:
-    """Return what asks the library for the score of a table, so many times."""
-    detector = advae.load(model)
-
-    def work(count: int) -> None:
-        for _ in range(count):
-            detector.anomaly_score(frame)
-
-    return work
 
 
 def agreement(detector: advae.Detector, path: Path, frame: pl.DataFrame) -> str:

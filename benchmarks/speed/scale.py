@@ -33,10 +33,12 @@ FULL, QUICK = (1_000_000, 3_000_000, 10_000_000), (10_000, 20_000, 40_000)
 
 @dataclass(frozen=True)
 class Run:
-    """A finished process: wall seconds, and its peak resident memory in GB."""
+    """A finished process: seconds, those of processors, peak resident GB, and what it printed."""
 
     seconds: float
     peak: float
+    used: float
+    out: str = ""
 
 
 def make_table(path: Path, rows: int) -> None:
@@ -57,23 +59,36 @@ def make_table(path: Path, rows: int) -> None:
     write_frames(batches(), path)
 
 
-def advae(*arguments: object) -> Run:
-    """Run the command line and measure it.
+def python(*arguments: object, source: Path | None = None) -> Run:
+    """Run Python and measure it; ``source`` is the folder of the advae to be used, if another.
 
     Raises
     ------
     RuntimeError
-        If the command fails.
+        If it fails.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "advae", *map(str, arguments)], stderr=subprocess.DEVNULL
+        [sys.executable, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ if source is None else {**os.environ, "PYTHONPATH": str(source)},
     )
+    assert process.stdout is not None
+    out = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
     if process.returncode:
-        raise RuntimeError(f"advae {arguments} ended with {process.returncode}")
-    return Run(time.perf_counter() - started, usage.ru_maxrss / 2**20)
+        raise RuntimeError(f"python {arguments} ended with {process.returncode}")
+    used = usage.ru_utime + usage.ru_stime
+    return Run(time.perf_counter() - started, usage.ru_maxrss / 2**20, used, out)
+
+
+def advae(*arguments: object, source: Path | None = None) -> Run:
+    """Run the command line and measure it; see `python`."""
+    return python("-m", "advae", *arguments, source=source)
 
 
 def memory_rate(model: Path, table: Path, rows: int) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from advae.detector.explanation import Explanation
     from advae.detector.fitting import fit_detector
     from advae.detector.model_file import load, save
+    from advae.detector.rows import read_table
     from advae.errors import (
         AdVAEError,
         ColumnError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from advae.estimators.sklearn import AdVAEDetector
+    from advae.files.options import ReadOptions
     from advae.report.page import write_report
     from advae.tables.labels import LabelColumn
 
@@ -41,10 +43,12 @@ __all__ = [
     "LabelColumn",
     "MissingExtraError",
     "ModelFileError",
+    "ReadOptions",
     "Threshold",
     "TrainingError",
     "fit_detector",
     "load",
+    "read_table",
     "save",
     "write_report",
 ]
@@ -55,9 +59,11 @@ _HOMES = {
     "Detector": "detector.detector",
     "Explanation": "detector.explanation",
     "LabelColumn": "tables.labels",
+    "ReadOptions": "files.options",
     "Threshold": "detector.detector",
     "fit_detector": "detector.fitting",
     "load": "detector.model_file",
+    "read_table": "detector.rows",
     "save": "detector.model_file",
     "write_report": "report.page",
 }

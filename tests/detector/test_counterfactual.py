@@ -15,6 +15,7 @@ from advae.detector.counterfactual import (
     MOST_CHANGES,
     _typical,
     counterfactuals,
+    replaced,
 )
 from advae.detector.detector import Threshold
 from advae.tables.columns import NumberColumn
@@ -187,14 +188,14 @@ def test_replaced_values_settle(detector, table, monkeypatch) -> None:
     numbers = [isinstance(column, NumberColumn) for column in detector.table.features]
     changed[:, np.flatnonzero(numbers)[:2]] = True
 
-    def replaced(rounds: int) -> np.ndarray:
+    def after(rounds: int) -> np.ndarray:
         monkeypatch.setattr("advae.detector.counterfactual.ROUNDS", rounds)
-        return _Search(detector, encoded)._replaced(encoded, changed)
+        return replaced(detector, encoded, changed)
 
     monkeypatch.setattr(NumberColumn, "possible", lambda _, part: part)
-    settled = replaced(40)
-    unsettled = [np.abs(replaced(rounds) - settled).mean() for rounds in (1, 4)]
+    settled = after(40)
+    unsettled = [np.abs(after(rounds) - settled).mean() for rounds in (1, 4)]
     assert unsettled[1] < unsettled[0] / 2
     monkeypatch.undo()
-    found = _Search(detector, encoded)._replaced(encoded, changed)
+    found = replaced(detector, encoded, changed)
     assert np.abs(found - settled).mean() < unsettled[0] / 2

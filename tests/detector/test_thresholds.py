@@ -687,10 +687,11 @@ def test_discoveries_are_decided_over_the_whole_table(
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     scored = pl.read_parquet(output)
-    assert scored.columns[:6] == [
-        "row", "label", "anomaly_score", "is_anomaly", "p_value", "is_discovery",
+    assert scored.columns[:7] == [
+        "file", "row", "label", "anomaly_score", "is_anomaly", "p_value", "is_discovery",
     ]  # fmt: skip
-    assert scored["row"].to_list() == list(range(320))
+    assert scored["file"].to_list() == [str(parts[0])] * 155 + [str(parts[1])] * 165
+    assert scored["row"].to_list() == [*range(155), *range(165)]
     np.testing.assert_array_equal(
         scored["is_discovery"], discoveries(scored["p_value"].to_numpy(), 0.1)
     )
@@ -698,7 +699,8 @@ def test_discoveries_are_decided_over_the_whole_table(
     plain = pl.concat(
         held_out.score_batches([pl.read_csv(part) for part in parts], keep=["label"], explain=1)
     )
-    assert scored.drop("is_discovery").equals(plain.with_columns(pl.col("label").cast(pl.String)))
+    rest = plain.drop("row").with_columns(pl.col("label").cast(pl.String))
+    assert scored.drop("is_discovery", "file", "row").equals(rest)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "m.advae", "out.parquet", "part-1.csv", "part-2.csv",
     ]  # fmt: skip

@@ -59,7 +59,7 @@ def strange(rows: int, seed: int) -> pl.DataFrame:
         "whole": [-4, 10**6, 4, 1],
         "huge": [1.7e308, -1.7e308, 0.0, 1.0],
         "tiny": [1e300, -1.0, 5e-324, 0.0],
-        "kind": ["unseen", "A", "true", " TRUE"],
+        "kind": ["unseen", "A", "true", "TRUE"],
         "word": ["no", "YES", "yes ", "y"],
         "one": [7.0000001, 8.0, -7.0, 7.0],
         "tenth": [float(np.float32(0.1)), 0.2, 0.1, -1.0],

@@ -61,14 +61,10 @@ def without_whitening() -> advae.Detector:
     return variant(scorer._replace(reference=plain), whiten=False)
 
 
-def of_one_member() -> advae.Detector:
-    return variant(fitted().scorer.strangers([1], np.empty(0, int)), members=1)
-
-
 SCORES: dict[str, Callable[[], advae.Detector]] = {
     "default": fitted,
     "paper": lambda: fitted("paper", points=200),
-    "one member, rows do not count themselves": of_one_member,
+    "one member": lambda: fitted(members=1),
     "dates learned": lambda: variant(time="trend"),
     "two norms": lambda: variant(fitted().scorer._replace(surprise=None), surprise=False),
     "no memory": without_memory,

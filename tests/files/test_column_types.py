@@ -52,11 +52,10 @@ def test_long_texts(tmp_path: Path, place: int) -> None:
     assert csv.field_size_limit() == before
 
 
-@pytest.mark.parametrize("late", ["31/01/2024", "1" * 50, "soon"])
+@pytest.mark.parametrize("late", ["31/01/2024", "soon"])
 def test_what_has_no_type_is_text_and_can_be_ignored(run: Run, tmp_path: Path, late: str) -> None:
-    first = "2" if late.isdecimal() else "2024-01-31"
     path = tmp_path / "a.csv"
-    rows = "".join(f"{row % 7},{first}\n" for row in range(1200))
+    rows = "".join(f"{row % 7},2024-01-31\n" for row in range(1200))
     path.write_text(f"a,x\n{rows}1,{late}\n")
     table = open_source(path).read()
     assert table.dtypes == [pl.Int64, pl.String]

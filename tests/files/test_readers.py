@@ -251,7 +251,8 @@ def test_a_failed_write_changes_nothing(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xlsx", "unknown file extension '.xlsx'. Known are .csv"),
+        ("a.xlsx", "cannot write workbooks"),
+        ("a.sas7bdat", "unknown file extension '.sas7bdat'. Known are .csv"),
         ("a", "unknown file extension"),
         ("a.csv.gz", "cannot write compressed text"),
         ("nowhere/a.csv", "folder .*/nowhere does not exist"),

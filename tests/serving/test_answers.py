@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from command_line import Run
-from serving.service import Service, as_json, odd_table, table
+from serving.service import Service, as_json, odd_table, running, table
 
 import advae
 
@@ -195,3 +195,26 @@ def test_the_log_tells_of_requests_and_holds_no_value(service: Service) -> None:
     told = service.wait_for("request")
     assert {"route", "method", "status", "seconds"} <= set(told)
     assert "secret-value" not in service.log_path.read_text()
+
+
+def test_csv_is_read_as_the_training_file_was(tmp_path: Path) -> None:
+    written = {"separator": "#", "decimal": ",", "null": ("-",)}
+    (tmp_path / "a.csv").write_text(
+        "v#k\n-#a\n-#b\n" + "".join(f"{n % 9},5#{'ab'[n % 2]}\n" for n in range(90))
+    )
+    rows = advae.read_table(tmp_path / "a.csv", **written)
+    config, reading = advae.Config(iterations=10), advae.ReadOptions(**written)
+    detector = advae.fit_detector(rows, config, reading=reading)
+    advae.save(detector, tmp_path / "shop.advae")
+    new = b"id#k#v\nx#b#1\n1#a#2,5\n31/01/2024#b#-\n"
+    wanted = detector.anomaly_score(pl.DataFrame({"v": [1, 2.5, None], "k": ["b", "a", "b"]}))
+    with running(tmp_path, tmp_path / "shop.advae") as service:
+        answer = service.client.post(SCORE, content=new, headers={"content-type": CSV})
+        assert answer.status_code == 200, answer.text
+        assert answered(answer.content, CSV)["anomaly_score"].to_list() == wanted.tolist()
+        other = service.client.post(SCORE, content="v#k\n1.5#a\n", headers={"content-type": CSV})
+        assert other.status_code == 422
+        assert "line 2, column 'v', row 0" in other.json()["error"]
+        lacking = service.client.post(SCORE, content="x#k\n1#a\n", headers={"content-type": CSV})
+        assert lacking.json()["code"] == "unusable_rows"
+        assert "missing column 'v'" in lacking.json()["error"]

@@ -155,8 +155,15 @@ def test_pandas_columns_with_missing_values(dtype, values, polars_type):
     assert frame["c"].to_list() == values
 
 
-def test_pandas_categories_of_numbers_stay_numbers():
-    assert as_frame(pd.DataFrame({"c": pd.Categorical([3, 1, 3])})).rows() == [(3,), (1,), (3,)]
+@pytest.mark.parametrize("numbers", [[3, 1, 3], [3.0, 1.0, None]])
+def test_pandas_categories_of_numbers_are_categories(numbers):
+    texts = [None if number is None else f"{number:g}" for number in numbers]
+    assert as_frame(pd.DataFrame({"c": pd.Categorical(numbers)}))["c"].to_list() == texts
+
+
+def test_pandas_categories_of_days_are_days():
+    days = pd.Categorical(pd.to_datetime(["2024-01-31", "2024-02-01"]))
+    assert as_frame(pd.DataFrame({"c": days})).schema == {"c": pl.Datetime("us")}
 
 
 def test_pandas_decimals():
@@ -235,8 +242,16 @@ def test_pandas_columns_of_mixed_types():
 
 @pytest.mark.parametrize("data", [pd.Series([1, 2]), pd.Index([1, 2])])
 def test_pandas_things_that_are_no_frame(data):
-    with pytest.raises(InputError, match="expected a pandas DataFrame; to_frame"):
+    with pytest.raises(InputError, match=f"of type {type(data).__name__}: its to_frame"):
         as_frame(data)
+
+
+def test_a_row_of_pandas_is_read_as_its_error_says():
+    table = pd.DataFrame({"n": [1.5, 2.5], "t": ["a", "b"]})
+    with pytest.raises(InputError, match=r"to_frame\(\)\.T one of one row"):
+        as_frame(table.iloc[1])
+    assert as_frame(table.iloc[1].to_frame().T).rows() == [(2.5, "b")]
+    assert as_frame(table["n"].to_frame()).rows() == [(1.5,), (2.5,)]
 
 
 class Survey(pd.DataFrame):

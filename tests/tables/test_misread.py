@@ -29,9 +29,13 @@ DATES = "holds dates in a form"
         (["1'234", "5"], NUMBERS),
         (["(5)", "3"], NUMBERS),
         (["1_000", "2_000"], NUMBERS),
+        (["1.5 kg", "2 kg"], "holds numbers with units, such as '1.5 kg', '2 kg': write the num"),
+        (["5ms", "12 s"], "holds numbers with units"),
+        (["00:12:30", "31:02:00"], "holds times or durations, .* write durations as numbers"),
         (["12/31/2025", "01/02/2025"], DATES),
         (["31.12.25", "01.01.25"], DATES),
-        (["2025-01-31", "31.12.2025"], DATES),
+        (["2025-01-31", "31.12.2025"], "holds dates in two forms, such as '2025-01-31' and '31"),
+        (["31.12.2024", "2025-01-31"], "holds dates in two forms, such as '2025-01-31' and '31"),
         (["1/31/2025 3:04 PM", "2/1/2025 4:00 AM"], DATES),
         (["2025-01-31", "2025-02-01"], "holds dates as texts: convert it"),
         (["2025-01-31T12:00:00", "2025-02-01T00:00:00"], "holds dates as texts: convert it"),
@@ -55,6 +59,8 @@ def test_what_texts_seem_to_hold(texts: list[str], said: str) -> None:
         ["10-20", "20-30"],
         ["5", "unknown price"],
         ["10.0.0.1", "10.0.0.25"],
+        ["4A", "4B", "5A", "12C", "7D", "9E", "9F"],
+        ["16:9", "4:3"],
     ],
 )
 def test_what_is_a_category(texts: list[str]) -> None:

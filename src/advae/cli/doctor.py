@@ -7,13 +7,16 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
 from advae.display.text import count
 
 if TYPE_CHECKING:
     from advae.doctor.examination import Diagnosis
+    from advae.files.options import ReadOptions
 
 
+@reads
 def doctor(
     data: Data,
     label: Label = None,
@@ -23,6 +26,8 @@ def doctor(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     as_json: Json = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Examine DATA before fitting: what would be refused, and what would be mislearned.
 
@@ -35,7 +40,7 @@ def doctor(
     from advae.doctor.examination import examine
 
     known = label_column(label, normal)
-    source = open_table(data, known)
+    source = open_table(data, known, reading)
     config, batches = Config(alpha=alpha), source.batches()
     with source.located():
         diagnosis = examine(batches, config, label=known, ignored=ignore or [])

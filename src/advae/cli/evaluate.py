@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import Data, Json, Model, Normal, load_model, open_labelled
 from advae.display.text import count
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from advae.core.evaluation import Estimate
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
     from advae.tables.labels import LabelColumn
 
 
+@reads
 def evaluate(
     model: Model,
     data: Data,
@@ -29,6 +32,8 @@ def evaluate(
     ],
     normal: Normal = None,
     as_json: Json = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Measure the model on the labelled rows of DATA, with 95 % intervals."""
     from dataclasses import asdict
@@ -39,7 +44,7 @@ def evaluate(
 
     known = LabelColumn(label, normal)
     detector = load_model(model)
-    scores, anomalous = score_labelled(detector, data, known)
+    scores, anomalous = score_labelled(detector, data, known, reading)
     metrics = measure(scores, anomalous, detector.threshold.value)
     if as_json:
         print(json.dumps({name: asdict(estimate) for name, estimate in metrics.items()}, indent=2))  # noqa: T201
@@ -59,7 +64,9 @@ class Labelled(NamedTuple):
     anomalous: "Bool[np.ndarray, 'rows']"
 
 
-def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Labelled:
+def score_labelled(
+    detector: "Detector", data: str, label: "LabelColumn", reading: "ReadOptions"
+) -> Labelled:
     """Score DATA, and read the labels of its rows."""
     import numpy as np
 
@@ -67,7 +74,7 @@ def score_labelled(detector: "Detector", data: str, label: "LabelColumn") -> Lab
     from advae.tables.values import check_columns
 
     labels = LabelReader(label)
-    source = open_labelled(detector, data, label, [])
+    source = open_labelled(detector, data, label, [], reading)
     check_columns([label.name], source.columns, data)
     anomalous = []
 

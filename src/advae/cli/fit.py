@@ -7,14 +7,17 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
     Label,
     Normal,
+    Query,
     Quiet,
     check_output,
     interruptible,
     label_column,
+    open_database,
     open_table,
 )
 from advae.cli.threshold import show_thresholds
@@ -22,13 +25,16 @@ from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
 
 
+@reads
 def fit(
     data: Data,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="MODEL", help="Model to write.")
     ],
+    query: Query = None,
     label: Label = None,
     normal: Normal = None,
     ignore: Annotated[
@@ -84,6 +90,8 @@ def fit(
         bool, typer.Option("--resume", help="Go on with an interrupted fit, to the same result.")
     ] = False,
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Learn from the normal rows of DATA and write a model.
 
@@ -115,7 +123,8 @@ def fit(
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
-        source = open_table(data, known)
+        database = open_database(data, query)
+        source = database.query(query or "") if database else open_table(data, known, reading)
         with source.located(), console.training_progress(config.iterations, quiet) as show:
 
             def on_block(snapshot: Any) -> None:
@@ -138,6 +147,7 @@ def fit(
                 sample=sample,
                 checkpoint=checkpoint,
                 resume=resume,
+                reading=reading,
                 on_block=on_block,
             )
         model_file.save(detector, output)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
     Label,
@@ -21,9 +22,11 @@ from advae.cli.shared import (
 from advae.display.text import count, share
 
 if TYPE_CHECKING:
+    from advae.files.options import ReadOptions
     from advae.report.summary import Report
 
 
+@reads
 def report(
     model: Model,
     data: Data,
@@ -37,6 +40,8 @@ def report(
         typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
     ] = None,
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Write a page on the rows of DATA: what is normal, which rows stand out, and why.
 
@@ -47,7 +52,7 @@ def report(
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
-    source = open_labelled(detector, data, known, keep or [])
+    source = open_labelled(detector, data, known, keep or [], reading)
     with interruptible(), source.located():
         written = write_report(
             detector,

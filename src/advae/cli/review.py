@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from advae.cli import console
+from advae.cli.reading import reads
 from advae.cli.shared import Model, check_output, interruptible, load_model, open_rows
 from advae.display.text import count
 from advae.errors import InputError
 
 if TYPE_CHECKING:
     from advae.detector.review import Reviewed
+    from advae.files.options import ReadOptions
 
 SHOWN = 20
 """Excused rows that are shown."""
 
 
+@reads
 def review(
     model: Model,
     data: Annotated[
@@ -37,6 +40,8 @@ def review(
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Model to write; MODEL if not given."),
     ] = None,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Tell MODEL which alarms were false: rows like those alarm no more; or show what it was told.
 
@@ -73,7 +78,7 @@ def review(
     from advae.files.source import open_source
 
     told = open_source(verdicts, dtypes={key: pl.String()})
-    source = open_rows(detector, data, [key])
+    source = open_rows(detector, data, [key], reading)
     with interruptible():
         with source.located():
             found = matched(source.batches(), told.read(), key)

@@ -9,7 +9,18 @@ import typer
 from rich.table import Table
 
 from advae.cli import console, outlets
-from advae.cli.shared import Data, Model, Quiet, check_output, interruptible, load_model, open_rows
+from advae.cli.reading import reads
+from advae.cli.shared import (
+    Data,
+    Model,
+    Query,
+    Quiet,
+    check_output,
+    interruptible,
+    load_model,
+    open_database,
+    open_rows,
+)
 from advae.display.text import count, number, share
 from advae.errors import InputError
 
@@ -19,8 +30,10 @@ TOO_MANY_FLAGGED = 3
 if TYPE_CHECKING:
     from advae.cli.brief import Brief
     from advae.detector.groups import Groups
+    from advae.files.options import ReadOptions
 
 
+@reads
 def score(
     model: Model,
     data: Data,
@@ -32,6 +45,27 @@ def score(
             metavar="OUT",
             help="Where to write: .csv, .parquet, .ndjson or .arrow; CSV on stdout if not given.",
         ),
+    ] = None,
+    engine: Annotated[
+        Literal["ray", "spark"] | None,
+        typer.Option(help="Score files on this engine, each into a part in the folder OUT."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Cluster of the engine; this machine if not given."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Files to score at a time; one a core if not given."),
+    ] = None,
+    query: Query = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE", help="Write into this table of the database, not to a file."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column that tells rows apart in the table of --into."),
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COL", help="Column of DATA to carry along.")
@@ -60,20 +94,44 @@ def score(
             metavar="SHARE", help="End with exit code 3 if more than this share is flagged."
         ),
     ] = None,
+    on_error: Annotated[
+        Literal["stop", "flag", "skip"],
+        typer.Option(
+            help="What a value that cannot be read does: stop; flag: it counts as missing, and "
+            "'unreadable' names its column; skip: its row is left out."
+        ),
+    ] = "stop",
     quiet: Quiet = False,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Score the rows of DATA, flag those above the threshold, and say why.
 
     A short version goes to standard error: a histogram, the threshold, the highest scores.
     """
+    from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
     from advae.cli.waiting import GroupMarker
     from advae.detector.groups import Grouper
     from advae.detector.tally import Tally
+    from advae.engines.models import fingerprint
     from advae.files import sink
+    from advae.files.options import ReadOptions
 
-    if summary == "json" and output is None:
+    given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
+    in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
+    if engine is not None:
+        if output is None or in_one_pass:
+            raise InputError(
+                "--engine scores files, each by itself, into a folder of parts. Add --output "
+                "FOLDER, and leave out all options but --keep, --explain, --address and --workers."
+            )
+        _score_parts(model, data, output, engine, (address, workers), keep or [], explain, quiet)
+        return
+    if address is not None or workers is not None:
+        raise InputError("--address and --workers say where an engine works. Add --engine.")
+    if summary == "json" and output is None and into is None:
         raise InputError(
             "--summary json goes to standard output, as the scores do. Write these to a file: "
             "add -o OUT."
@@ -82,9 +140,14 @@ def score(
         raise InputError(f"--fail-above is {fail_above}; expected a share, at least 0 and below 1.")
     if output is not None:
         check_output(output, data, str(model))
+    _check_table(into, key, query, output)
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
-    source = open_rows(detector, data, keep or [])
+    carried = [*(key or []), *(keep or [])]
+    database = open_database(data, query)
+    queried = database.query(query or "") if database else None
+    source = open_rows(detector, data, carried, reading, queried, as_texts=on_error != "stop")
+    places = Places(detector.table, source, on_error)
     grouper, tally = Grouper(detector), Tally(detector)
 
     def watch(*rows: Any) -> None:
@@ -92,18 +155,27 @@ def score(
         if groups:
             grouper.update(*rows)
 
-    frames = detector.score_batches(source.batches(), keep=keep or [], explain=explain, watch=watch)
+    rows = places.before(source.batches())
+    scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
+    frames = places.after(scored)
     folder = None if output is None else output.parent
     grouped = GroupMarker(grouper)
     if groups:
         frames = grouped.mark(frames, folder)
     if marker is not None:
         frames = marker.mark(frames, folder)
-    brief = Brief(keep or [])
-    if output is None:
+    brief = Brief(carried)
+    if output is None and into is None:
         outlets.write_utf8()
     with interruptible(), source.located():
-        sink.write_frames(brief.watch(frames), output)
+        shown = brief.watch(frames)
+        if database is not None and into is not None:
+            # The position of a row in what a query returned says nothing later.
+            unnumbered = (frame.drop("row") for frame in shown)
+            database.write(unnumbered, into, key or [], fingerprint(model.read_bytes()))
+        else:
+            sink.write_frames(shown, output)
+    places.say()
     if summary == "json":
         told = tally.summary()
         if grouped.groups is not None:
@@ -122,6 +194,58 @@ def score(
             f"{share(tally.share)} of the rows are flagged, more than --fail-above {fail_above:g}"
         )
         raise typer.Exit(TOO_MANY_FLAGGED)
+
+
+def _score_parts(
+    model: Path,
+    data: str,
+    folder: Path,
+    engine: str,
+    place: tuple[str | None, int | None],
+    keep: list[str],
+    explain: int,
+    quiet: bool,
+) -> None:
+    """Score files on an engine, and say what the folder holds then."""
+    from advae.engines.parts import Engine, score_files
+
+    chosen: Engine
+    if engine == "ray":
+        from advae.engines.ray import RayEngine
+
+        chosen = RayEngine(*place)
+    else:
+        from advae.engines.spark import SparkEngine
+
+        chosen = SparkEngine(*place)
+    with interruptible():
+        totals = score_files(data, folder, model, chosen, keep=keep, explain=explain)
+    if not quiet:
+        before = totals.parts - totals.written
+        console.remarks().print(
+            f"{totals.flagged:,} of {count(totals.rows, 'row')} flagged; "
+            f"{count(totals.parts, 'part')} in {console.escape(str(folder))}"
+            + (f", {before:,} of them from before" if before else "")
+        )
+
+
+def _check_table(
+    into: str | None, key: list[str] | None, query: str | None, output: Path | None
+) -> None:
+    """Refuse options of which one needs another, or rules it out."""
+    if into is None:
+        if key:
+            raise InputError("--key tells rows of a table apart. Add --into TABLE.")
+        return
+    if query is None:
+        raise InputError("--into writes into the database that DATA names. Add --query SQL.")
+    if not key:
+        raise InputError(
+            "--into needs to know which columns tell rows apart, so that a second run doubles "
+            "none. Add --key COL."
+        )
+    if output is not None:
+        raise InputError("--into writes a table, and --output a file. Leave out one of them.")
 
 
 def _show_scores(brief: "Brief", threshold: float) -> None:

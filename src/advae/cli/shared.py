@@ -14,14 +14,18 @@ from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
     from advae.files.source import Source
+    from advae.files.sql import Database, QuerySource
     from advae.tables.labels import LabelColumn
 
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .parquet, .ndjson or .arrow; a quoted glob for several files.",
+        help="Table: .csv, .tsv, .parquet, .ndjson, .arrow, .xlsx or .ods; - for standard input; "
+        "a quoted glob for several files. fit and score also take the address of a database, such "
+        "as sqlite:///FILE.",
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
@@ -32,6 +36,10 @@ Label = Annotated[
 Normal = Annotated[
     str | None,
     typer.Option(metavar="VALUE", help="Label of normal rows, if another; the rest are anomalies."),
+]
+Query = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="What to read, if DATA is the address of a database."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
@@ -44,46 +52,103 @@ def load_model(model: Path) -> "Detector":
     return model_file.load(model)
 
 
-def open_rows(detector: "Detector", data: str, keep: list[str]) -> "Source":
-    """Open DATA as rows to score, and say once which of its columns are not used."""
-    import polars as pl
+def open_database(data: str, query: str | None) -> "Database | None":
+    """Connect to the database whose address DATA is; None if it names files."""
+    from advae.files.sql import Database, is_address
 
+    if is_address(data):
+        if query is None:
+            raise _address_alone(data)
+        return Database(data)
+    if query is not None:
+        raise InputError(
+            f"--query reads from a database, and {data} names files. Give an address, such as "
+            "sqlite:///FILE, or leave out --query."
+        )
+    return None
+
+
+def _address_alone(data: str) -> InputError:
+    from advae.files.sql import Address
+
+    return InputError(
+        f"{Address(data)}: the address of a database. Say with --query what to read of it; fit "
+        "and score have this option."
+    )
+
+
+def open_rows(
+    detector: "Detector",
+    data: str,
+    keep: list[str],
+    reading: "ReadOptions",
+    queried: "QuerySource | None" = None,
+    *,
+    as_texts: bool = False,
+) -> "Source | QuerySource":
+    """Open DATA as rows to score, and say once which of its columns are not used.
+
+    With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet.
+    ``queried`` are rows of a database, opened already.
+    """
+    from advae.detector import rows
     from advae.errors import quoted_list
-    from advae.files.source import open_source
+    from advae.files.sql import is_address
+    from advae.tables.values import check_columns
 
-    # Kept columns stay as they are written: "007" is not 7.
-    dtypes = {name: pl.String() for name in keep} | detector.table.dtypes
-    source = open_source(data, dtypes=dtypes)
-    known = {*detector.table.feature_names, *detector.ignored, *keep}
+    if queried is None and is_address(data):
+        raise _address_alone(data)
+    source = queried or rows.open_rows(
+        detector, data, keep=keep, options=reading, as_texts=as_texts
+    )
+    names = [*detector.table.feature_names, *keep]
+    if queried is None:
+        check_columns(names, source.columns, data)
+    known = {*names, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
+    _say(source)
     if extra:
         console.remark(f"not used, since training did not have them: {quoted_list(extra)}")
     return source
 
 
 def open_labelled(
-    detector: "Detector", data: str, label: "LabelColumn | None", keep: list[str]
-) -> "Source":
+    detector: "Detector",
+    data: str,
+    label: "LabelColumn | None",
+    keep: list[str],
+    reading: "ReadOptions",
+) -> "Source | QuerySource":
     """Open DATA as rows to score and to measure by their labels; say if those were learned."""
     if label is None:
-        return open_rows(detector, data, keep)
+        return open_rows(detector, data, keep, reading)
     if label.name in detector.table.feature_names:
         console.remark(
             f"the model learned the label column {quoted(label.name)} as one of its features, so "
             "that what is measured here means nothing; fit again with --label or --ignore"
         )
-    return open_rows(detector, data, [*keep, label.name])
+    return open_rows(detector, data, [*keep, label.name], reading)
 
 
-def open_table(data: str, label: "LabelColumn | None") -> "Source":
+def _say(source: "Source | QuerySource") -> None:
+    for note in source.notes:
+        console.remark(note)
+
+
+def open_table(data: str, label: "LabelColumn | None", reading: "ReadOptions") -> "Source":
     """Open DATA as rows to learn from; labels to compare with a word as they are written."""
     import polars as pl
 
     from advae.files.source import open_source
+    from advae.files.sql import is_address
 
-    if label is None or label.normal is None:
-        return open_source(data)
-    return open_source(data, dtypes={label.name: pl.String()})
+    if is_address(data):
+        raise _address_alone(data)
+    words = label is not None and label.normal is not None
+    dtypes = {label.name: pl.String()} if label is not None and words else {}
+    source = open_source(data, dtypes=dtypes, options=reading)
+    _say(source)
+    return source
 
 
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":

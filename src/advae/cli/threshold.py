@@ -9,6 +9,7 @@ from rich.table import Table
 
 from advae.cli import console
 from advae.cli.evaluate import Labelled, score_labelled
+from advae.cli.reading import reads
 from advae.cli.shared import (
     Label,
     Model,
@@ -23,8 +24,10 @@ from advae.errors import InputError
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
 
 
+@reads
 def threshold(
     model: Model,
     alpha: Annotated[
@@ -49,6 +52,8 @@ def threshold(
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Model to write; MODEL if not given."),
     ] = None,
+    *,
+    reading: "ReadOptions",
 ) -> None:
     """Set the threshold of MODEL anew, without training, or show it.
 
@@ -80,7 +85,7 @@ def threshold(
         return
     tuned, labelled = detector, None
     if reviewed is not None and known is not None:
-        labelled = score_labelled(detector, reviewed, known)
+        labelled = score_labelled(detector, reviewed, known, reading)
         tuned = with_reviewed(detector, labelled.scores[~labelled.anomalous])
     if value is not None:
         tuned = tuned.with_threshold(Threshold("given", None, value, "given after training"))

@@ -90,7 +90,7 @@ def load(path: Path, method: Method, config: Config, fingerprint: str) -> Snapsh
     if record.get("fingerprint") != fingerprint:
         raise ModelFileError(
             f"checkpoint {path} comes from other data, settings or versions, so its training "
-            "cannot go on with these. Fit without --resume to start again."
+            "cannot go on with these. Fit without resuming to start again."
         )
     history = record["history"]
     state = method.initial_state(config)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -20,6 +20,7 @@ from advae.detector.groups import Grouper, Groups
 from advae.detector.verdicts import Review, excused
 from advae.display.card import card
 from advae.errors import InputError
+from advae.files.options import ReadOptions
 from advae.methods import method_of
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import as_batches, as_frame, kept_columns
@@ -151,6 +152,8 @@ class Detector:
     reviews
         What people said of flagged rows, the oldest review first. A row that they excuse scores
         no more than the threshold.
+    reading
+        What the user said of how files are written, for those of new rows.
     """
 
     config: Config
@@ -163,6 +166,7 @@ class Detector:
     ignored: tuple[str, ...] = ()
     earlier_thresholds: tuple[Threshold, ...] = ()
     reviews: tuple[Review, ...] = ()
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
     @cached_property
     def method(self) -> Method:

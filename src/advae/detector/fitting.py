@@ -23,11 +23,13 @@ from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
 from advae.errors import ColumnError, ConfigError, InputError, quoted
+from advae.files.options import ReadOptions
 from advae.methods import check_method, method_of
 from advae.parallel import BackgroundTask
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import BatchSchema, as_batches, joined, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
+from advae.tables.oddities import Oddities
 from advae.tables.sampling import Reservoir
 from advae.tables.values import check_columns, check_finite
 
@@ -45,6 +47,7 @@ def fit_detector(
     sample: int = 500_000,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    reading: ReadOptions | None = None,
     on_block: OnBlock | None = None,
 ) -> Detector:
     """Learn what normal rows look like.
@@ -75,6 +78,8 @@ def fit_detector(
     resume
         Go on from the checkpoint if there is one. The result is bit-identical to that of a
         training that was never interrupted.
+    reading
+        How the training files are written, for those of new rows; see `advae.read_table`.
     on_block
         Called after every block of iterations; an exception from it ends the training.
 
@@ -100,9 +105,12 @@ def fit_detector(
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
         raise ConfigError(f"sample is {sample}; expected at least 2 rows")
+    oddities = Oddities()
     frame, table, sampled = _gather(
-        (without_columns(batch, ignored) for batch in batches), sample, config.seed, hashed
+        _watched(batches, ignored, numbers, oddities), sample, config.seed, hashed
     )
+    oddities.check(hashed)
+    said = oddities.said()
     screened = ""
     if config.trim:
         frame, screened = _screen(frame, table, config, hashed, numbers)
@@ -112,7 +120,7 @@ def fit_detector(
     training_frame, calibration_frame = frame[split.training], frame[split.calibration]
     if table is None:
         # Of the training rows alone: calibration rows must be as strange to it as new rows are.
-        table = TableEncoder.fit(training_frame, hashed=hashed)
+        table = TableEncoder.fit(training_frame, hashed=hashed, said=said)
     encoded, calibration, watched = (
         judged(table.transform(rows), table, config)
         for rows in (training_frame, calibration_frame, frame[split.watched])
@@ -159,6 +167,7 @@ def fit_detector(
         threshold=Threshold("given", None, np.inf),
         summary=_summary(table, end, split, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
+        reading=reading or ReadOptions(),
     )
     stride = -(-len(split.training) // MOST_SCORES)
     training_scores = detector.anomaly_score_encoded(encoded[::stride])
@@ -176,6 +185,22 @@ def fit_detector(
         calibration_scores=np.sort(calibration_scores),
     )
     return replace(detector, threshold=_threshold(detector, config))
+
+
+def _watched(
+    batches: Iterator[pl.DataFrame],
+    ignored: Sequence[str],
+    numbers: Sequence[np.ndarray],
+    oddities: Oddities,
+) -> Iterator[pl.DataFrame]:
+    """Yield the batches to learn from; ``oddities`` sees them with the numbers of their rows."""
+    read = 0
+    for place, batch in enumerate(batches):
+        left = without_columns(batch, ignored)
+        given = numbers[place] if place < len(numbers) else None
+        oddities.watch(left, np.arange(read, read + left.height) if not numbers else given)
+        read += left.height
+        yield left
 
 
 def _normal_rows(

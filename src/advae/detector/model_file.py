@@ -14,6 +14,7 @@ from advae.core.scoring import anomaly_scores
 from advae.detector.detector import Detector, Threshold, TrainingSummary
 from advae.detector.verdicts import Review
 from advae.errors import AdVAEError, ModelFileError
+from advae.files.options import ReadOptions
 from advae.methods import method_of
 from advae.parallel import check_process
 from advae.tables.encoder import TableEncoder
@@ -47,6 +48,7 @@ def save(detector: Detector, path: str | Path) -> None:
         "summary": asdict(detector.summary),
         "ignored": list(detector.ignored),
         "reviews": [asdict(review) for review in detector.reviews],
+        "reading": asdict(detector.reading),
     }
     arrays = named_leaves(detector.scorer) | {
         "training_scores": detector.training_scores,
@@ -120,5 +122,6 @@ def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path)
         summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
         ignored=tuple(record["ignored"]),
         reviews=tuple(Review.from_json(each, table) for each in record.get("reviews", [])),
+        reading=ReadOptions.restored(record.get("reading", {})),
         earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
     )

@@ -16,6 +16,7 @@ from advae.display.text import share
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
+from advae.tables.oddities import Oddities
 
 MOST_HASHES = 4_000_000
 
@@ -159,6 +160,7 @@ class ColumnWatch:
     def __init__(self, name: str) -> None:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
+        self._oddities = Oddities()
         self._refusal: InputError | None = None
 
     def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
@@ -166,6 +168,7 @@ class ColumnWatch:
         if self._refusal is not None:
             return
         first = int(places[0]) if len(places) else 0
+        self._oddities.watch(values.to_frame(), places)
         try:
             self._fit.update(values, first)
         except ColumnError as refusal:
@@ -189,12 +192,17 @@ class ColumnWatch:
             A uniform sample of its values.
         """
         if self._refusal is not None:
-            advice = "Correct the values, or leave the column out with --ignore."
+            advice = "Correct the values, or ignore the column."
             yield self._finding("unusable", "problem", str(self._refusal), advice)
             return
+        said = self._oddities.said().get(self.name, "")
+        try:
+            self._oddities.check()
+        except ColumnError as forms:
+            said = forms.problem
         column = self.column()
         if column is None:
-            yield self._crowded(sample)
+            yield self._crowded(sample, said)
             return
         profile = column.profile
         if column.caution in ("constant", "empty"):
@@ -208,7 +216,7 @@ class ColumnWatch:
                 "Missing values are learned as such; leave the column out if chance decides on "
                 "them.",
             )
-        if said := misreading(column.texts):
+        if column.texts and (said := said or misreading(column.texts)):
             count = f"{len(column.texts)} texts, each learned as a category"
             yield self._finding(
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
@@ -220,16 +228,16 @@ class ColumnWatch:
                 "time",
                 "hint",
                 "dates: learned by the place in the day, week and year, not by the date itself",
-                "Fit with --time trend if rows before or after the training period should score "
+                "Fit with time = 'trend' if rows before or after the training period should score "
                 "higher for that.",
             )
 
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
         return Finding(check, severity, (self.name,), message, advice)
 
-    def _crowded(self, sample: pl.Series) -> Finding:
+    def _crowded(self, sample: pl.Series, said: str) -> Finding:
         count = f"{sample.n_unique():,} different texts in {len(sample):,} rows"
-        hint = self._fit.hint().removeprefix(" But ")
+        hint = self._fit.hint(said).removeprefix(" But ")
         if hint:
             return self._finding("misread", "problem", count, f"The column {hint}")
         if _all_differ(sample):
@@ -237,17 +245,17 @@ class ColumnWatch:
                 "identifier",
                 "problem",
                 "texts that hardly ever repeat, so the column names the row",
-                "Leave it out with --ignore, and carry it along with --keep when scoring.",
+                "Ignore it when fitting, and keep it beside the scores.",
             )
         return self._finding(
             "many-categories",
             "problem",
             f"{count}, too many to learn one by one",
-            "Hash them with --hash, or leave the column out with --ignore.",
+            "Hash them, or ignore the column.",
         )
 
     def _constant(self, column: Column) -> Finding:
-        advice = "Leave it out with --ignore if that should not count."
+        advice = "Ignore it if that should not count."
         if column.caution == "empty":
             message = "no value in any row; a row with a value will score higher"
             return self._finding("empty", "hint", message, advice)
@@ -267,7 +275,7 @@ class ColumnWatch:
                 "identifier",
                 "problem",
                 "whole numbers that hardly ever repeat, so the column seems to number the rows",
-                "Leave it out with --ignore: it names the row, and says nothing about it.",
+                "Ignore it: it names the row, and says nothing about it.",
             )
             return
         if ordered:
@@ -276,7 +284,7 @@ class ColumnWatch:
                 "hint",
                 "the rows are in its order, as if it told when they came: where it stands is not "
                 "judged, since new rows would lie beyond",
-                "If the file is only sorted by it, shuffle the rows, or fit with --time trend.",
+                "If the file is only sorted by it, shuffle the rows, or fit with time = 'trend'.",
             )
         code = _code_for_missing(known)
         if code is not None:

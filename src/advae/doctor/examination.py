@@ -80,7 +80,7 @@ class Diagnosis:
             others = group[ALIKE:]
             if others:
                 names = quoted_list([name for finding in others for name in finding.columns])
-                message = f"much the same in {len(others):,} more; --json has each"
+                message = f"much the same in {len(others):,} more; the findings name each"
                 shown.append(replace(others[0], columns=(names,), message=message))
         return shown
 
@@ -172,7 +172,7 @@ class _Patient:
                 "problem",
                 (),
                 "every row is labelled an anomaly, so there is none to learn from",
-                "Give normal rows, or name their label with --normal.",
+                "Give normal rows, or name the label of normal ones.",
             )
             return
         values, anomalous = self._sample["row"], self._sample["anomalous"]
@@ -249,7 +249,7 @@ def _given_away(
             tuple(table.feature_names[suspect] for suspect in suspects),
             "tells anomalies from normal rows by itself: area under the ROC curve "
             f"{best[suspects].min():.3f} or more",
-            "Leave it out with --ignore if it is only known after a row has been judged.",
+            "Ignore it if it is only known after a row has been judged.",
         )
 
 
@@ -264,6 +264,6 @@ def _strange_rows(encoded: NDArray[np.float32], places: NDArray[np.int64]) -> It
             (),
             f"{share(apart)} of the rows to be learned from stand apart from the others; the most "
             f"are rows {worst} (the first data row is row 0)",
-            "Look at them: anomalies among the training rows are learned as normal, unless --trim "
+            "Look at them: anomalies among the training rows are learned as normal, unless trim "
             "sets them aside. That none stands apart would not prove that there are none.",
         )

@@ -91,7 +91,7 @@ def write_onnx(detector: Detector, path: str | Path, fingerprint: str | None = N
     if model.ByteSize() > LARGEST:
         raise InputError(
             f"{path} would have {model.ByteSize():,} bytes, more than the {LARGEST:,} of an ONNX "
-            "file. Fit again with a smaller --set memory=..., or fewer members."
+            "file. Fit again with a smaller memory, or fewer members."
         )
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()

@@ -2,7 +2,10 @@
 
 import glob
 import os
+import shutil
 import stat
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,21 +24,24 @@ FORMATS = {
     ".arrow": "arrow",
     ".ipc": "arrow",
     ".feather": "arrow",
+    ".xlsx": "workbook",
+    ".xlsm": "workbook",
+    ".xlsb": "workbook",
+    ".xls": "workbook",
+    ".ods": "workbook",
 }
+COMPRESSED = (".gz", ".zst", ".zstd")
 ADVICE = {
-    **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"), "Unpack it."),
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "Save the sheet as CSV."),
+    **dict.fromkeys((".zip", ".bz2", ".xz", ".7z", ".tar", ".tgz", ".rar"), "Unpack it."),
     ".json": "Write one object a line, and call it .ndjson.",
 }
 """What to do about some files of other extensions."""
 
 BEGINNINGS = {
-    b"\x1f\x8b": "compressed with gzip. Add .gz to its name, if it is text",
-    b"PK\x03\x04": "a ZIP archive, or an Excel workbook. Unpack it, or save the sheet as CSV",
+    b"PK\x03\x04": "a ZIP archive, or a workbook. Unpack it, or let its name end in .xlsx or .ods",
     b"BZh": "compressed with bzip2. Unpack it",
     b"\xfd7zXZ": "compressed with xz. Unpack it",
-    b"\x28\xb5\x2f\xfd": "compressed with Zstandard. Unpack it",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook. Save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook. Let its name end in .xls",
     b"PAR1": "a Parquet file. Let its name end in .parquet",
     b"ARROW1": "an Arrow file. Let its name end in .arrow",
     b"FEA1": "a Feather file of the first version. Write it as Parquet",
@@ -44,7 +50,7 @@ BEGINNINGS = {
 """What a file is by its first bytes, and what to do when its name says something else."""
 
 TEXT_FORMATS = ("csv", "ndjson")
-"""Formats that do not say the types of their columns; they may be compressed with gzip."""
+"""Formats that do not say the types of their columns; they may be compressed."""
 
 
 def expand_paths(data: Data) -> tuple[Path, ...]:
@@ -60,6 +66,8 @@ def expand_paths(data: Data) -> tuple[Path, ...]:
         if not data:
             raise InputError("the list of files is empty. Name at least one file.")
         return tuple(path for item in data for path in expand_paths(item))
+    if data == STANDARD_INPUT:
+        return (standard_input(),)
     path = Path(data)
     found = matching_paths(path)
     if found == (path,) and path.is_dir():
@@ -92,6 +100,33 @@ def matching_paths(data: str | os.PathLike[str]) -> tuple[Path, ...]:
     return tuple(Path(name) for name in sorted(names))
 
 
+STANDARD_INPUT = "-"
+"""Stands for standard input where a path is asked for."""
+
+
+def standard_input() -> Path:
+    """Write standard input to a temporary file, which a table needs that is read more than once.
+
+    Its format is told from its first bytes; text that does not begin with "{" is delimited.
+    """
+    data = sys.stdin.buffer
+    # Opened once more by its name, and gone with the process in any case.
+    folder = tempfile.TemporaryDirectory(prefix="advae-")
+    _FOLDERS.append(folder)
+    path = Path(folder.name) / "standard input"
+    with path.open("wb") as stream:
+        shutil.copyfileobj(data, stream)
+    with path.open("rb") as stream:
+        beginning = stream.read(64)
+    kinds = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK\x03\x04": ".xlsx"}
+    found = (extension for mark, extension in kinds.items() if beginning.startswith(mark))
+    text = ".ndjson" if beginning.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else ".csv"
+    return path.rename(path.with_name(f"{path.name}{next(found, text)}"))
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
 def _check_name(path: Path) -> None:
     try:
         str(path).encode()
@@ -121,12 +156,12 @@ def file_format(path: Path) -> str:
     InputError
         For an extension that stands for none.
     """
-    compressed = path.suffix.lower() == ".gz"
+    compressed = path.suffix.lower() in COMPRESSED
     kind = FORMATS.get(Path(path.stem if compressed else path.name).suffix.lower())
     if kind is None or (compressed and kind not in TEXT_FORMATS):
         raise InputError(
             f"{path}: unknown file extension {quoted(path.suffix)}. Known are "
-            f"{', '.join(FORMATS)}; text files may end in .gz too. "
+            f"{', '.join(FORMATS)}; text files may be compressed with gzip or Zstandard. "
             + ADVICE.get(path.suffix.lower(), "Convert the file, or rename it.")
         )
     return kind

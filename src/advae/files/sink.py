@@ -14,7 +14,7 @@ from polars.io.plugins import register_io_source
 
 from advae.atomic import replacing_path
 from advae.errors import InputError, quoted
-from advae.files.paths import TEXT_FORMATS, file_format
+from advae.files.paths import COMPRESSED, TEXT_FORMATS, file_format
 
 
 def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
@@ -72,9 +72,13 @@ class _Counted(Iterator[pl.DataFrame]):
 
 
 def _check_format(path: Path) -> None:
-    file_format(path)
-    if path.suffix.lower() == ".gz":
-        raise InputError(f"{path}: cannot write compressed text. Leave out .gz, or use .parquet.")
+    kind = file_format(path)
+    if path.suffix.lower() in COMPRESSED:
+        raise InputError(
+            f"{path}: cannot write compressed text. Leave out {path.suffix}, or use .parquet."
+        )
+    if kind == "workbook":
+        raise InputError(f"{path}: cannot write workbooks. Use .csv or .parquet.")
 
 
 def _check_types(frame: pl.DataFrame, kind: str, place: str) -> None:

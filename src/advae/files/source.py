@@ -1,89 +1,201 @@
 """Read tables from files in batches of bounded memory.
 
-CSV and its relatives, Parquet, NDJSON and Arrow IPC, told apart by their extension. Whatever is
-wrong with a file ends in one `InputError` that names it.
+CSV and its relatives, Parquet, NDJSON, Arrow IPC and workbooks, told apart by their extension.
+Whatever is wrong with a file ends in one `InputError` that names it.
 """
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 import polars as pl
 
 from advae.errors import ColumnError, InputError, quoted, quoted_list
-from advae.files.arrow import check_types
-from advae.files.column_types import scan_ndjson, types_in_delimited, types_in_ndjson
-from advae.files.damage import damaged, failures_explained, rows_checked
-from advae.files.delimited import Dialect
-from advae.files.header import read_dialect
-from advae.files.paths import Data, expand_paths, file_format
+from advae.files.delimited import DelimitedFile
+from advae.files.ndjson import NdjsonFile
+from advae.files.options import ReadOptions
+from advae.files.paths import Data, described, expand_paths, file_format
+from advae.files.streams import readable
+from advae.files.workbook import WorkbookFile
 from advae.parallel import rows_at_once
 from advae.tables.frames import exactly, merged
 
-
-@dataclass(frozen=True)
-class _File:
-    """One file.
-
-    Of delimited text there is its dialect, of formats with types the number of rows that it claims.
-    """
-
-    path: Path
-    format: str
-    dialect: Dialect | None = None
-    rows: int = 0
-
-    def scan(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-        """Return the rows, lazily; text is read as the types in ``schema``."""
-        if self.dialect is not None:
-            return self.dialect.scan(self.path, schema)
-        if self.format == "ndjson":
-            return scan_ndjson(self.path, schema)
-        if self.format == "parquet":
-            return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
-        return pl.scan_ipc(self.path, glob=False, hive_partitioning=False)
-
-    def batches(self, schema: Mapping[str, pl.DataType], rows: int) -> Iterator[pl.DataFrame]:
-        """Read the file in order; see `Source.batches`."""
-        with failures_explained(self.path, self.format, schema):
-            # A short row of a CSV file shows in the last column only: Polars fills it with null.
-            unchecked, seen, count = self.dialect, 0, sys.maxsize
-            lazy = self.scan(schema).select(
-                exactly(name).cast(dtype) for name, dtype in schema.items()
-            )
-            for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True, lazy=True):
-                if unchecked is not None and batch[unchecked.names[-1]].null_count():
-                    count = rows_checked(self.path, unchecked)
-                    unchecked = None
-                seen += batch.height
-                blank = max(0, seen - count)  # lines at the end
-                if blank < batch.height:
-                    yield batch.head(batch.height - blank)
-            if seen < self.rows:  # Polars panicked in a thread of its own
-                raise damaged(self.path, self.format, f"only {seen} of {self.rows} rows")
+INDEX = re.compile(r"__index_level_\d+__$|Unnamed: 0$")
+"""Columns in which pandas stores its index, or read one without a name."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Files that together are one table.
+Types = Mapping[str, pl.DataType]
+TYPED = ("parquet", "arrow")
+"""Formats with types of their own."""
+
+
+class _File(Protocol):
+    """What reads one file.
 
     Attributes
     ----------
-    files
-        In the order of their rows.
-    schema
-        The name and type of each column, the same for all files.
+    notes
+        What the user should know about how it is read, once its types are found.
     """
 
-    files: tuple[_File, ...]
-    schema: Mapping[str, pl.DataType]
+    notes: list[str]
+
+    def types(self, given: Types, only: Collection[str] | None) -> dict[str, pl.DataType]:
+        """Return the type of each column, of those not to be read any.
+
+        As given, or one that all values suit. No columns for a file that is to say nothing.
+        """
+
+    def batches(self, schema: Types) -> Iterator[pl.DataFrame]:
+        """Read the rows in order; ``schema`` may lack columns of the file."""
+
+
+class _TypedFile:
+    """A file of a format with types of its own, Parquet or Arrow."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path, self._kind = path, kind
+        self.notes: list[str] = []
+        self._rows = 0
+        if self._kind == "arrow" and _beginning(path).startswith(b"\xff" * 4):
+            raise InputError(
+                f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
+                "ipc.new_file), or as Parquet."
+            )
+        with self._failures():
+            lazy = self._scan()
+            self._rows = lazy.select(pl.len()).collect().item()
+            self._schema = dict(lazy.collect_schema())
+            self._categories = self._numbered_categories()
+
+    def types(self, *_: Any) -> dict[str, pl.DataType]:
+        """Return the columns as the file types them; none if it has no rows.
+
+        Engines that write a table in parts leave parts without rows, and say nothing by them.
+        """
+        texts = dict.fromkeys(self._categories, pl.String())
+        return (self._schema | texts) if self._rows else {}
+
+    def batches(self, schema: Types) -> Iterator[pl.DataFrame]:
+        """Read the rows in order."""
+        seen = 0
+        with self._failures():
+            lazy = self._scan().select(exactly(name).cast(dtype) for name, dtype in schema.items())
+            for batch in lazy.collect_batches(chunk_size=65_536, maintain_order=True, lazy=True):
+                seen += batch.height
+                yield batch
+        if seen < self._rows:  # Polars panicked in a thread of its own
+            raise self._unreadable() or self._damaged(f"only {seen} of {self._rows} rows")
+
+    def _scan(self) -> pl.LazyFrame:
+        scan = pl.scan_parquet if self._kind == "parquet" else pl.scan_ipc
+        return scan(self._path, glob=False, hive_partitioning=False)
+
+    def _numbered_categories(self) -> list[str]:
+        """Return the columns of numbers that were categories in pandas."""
+        if self._kind != "parquet":
+            return []
+        stored = json.loads(pl.read_parquet_metadata(self._path).get("pandas", "{}"))
+        columns = stored.get("columns", []) if isinstance(stored, dict) else []
+        names = {c.get("name") for c in columns if c.get("pandas_type") == "categorical"}
+        return [n for n, dtype in self._schema.items() if n in names and dtype.is_numeric()]
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+            *(OSError, UnicodeDecodeError, json.JSONDecodeError),
+        ) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            what = described(_beginning(self._path), self._kind)
+            if what is not None:
+                raise InputError(
+                    f"{self._path}: this is no {self._kind} file, but {what}."
+                ) from None
+            raise self._unreadable() or self._damaged(str(error).splitlines()[0]) from None
+
+    def _damaged(self, reason: str) -> InputError:
+        return InputError(
+            f"{self._path}: damaged, or no {self._kind} file, or with a column of a type that "
+            f"cannot be read ({reason}). Make or fetch it again, with other types."
+        )
+
+    def _unreadable(self) -> InputError | None:
+        """Name a column of a type that Polars lacks, where pyarrow is there to tell."""
+        try:
+            import pyarrow as pa
+            from pyarrow import parquet
+
+            if self._kind == "parquet":
+                schema = parquet.read_schema(self._path)
+            else:
+                with pa.memory_map(str(self._path)) as stream:
+                    schema = pa.ipc.open_file(stream).schema
+        except (ImportError, OSError, ValueError):
+            return None
+        for field in schema:
+            if _is_foreign(field.type):
+                return InputError(
+                    f"{self._path}: column {quoted(field.name)} is of type {field.type}, which "
+                    "cannot be read. Where the file is written, cast it to numbers, texts or "
+                    "times, or leave it out."
+                )
+        return None
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(16)
+
+
+def _is_foreign(dtype: Any) -> bool:
+    """Return whether Polars lacks a type of pyarrow, or one within it."""
+    from pyarrow import types
+
+    kinds = ("interval", "union", "run_end_encoded", "list_view", "large_list_view", "decimal256")
+    inner = [dtype.field(place).type for place in range(dtype.num_fields)]
+    foreign = any(getattr(types, f"is_{kind}")(dtype) for kind in kinds)
+    return foreign or any(map(_is_foreign, inner))
+
+
+class Source:
+    """Files that together are one table.
+
+    Parameters
+    ----------
+    files
+        Their paths and readers, in the order of their rows.
+    schema
+        The name and type of each column to read, the same for all files.
+    columns
+        The names of all columns, in the order of the first file.
+    notes
+        What the user should know about how the files are read.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[tuple[Path, _File]],
+        schema: Mapping[str, pl.DataType],
+        columns: Sequence[str],
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._files = tuple(files)
+        self.schema, self.columns, self.notes = dict(schema), tuple(columns), tuple(notes)
+        self._heights: list[int] = []
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The column names, in the order of the first file."""
-        return tuple(self.schema)
+    def paths(self) -> tuple[Path, ...]:
+        """The files, in the order of their rows."""
+        return tuple(path for path, _ in self._files)
 
     def batches(self, rows: int = 65_536) -> Iterator[pl.DataFrame]:
         """Read the table in order, with memory for a few batches at a time.
@@ -101,8 +213,16 @@ class Source:
             For damage in a file, when it is reached.
         """
         rows = rows_at_once(len(self.schema), rows)
-        each = (batch for file in self.files for batch in file.batches(self.schema, rows))
-        yield from merged(each, rows)
+        self._heights = []
+        yield from _ahead(merged(self._parts(rows), rows))
+
+    def _parts(self, rows: int) -> Iterator[pl.DataFrame]:
+        for path, file in self._files:
+            self._heights.append(0)
+            with _named(path):
+                for batch in file.batches(self.schema):
+                    self._heights[-1] += batch.height
+                    yield from batch.iter_slices(rows)
 
     def read(self) -> pl.DataFrame:
         """Read the whole table; see `batches`."""
@@ -118,32 +238,71 @@ class Source:
             yield
         except ColumnError as error:
             if error.row is None:
-                paths = [file.path for file in self.files]
-                raise InputError(f"{_shown(paths)}: {error}") from None
-            path, row = self._place(error.row)
+                raise InputError(f"{_shown(self.paths)}: {error}") from None
+            path, row = self.place(error.row)
             raise InputError(f"{path}: {error.at(row)}") from None
 
-    def _place(self, row: int) -> tuple[Path, int]:
-        """Return the file that holds a row of the table, and its number there."""
-        for file in self.files[:-1]:
-            rows = sum(batch.height for batch in file.batches(self.schema, 65_536))
-            if row < rows:
-                return file.path, row
-            row -= rows
-        return self.files[-1].path, row
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the file that holds a row that `batches` has read, and its number there."""
+        for path, height in zip(self.paths, self._heights, strict=False):
+            if row < height:
+                return path, row
+            row -= height
+        return self.paths[-1], row
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of the files that hold rows already read, and their numbers there."""
+        ends = np.cumsum(self._heights)
+        files = np.searchsorted(ends, rows, side="right")
+        return files, rows - np.concatenate([[0], ends])[files]
 
 
-def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) -> Source:
+def _ahead(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Read the next batch in a thread while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say in errors which file they are about."""
+    with readable(path):
+        try:
+            yield
+        except ColumnError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+def open_source(
+    data: Data,
+    *,
+    dtypes: Mapping[str, pl.DataType] | None = None,
+    only: Collection[str] | None = None,
+    optional: Collection[str] = (),
+    pointed: Collection[str] = (),
+    options: ReadOptions | None = None,
+) -> Source:
     """Find the files of a table, and the types of its columns.
 
     Parameters
     ----------
     data
         A path, a pattern such as ``"day-*.csv"`` (its files in the order of their names), or a
-        list of either.
+        list of either; "-" for standard input.
     dtypes
         Types of the columns in text files, for rows to be scored: see `TableEncoder.dtypes`. The
         others are inferred from all of the file.
+    only
+        The columns to read, if the files have them; all if not given.
+    optional
+        Columns that a file of JSON lines may lack: they are missing in all of its rows.
+    pointed
+        Columns of numbers that ``dtypes`` asks for as texts: with a decimal point in any case.
+    options
+        How the files are written.
 
     Returns
     -------
@@ -158,36 +317,72 @@ def open_source(data: Data, *, dtypes: Mapping[str, pl.DataType] | None = None) 
     kinds = {file_format(path) for path in paths}
     if len(kinds) > 1:
         raise InputError(f"files of different formats: {quoted_list(paths)}. Convert some of them.")
-    kind = kinds.pop()
-    opened = [_open_file(path, kind, dtypes or {}) for path in paths]
-    # Engines that write a table in parts leave parts without rows, and say nothing by them.
-    files = tuple(file for file, found in opened if found is not None)
-    schemas = [found for _, found in opened if found is not None]
-    if not schemas:
-        raise InputError(f"{_shown(paths)}: columns but no rows. Give rows.")
-    for file, found in zip(files, schemas, strict=True):
-        lacking, added = set(schemas[0]) - set(found), set(found) - set(schemas[0])
-        if lacking or added:
-            raise InputError(
-                f"{file.path}: other columns than in {files[0].path}: "
-                + (f"lacks {quoted_list(sorted(lacking))}. " if lacking else "")
-                + (f"adds {quoted_list(sorted(added))}. " if added else "")
-                + "Give files with the same columns."
+    kind, options = kinds.pop(), options or ReadOptions()
+    given = dict(dtypes or {})
+    # Columns that are not read, or only as texts, say nothing about the sign of decimals.
+    numeric = only and [n for n in only if n in pointed or given.get(n) != pl.String()]
+    files: list[tuple[Path, _File]] = []
+    schemas: list[dict[str, pl.DataType]] = []
+    names: list[str] = []
+    for path in paths:
+        with _named(path):
+            file = (
+                DelimitedFile(path, options, list(given), numeric, pointed)
+                if kind == "csv" and path.stat().st_size
+                else _open_file(path, kind, options, optional)
             )
-    schema = dict(schemas[0])
-    for file, found in zip(files, schemas, strict=True):
-        for name, dtype in found.items():
-            if dtype != schema[name]:
-                schema[name] = _common_type(schema[name], dtype, name, file.path)
-    if kind == "csv":  # which has no type for a column without any value
+            types = file.types(given, only)
+        if not types:
+            continue
+        files.append((path, file))
+        names = names or list(types)
+        schemas.append({n: t for n, t in types.items() if only is None or n in only})
+    if not files:
+        raise InputError(f"{_shown(paths)}: columns but no rows. Give rows.")
+    schema = _common_schema([path for path, _ in files], schemas)
+    index = [name for name in schema if INDEX.match(name) and name not in given]
+    for name in index:
+        del schema[name]
+    if kind in ("csv", "workbook"):  # which have no type for a column without any value
         schema = {name: pl.String() if t == pl.Null else t for name, t in schema.items()}
-    return Source(files, schema)
+    notes = [note for _, file in files for note in file.notes]
+    if index:
+        notes.append(f"left out, since pandas keeps its index there: {quoted_list(index)}")
+    return Source(files, schema, names, list(dict.fromkeys(notes)))
 
 
 def _shown(paths: Sequence[Path]) -> str:
     """Name one file, or the first of several."""
     others = len(paths) - 1
     return f"{paths[0]}" + (f" and {others} more file{'s' * (others > 1)}" if others else "")
+
+
+def _open_file(path: Path, kind: str, options: ReadOptions, optional: Collection[str]) -> _File:
+    with path.open("rb") as stream:
+        if not stream.read(1):
+            raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
+    if kind == "ndjson":
+        return NdjsonFile(path, options, optional)
+    return WorkbookFile(path, options) if kind == "workbook" else _TypedFile(path, kind)
+
+
+def _common_schema(paths: Sequence[Path], schemas: Sequence[Types]) -> dict[str, pl.DataType]:
+    """Return the columns of files that are to have the same ones, with types for all of them."""
+    first = schemas[0]
+    schema = dict(first)
+    for path, found in zip(paths, schemas, strict=True):
+        lacking, added = set(first) - set(found), set(found) - set(first)
+        if lacking or added:
+            raise InputError(
+                f"{path}: other columns than in {paths[0]}: "
+                + (f"lacks {quoted_list(sorted(lacking))}. " if lacking else "")
+                + (f"adds {quoted_list(sorted(added))}. " if added else "")
+                + "Give files with the same columns."
+            )
+        for name, dtype in found.items():
+            if dtype != schema[name]:
+                schema[name] = _common_type(schema[name], dtype, name, path)
+    return schema
 
 
 def _common_type(before: pl.DataType, dtype: pl.DataType, name: str, path: Path) -> pl.DataType:
@@ -206,25 +401,3 @@ def _common_type(before: pl.DataType, dtype: pl.DataType, name: str, path: Path)
             f"{path}: column {quoted(name)} holds values of type {dtype}, but {before} in the "
             "files before it. Give it one type in all of them."
         ) from None
-
-
-def _open_file(
-    path: Path, kind: str, dtypes: Mapping[str, pl.DataType]
-) -> tuple[_File, dict[str, pl.DataType] | None]:
-    """Return a file and its columns, with the given types or ones that all its values suit.
-
-    None for the columns of a file that has types of its own and no rows.
-    """
-    with failures_explained(path, kind, dtypes):
-        with path.open("rb") as stream:
-            if not stream.read(1):
-                raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
-        if kind == "csv":
-            dialect = read_dialect(path).counted(path)
-            return _File(path, kind, dialect), types_in_delimited(path, dialect, dtypes)
-        if kind == "ndjson":
-            return _File(path, kind), types_in_ndjson(path, dtypes)
-        check_types(path, kind)
-        lazy = _File(path, kind).scan({})
-        rows = lazy.select(pl.len()).collect().item()
-        return _File(path, kind, rows=rows), dict(lazy.collect_schema()) if rows else None

@@ -45,7 +45,7 @@ def _on_alarms(detector: Detector, gathered: Gathered, scores: ScoreView) -> Ite
             either = (
                 "Many rows may be anomalous, the table may have drifted away from training, or the "
                 "networks know the training rows, whose scores alone set this threshold, better "
-                "than any new ones: normal rows given to 'advae threshold --reviewed' would tell."
+                "than any new ones: setting the threshold by reviewed normal rows would tell."
             )
         yield (
             f"{share(gathered.flagged / gathered.rows)} of the rows are flagged, where "

@@ -5,7 +5,7 @@ import json
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ import polars as pl
 from advae.detector.detector import Detector
 from advae.errors import AdVAEError, ColumnError, InputError, quoted
 from advae.tables.frames import as_frame
+from advae.tables.values import check_columns
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -189,11 +190,12 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
     else:
         if kind == ARROW:
             frame = _read_arrow(body, most, most_rows)
+            names: Sequence[str] = frame.columns
         else:
-            frame = _read_text(kind, body, detector, most)
-        _check_width(frame.width, most)
+            frame, names = _read_text(kind, body, detector, most)
+        _check_width(len(names), most)
         known = {*detector.table.feature_names, *detector.ignored}
-        unused = [name for name in frame.columns if name not in known]
+        unused = [name for name in names if name not in known]
         rows = Rows(frame.height, frame=frame, unused=unused)
     if not rows.height:
         raise RequestError(422, "no_rows", "the body holds no rows. Send at least one.")
@@ -293,9 +295,11 @@ def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
     )
 
 
-def _read_text(kind: str, body: bytes, detector: Detector, most: int) -> pl.DataFrame:
-    """Read CSV or NDJSON as ``advae score`` reads a file of it."""
-    from advae.files.source import open_source
+def _read_text(
+    kind: str, body: bytes, detector: Detector, most: int
+) -> tuple[pl.DataFrame, Sequence[str]]:
+    """Read CSV or NDJSON as ``advae score`` reads a file of it; with the names of all columns."""
+    from advae.detector.rows import open_rows
 
     header = body[: body.find(b"\n") if b"\n" in body else len(body)]
     if kind == CSV:
@@ -305,10 +309,19 @@ def _read_text(kind: str, body: bytes, detector: Detector, most: int) -> pl.Data
         file.write(body)
         file.flush()
         try:
-            return open_source(file.name, dtypes=detector.table.dtypes).read()
+            source = open_rows(detector, file.name)
+            _check_columns(detector, source.columns)
+            return source.read(), source.columns
         except InputError as error:
             told = str(error).replace(f"{file.name}: ", "").replace(file.name, "the body")
             raise RequestError(422, "unreadable_body", told) from None
+
+
+def _check_columns(detector: Detector, names: Collection[str]) -> None:
+    try:
+        check_columns(detector.table.feature_names, names, "the table")
+    except InputError as error:
+        raise refusal_of(error, detector) from None
 
 
 def _read_arrow(body: bytes, most_columns: int, most_rows: int) -> pl.DataFrame:

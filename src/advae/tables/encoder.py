@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -26,7 +26,15 @@ from advae.tables.columns import (
     least_frequent,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
-from advae.tables.values import HASH_BUCKETS, TIMES, ValueKind, check_columns, to_instants
+from advae.tables.values import (
+    HASH_BUCKETS,
+    TIMES,
+    ValueKind,
+    check_columns,
+    date_forms,
+    to_instants,
+    two_forms,
+)
 from advae.variables import Variable
 
 if TYPE_CHECKING:
@@ -43,6 +51,15 @@ _NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
 _SIGN = r"[$€£¥%]?"
 WRITTEN = re.compile(rf"[-+−(]?\s*{_SIGN}\s*[-+−]?{_NUMBER}\s*{_SIGN}\s*[-)]?$")
 """A number with a sign of its unit, groups of digits, a decimal comma, or brackets for minus."""
+
+GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+$")
+"""A number that is decimal, or one with groups of thousands."""
+
+MEASURED = re.compile(r"[-+]?\d+(?:[.,]\d+)?\s*[A-Za-zµΩ°%/²³]+\.?$")
+"""A number and its unit."""
+
+LASTED = re.compile(r"\d+:\d{2}(?::\d{2}(?:[.,]\d+)?)?$")
+"""A time of the day, or a duration."""
 
 _DAY = r"(?:\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d\d(?:\d\d)?)"
 DATED = re.compile(rf"{_DAY}(?:\b|T)")
@@ -62,12 +79,22 @@ def misreading(texts: Collection[str]) -> str:
     if plain.all():
         return marked(marks) if marks else ""
     if all(map(WRITTEN.match, values)):
+        return written_like(quoted_list(values, 3))
+    if all(map(MEASURED.match, values)) and len(set(map(_unit, values))) <= UNITS:
         return (
-            f"holds numbers written like {quoted_list(values, 3)}: write them without signs and "
-            "groups, and with a decimal point."
+            f"holds numbers with units, such as {quoted_list(values, 3)}: write the numbers alone, "
+            "all in one unit."
+        )
+    if all(map(LASTED.match, values)):
+        return (
+            f"holds times or durations, such as {quoted_list(values, 3)}: write durations as "
+            "numbers, for instance of seconds, and times like 23:59:59."
         )
     if not all(map(DATED.match, values)):
         return ""
+    forms = date_forms(pl.Series(values))
+    if len(forms) > 1:
+        return two_forms(forms)
     try:
         to_instants(pl.Series(values), like="datetime")
     except InputError:
@@ -76,6 +103,22 @@ def misreading(texts: Collection[str]) -> str:
             f"{quoted_list(values, 3)}: write them like 2024-12-31."
         )
     return "holds dates as texts: convert it."
+
+
+UNITS = 5
+"""Of so many units in a column texts are numbers with units; of more they are names, such as A4."""
+
+
+def _unit(text: str) -> str:
+    return text.lstrip("+-0123456789., ")
+
+
+def written_like(examples: str) -> str:
+    """Say that numbers are written in another way than is read."""
+    return (
+        f"holds numbers written like {examples}: write them without groups of thousands and signs "
+        "of units, and with a decimal point."
+    )
 
 
 def marked(marks: Collection[str]) -> str:
@@ -106,7 +149,7 @@ def restore(cls: type[Record], data: object) -> Record:
         When a field is missing, unknown, or of another type. Each class checks its own values.
     """
     types = get_type_hints(cls)
-    hints = {field.name: types[field.name] for field in fields(cls)}
+    hints = {each.name: types[each.name] for each in fields(cls)}
     if not isinstance(data, dict) or set(data) != set(hints):
         raise InputError(f"expected the fields {sorted(hints)}, found {data!r:.200}")
     return cls(**{name: _convert(hint, data[name], name) for name, hint in hints.items()})
@@ -198,14 +241,27 @@ class ColumnFit:
         several = len(self._summary.counts) > 1
         return self._summary.overflowed or (several and not repeats)
 
-    def hint(self) -> str:
-        """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts."""
+    def hint(self, said: str = "") -> str:
+        """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts.
+
+        ``said`` is what is already known of that.
+        """
+        if said:
+            return f" But {quoted(self.name)} {said}"
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
         odd = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
-        if not len(odd):
+        signed = texts.filter(texts.str.contains(".", literal=True))
+        if not len(odd) and len(signed) and all(map(GROUPED.match, signed)):
+            said = (
+                f"holds numbers such as {quoted(signed[0])}, with three digits behind each point: "
+                "if these are groups of thousands, write them without the points."
+            )
+        elif not len(odd):
             said = "holds numbers as texts, or with blanks: convert it."
+        elif all(map(WRITTEN.match, odd)):
+            said = written_like(quoted_list(odd, 3))
         elif 10 * len(odd) <= len(texts):
             said = marked(odd)
         else:
@@ -304,9 +360,12 @@ class TableEncoder:
     ----------
     features
         One encoder per column of the user's table, in training order.
+    said
+        What columns of texts seem to hold, for `notes`; not stored.
     """
 
     features: tuple[Column, ...]
+    said: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(set(self.feature_names)) != len(self.features):
@@ -315,13 +374,23 @@ class TableEncoder:
             raise InputError("no column varies in the training rows; there is nothing to learn")
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, *, hashed: Collection[str] = ()) -> "TableEncoder":
+    def fit(
+        cls,
+        frame: pl.DataFrame,
+        *,
+        hashed: Collection[str] = (),
+        said: Mapping[str, str] | None = None,
+    ) -> "TableEncoder":
         """Learn the columns of a table; see `fit_batches`."""
-        return cls.fit_batches([frame], hashed=hashed)
+        return cls.fit_batches([frame], hashed=hashed, said=said)
 
     @classmethod
     def fit_batches(
-        cls, batches: Iterable[pl.DataFrame], *, hashed: Collection[str] = ()
+        cls,
+        batches: Iterable[pl.DataFrame],
+        *,
+        hashed: Collection[str] = (),
+        said: Mapping[str, str] | None = None,
     ) -> "TableEncoder":
         """Learn the columns of a table in one pass and bounded memory.
 
@@ -332,6 +401,8 @@ class TableEncoder:
         hashed
             Columns of texts or numbers to hash, for those with more categories than one-hot
             coding can hold.
+        said
+            What columns of texts seem to hold, from `Oddities`.
 
         Raises
         ------
@@ -360,9 +431,9 @@ class TableEncoder:
         if crowded:
             raise InputError(
                 f"too many different texts in {quoted_list([fit.name for fit in crowded])}: hardly "
-                "any value twice, or too many to count. Leave such "
-                "a column out (--ignore COLUMN) if it only names the row, or hash its values "
-                "(--hash COLUMN)." + "".join(fit.hint() for fit in crowded)
+                "any value twice, or too many to count. Ignore such a column if it only names the "
+                "row, or have its values hashed."
+                + "".join(fit.hint((said or {}).get(fit.name, "")) for fit in crowded)
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):
@@ -370,7 +441,7 @@ class TableEncoder:
                 f"all {rows} rows are identical: no column varies, so there is nothing to learn. "
                 "Check the columns that were left out, or give other rows."
             )
-        return cls(columns)
+        return cls(columns, said or {})
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -522,7 +593,7 @@ class TableEncoder:
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"
             for f in self.features
-            if (said := misreading(f.texts))
+            if f.texts and (said := self.said.get(f.name) or misreading(f.texts))
         ]
         return *cautioned, *misread
 

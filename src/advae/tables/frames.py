@@ -12,7 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import ValueKind, check_columns, is_missing
+from advae.tables.values import ValueKind, check_columns, is_missing, to_texts
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -145,7 +145,10 @@ def _is_pandas(data: object) -> bool:
 def _from_pandas(data: Any) -> pl.DataFrame:
     # Column by column through NumPy: Polars' own conversion needs pyarrow for text.
     if getattr(data, "ndim", 0) != 2:
-        raise InputError("expected a pandas DataFrame; to_frame() makes one of a Series")
+        raise InputError(
+            f"expected a pandas DataFrame, but this is of type {type(data).__name__}: its "
+            "to_frame() is a table of one column, its to_frame().T one of one row."
+        )
     names = [str(name) for name in data.columns]
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
@@ -158,6 +161,10 @@ def _from_pandas(data: Any) -> pl.DataFrame:
 
 def _from_pandas_column(name: str, column: Any) -> pl.Series:
     dtype = column.dtype
+    if getattr(dtype, "name", "") == "category":
+        # Numbers that name categories are no amounts.
+        values = _from_objects(name, column.astype(object).tolist())
+        return to_texts(values) if values.dtype.is_numeric() else values
     if isinstance(dtype, np.dtype) and dtype.kind != "O":
         return _column(name, column.to_numpy())
     # Columns of pandas' own types are converted whole where they can be: value by value is slow.

@@ -100,7 +100,7 @@ class LabelReader:
             quoted(self.column.name),
             None,
             f"has no label {quoted(self.column.normal)}; it has, for instance, "
-            f"{quoted_list(list(self._others)[:NAMED])}. Give --normal the label of normal rows.",
+            f"{quoted_list(list(self._others)[:NAMED])}. Name the label of normal rows.",
         )
 
 
@@ -139,7 +139,7 @@ def parse_labels(
             raise bad_cell(values, missing, first_row, "a label")
         others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
-    wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows (--normal)"
+    wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows"
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
     missing = np.isnan(truths)
     if missing.any():
@@ -157,7 +157,7 @@ def _normal_word(normal: object) -> str:
         word = ""
     if not word:
         raise InputError(
-            f"{normal!r} cannot be the label of normal rows (--normal). Give a number, or a word "
+            f"{normal!r} cannot be the label of normal rows. Give a number, or a word "
             "in UTF-8, as it stands in the label column."
         )
     return word

@@ -225,7 +225,7 @@ def wrong_type(values: pl.Series, wanted: str) -> ColumnError:
         quoted(values.name),
         None,
         f"holds values of type {values.dtype}; expected {wanted}. "
-        "Convert the column, or leave it out with --ignore when fitting.",
+        "Convert the column, or ignore it when fitting.",
     )
 
 
@@ -256,7 +256,7 @@ def to_instants(
         For a text that spells no such time, or another type.
     """
     values = plain_texts(values)
-    times = _parse_times(values, first_row, like) if values.dtype == pl.String else values
+    times = _parse_times(values, first_row, like, zone) if values.dtype == pl.String else values
     dtype = times.dtype
     if like == "time" and dtype == pl.Time:
         instants = times.cast(pl.Int64) / 1000
@@ -272,19 +272,82 @@ def to_instants(
     return instants.cast(pl.Float64).to_numpy()
 
 
-def _parse_times(texts: pl.Series, first_row: int, like: str) -> pl.Series:
-    trimmed = texts.str.strip_chars()
+def _parse_times(texts: pl.Series, first_row: int, like: str, zone: str | None) -> pl.Series:
+    """Read texts as times, each by its own form: what a text means no other text can change."""
     if like == "duration":
         return no_values(texts, "durations, which cannot be read from texts")
-    parse = trimmed.str.to_time if like == "time" else trimmed.str.to_datetime
-    try:
-        times = parse(strict=False)
-    except pl.exceptions.PolarsError:  # not one value spells a time
-        times = pl.Series(texts.name, [None] * len(texts), dtype=pl.Datetime("us"))
+    trimmed = texts.str.strip_chars()
+    if like == "time":
+        times = parse_times(trimmed, "time")
+    else:
+        instants = parse_times(trimmed, "datetime", zoned=True)
+        clock = instants.dt.convert_time_zone(zone or "UTC").dt.replace_time_zone(None)
+        plain = parse_times(trimmed, "datetime")
+        times = plain.zip_with(plain.is_not_null(), clock)
     misread = (times.is_null() & texts.is_not_null() & (trimmed != "")).to_numpy()
     if misread.any():
         raise bad_cell(texts, misread, first_row, f"a {like}, such as {_EXAMPLES[like]}")
     return times if times.is_not_null().any() else pl.Series(texts.name, times, dtype=pl.Null)
+
+
+_YEAR_FIRST = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}"
+_DAY_FIRST = r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
+_INSTANT = rf"^({_YEAR_FIRST}|{_DAY_FIRST})(?:[T ]({_CLOCK}))? ?(Z|[-+]\d{{2}}(?::?\d{{2}})?)?$"
+
+
+def parse_times(texts: pl.Series, like: str, *, zoned: bool = False) -> pl.Series:
+    """Read texts as times, each alone: 2024-12-31 and 31.12.2024, with / or - as well, 23:59:59.
+
+    Parameters
+    ----------
+    texts
+        Without blanks around.
+    like
+        "date", "datetime" (a date alone is its midnight) or "time".
+    zoned
+        Whether to read the instants that name a zone, and only those.
+
+    Returns
+    -------
+        Times in microseconds, [n]; null where a text is none. In UTC if ``zoned``.
+    """
+    if like == "time":
+        clock = texts.set(~texts.str.contains(f"^{_CLOCK}$"), None)
+        return _with_seconds(clock).str.to_time("%H:%M:%S%.f", strict=False)
+    parts = texts.str.extract_groups(_INSTANT).struct
+    day, clock, zone = (parts.field(str(number)) for number in (1, 2, 3))
+    day = day.str.replace_all("[/.]", "-").str.replace(r"^(\d+)-(\d+)-(\d{4})$", "$3-$2-$1")
+    if like == "date":
+        day = day.set(clock.is_not_null() | zone.is_not_null(), None)
+        return day.str.to_date("%Y-%m-%d", strict=False).alias(texts.name)
+    day = day.set(zone.is_null() if zoned else zone.is_not_null(), None)
+    times = day + " " + _with_seconds(clock).fill_null("00:00:00")
+    form, utc = "%Y-%m-%d %H:%M:%S%.f", "UTC" if zoned else None
+    if zoned:
+        times, form = times + zone, f"{form}%#z"
+    read = times.str.to_datetime(form, strict=False, time_unit="us", time_zone=utc)
+    return read.alias(texts.name)
+
+
+def _with_seconds(clock: pl.Series) -> pl.Series:
+    return clock.str.replace(r"^(\d{1,2}:\d{2})$", "${1}:00")
+
+
+def date_forms(texts: pl.Series) -> dict[str, str]:
+    """Return the forms in which texts spell dates, "year first" or "day first", by an example."""
+    found, texts = {}, texts.alias("text")
+    for form, pattern in (("year first", _YEAR_FIRST), ("day first", _DAY_FIRST)):
+        such = texts.filter(texts.str.contains(rf"^\s*{pattern}(?:[T\s]|$)").fill_null(value=False))
+        if len(such):
+            found[form] = str(such[0])
+    return found
+
+
+def two_forms(forms: Mapping[str, str]) -> str:
+    """Say that a column holds dates in the two forms that `date_forms` found."""
+    examples = " and ".join(quoted(text) for text in forms.values())
+    return f"holds dates in two forms, such as {examples}: write all of them in one."
 
 
 _EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}

@@ -99,24 +99,30 @@ def _tangents(graph: Graph, generator: Generator, z: Value) -> Value:
 
 
 def _recall(graph: Graph, memory: Memory, x: Value) -> tuple[Value, Value]:
-    """Return what `reference.recall` does: the error expected, and the nearest row."""
+    """Return what `reference.recall` does: the error expected, and the nearest row.
+
+    Every pass over the closeness to all rows costs as much as a product, so one product gives the
+    negated squared distances, in bandwidths.
+    """
     rows, errors, bandwidth = map(np.asarray, memory)
     centre = rows.mean(axis=0)
     kept = rows - centre
     squares = np.square(kept).sum(axis=1)
+    ones = np.ones((len(kept), 1), np.float32)
     x = x - centre
     own_square = graph.op("ReduceSumSquare", x, axes=[1], keepdims=1)
-    beside = np.concatenate([kept, -squares[:, None]], axis=1).T
-    closeness = graph.concat([x * 2.0, own_square * 0.0 + 1.0]) @ np.ascontiguousarray(beside)
+    beside = np.concatenate([2.0 * kept, -squares[:, None], -ones], axis=1) / bandwidth
+    one = own_square * 0.0 + 1.0
+    closeness = graph.concat([x, one, own_square]) @ np.ascontiguousarray(beside.T)
     values, places = graph.split("TopK", closeness, np.asarray([2]), outputs=2, axis=1)
     best, itself = (each.take(np.asarray([0]), axis=1) for each in (values, places))
-    same = ~(own_square - best > (own_square + np.float32(squares.mean())) * SAME)
+    apart = best * float(-bandwidth[0])
+    same = ~(apart > (own_square + float(squares.mean())) * SAME)
     nearest = same.where(places.take(np.asarray([1]), axis=1), itself)
     replaced = same.where(np.float32(-np.inf), best)
     others = graph.op("ScatterElements", closeness, itself, replaced, axis=1)
-    apart = graph.op("Min", others - own_square, np.float32(0.0))
-    weights = graph.op("Exp", apart / bandwidth)
-    sums = weights @ np.concatenate([errors, np.ones((len(kept), 1), np.float32)], axis=1)
+    weights = graph.op("Exp", graph.op("Min", others, np.float32(0.0)))
+    sums = weights @ np.concatenate([errors, ones], axis=1)
     columns = kept.shape[1]
     whole = sums.take(np.asarray([columns]), axis=1)
     error = sums.take(np.arange(columns), axis=1) / (whole + DOUBT)

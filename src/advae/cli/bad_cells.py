@@ -1,0 +1,151 @@
+"""Cells of rows to score that cannot be read, or are not written as training's were."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+
+from advae.cli import console
+from advae.errors import ColumnError, InputError, quoted
+from advae.tables.values import respelled, truths_among
+
+if TYPE_CHECKING:
+    from advae.files.source import Source
+    from advae.files.sql import QuerySource
+    from advae.tables.encoder import TableEncoder
+
+OnError = Literal["stop", "flag", "skip"]
+LISTED = 20
+MARK = "unreadable"
+
+
+class Places:
+    """Keeps the numbers of rows that are scored, and finds cells that cannot be read.
+
+    Parameters
+    ----------
+    table
+        What reads the rows.
+    source
+        Where they come from; of several files, rows are counted in each.
+    on_error
+        What a cell that cannot be read does: "stop" raises its error, "flag" takes it for missing
+        and names its column in the output, "skip" leaves out its row.
+    """
+
+    def __init__(
+        self, table: "TableEncoder", source: "Source | QuerySource", on_error: OnError
+    ) -> None:
+        self._table, self._source, self._on_error = table, source, on_error
+        self._kept: deque[tuple[np.ndarray, pl.Series]] = deque()
+        self.bad = 0
+        self.skipped = 0
+        self._categories = {each.name: each.texts for each in table.features if each.texts}
+
+    def before(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Yield the rows that are to be scored."""
+        first = 0
+        for frame in frames:
+            rows = np.arange(first, first + frame.height)
+            marks = pl.Series(MARK, [""] * frame.height if self._on_error == "flag" else [])
+            first += frame.height
+            read = frame
+            if self._on_error != "stop":
+                read, bad = self._read(frame, int(rows[0]) if len(rows) else first)
+                if self._on_error == "skip" and bad:
+                    left = np.isin(np.arange(frame.height), list(bad), invert=True)
+                    read, rows = read.filter(pl.Series(left)), rows[left]
+                    self.skipped += len(bad)
+                elif bad:
+                    places = sorted(bad)
+                    names = pl.Series([", ".join(bad[place]) for place in places])
+                    marks = marks.scatter(places, names)
+            self._compare(read)
+            self._kept.append((rows, marks))
+            yield read
+
+    def after(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Yield scored rows with their numbers and, of several files, the file that holds them."""
+        paths = self._source.paths
+        for frame in frames:
+            rows, marks = self._kept.popleft()
+            added: list[pl.Series] = []
+            if len(paths) > 1:
+                _check_free(frame, "file")
+                numbers, rows = self._source.places(rows)
+                files = pl.Series([str(path) for path in paths])
+                added.append(files.gather(numbers).alias("file"))
+            added.append(pl.Series("row", rows))
+            if self._on_error == "flag":
+                _check_free(frame, MARK)
+                added.append(marks.set(marks == "", None))
+            rest = [held for held in frame.iter_columns() if held.name != "row"]
+            yield pl.DataFrame({held.name: held for held in (*added, *rest)})
+
+    def say(self) -> None:
+        """Say how many cells could not be read, and what that did."""
+        if self.bad > LISTED:
+            console.remark(f"{self.bad - LISTED:,} more values could not be read")
+        if self.skipped:
+            console.remark(f"{self.skipped:,} rows with such values were left out")
+
+    def _read(self, frame: pl.DataFrame, first: int) -> tuple[pl.DataFrame, dict[int, list[str]]]:
+        """Return rows with their bad cells empty, and the columns of these by their place."""
+        found: dict[int, list[str]] = {}
+        columns = {held.name: held for held in frame.iter_columns()}
+        for feature in self._table.features:
+            values = columns.get(feature.name)
+            if values is None:
+                continue
+            bad: list[int] = []
+            start = 0
+            while start < len(values):
+                left = values[start:]
+                scratch = [np.empty(len(left), np.float32) for _ in feature.fixed]
+                try:
+                    feature.encode(left, scratch, first + start)
+                    break
+                except ColumnError as error:
+                    if error.row is None:
+                        raise
+                    bad.append(error.row - first)
+                    start = bad[-1] + 1
+                    self._list(error)
+            for place in bad:
+                found.setdefault(place, []).append(feature.name)
+            columns[feature.name] = values.scatter(bad, None) if bad else values
+        return pl.DataFrame(columns), found
+
+    def _compare(self, frame: pl.DataFrame) -> None:
+        """Say once of a column that a category differs from one of training in case alone."""
+        for values in frame.iter_columns():
+            known = self._categories.get(values.name)
+            if known is None or values.dtype not in (pl.String, pl.Categorical, pl.Enum):
+                continue
+            texts = values.alias("text").cast(pl.String).drop_nulls().unique(maintain_order=True)
+            texts = respelled(texts, truths_among(known))
+            alike = {text.casefold(): text for text in known}
+            for text in texts.filter(~texts.is_in(known)):
+                if text.casefold() in alike:
+                    console.remark(
+                        f"{quoted(values.name)} holds {quoted(text)}, which training did not have, "
+                        f"but {quoted(alike[text.casefold()])}: write it so if it is the same"
+                    )
+                    del self._categories[values.name]
+                    break
+
+    def _list(self, error: ColumnError) -> None:
+        self.bad += 1
+        if self.bad <= LISTED and error.row is not None:
+            path, row = self._source.place(error.row)
+            said = str(error.at(row)).removesuffix("Correct the value, or remove the row.").strip()
+            console.remark(f"{path}: {said}")
+
+
+def _check_free(frame: pl.DataFrame, name: str) -> None:
+    if name in frame.columns:
+        raise InputError(
+            f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
+        )

@@ -1,0 +1,121 @@
+"""Files of new rows, read as the training file was."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from advae.errors import ConfigError
+from advae.files.options import ReadOptions
+from advae.files.paths import Data
+from advae.files.source import Source, open_source
+from advae.tables.columns import TimeColumn
+from advae.tables.frames import names_given
+
+if TYPE_CHECKING:
+    from advae.detector.detector import Detector
+
+
+def open_rows(
+    detector: "Detector",
+    data: Data,
+    *,
+    keep: Sequence[str] = (),
+    options: ReadOptions | None = None,
+    as_texts: bool = False,
+) -> Source:
+    """Open files of rows to score.
+
+    Parameters
+    ----------
+    detector
+        Whose columns are read, and no others; of text files as the types that training had.
+    data
+        See `advae.files.source.open_source`.
+    keep
+        Columns to carry along, read from text files as they are written.
+    options
+        What differs from how the training file was written.
+    as_texts
+        Whether all columns of text files are read as they are written, so that a value that
+        cannot be used stops nothing yet.
+
+    Raises
+    ------
+    InputError
+        See `advae.files.source.open_source`.
+    """
+    learned = detector.table.dtypes
+    options = detector.reading if options is None else detector.reading.updated(options)
+    if options.date_format is not None and not as_texts:
+        dated = {"date": pl.Date(), "datetime": pl.Datetime("us")}
+        times = [each for each in detector.table.features if isinstance(each, TimeColumn)]
+        learned |= {t.name: dated[t.reading.like] for t in times if t.reading.like in dated}
+    # Kept columns stay as they are written: "007" is not 7.
+    texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
+    return open_source(
+        data,
+        dtypes=learned | texts,
+        only=[*learned, *keep],
+        optional=[each.name for each in detector.table.features if each.profile.missing],
+        pointed=[name for name, dtype in learned.items() if dtype.is_numeric()],
+        options=options,
+    )
+
+
+def read_table(
+    data: Data,
+    *,
+    detector: "Detector | None" = None,
+    keep: Sequence[str] = (),
+    **options: Any,
+) -> pl.DataFrame:
+    """Read a table from files as the command line does.
+
+    Parameters
+    ----------
+    data
+        A path, a pattern such as ``"day-*.csv"``, or a list of either.
+    detector
+        For rows that it is to score: its columns are read as those of its training file were.
+    keep
+        Further columns to read then, as they are written.
+    **options
+        How the files are written: see `ReadOptions`, such as ``separator=";"``, ``decimal=","``.
+
+    Returns
+    -------
+        All rows, in order; without a detector columns have the type that all their values suit.
+
+    Raises
+    ------
+    InputError
+        For files that are missing, unreadable, empty, damaged, of different formats or columns.
+    ConfigError
+        For an option that cannot be.
+
+    Warns
+    -----
+    UserWarning
+        Of what is read otherwise than one may think, such as dates whose day may be their month.
+    """
+    with _options_named():
+        said = ReadOptions(**options)
+    if detector is None:
+        source = open_source(data, options=said)
+    else:
+        source = open_rows(detector, data, keep=names_given(keep), options=said)
+    for note in source.notes:
+        warnings.warn(note, stacklevel=2)
+    return source.read()
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    try:
+        yield
+    except TypeError as error:
+        known = ", ".join(ReadOptions.__dataclass_fields__)
+        raise ConfigError(f"{error}; known are {known}") from None

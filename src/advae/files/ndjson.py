@@ -1,0 +1,181 @@
+"""Files of JSON lines, read as texts as they are written, and then as delimited text is."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
+
+from advae.errors import InputError, quoted
+from advae.files.options import ReadOptions
+from advae.files.streams import BLOCK_BYTES, TextStream, decoded
+from advae.files.text_types import TextReader, TypeFinder
+
+ROWS = 8192
+
+
+class NdjsonFile:
+    """One file of JSON lines.
+
+    Parameters
+    ----------
+    path
+        The file.
+    options
+        What the user said about it.
+    optional
+        Columns that the file may lack, missing in all of its rows.
+
+    Raises
+    ------
+    InputError
+        For a file without rows, and the first line that is no JSON object.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions, optional: Collection[str] = ()) -> None:
+        self._path, self._options, self._optional = path, options, optional
+        self._texts = TextReader(
+            decimal_comma=False, missing=options.missing, date_format=options.date_format
+        )
+        self.notes: list[str] = []
+        self._names: dict[str, None] = {}
+        self._nested: dict[str, pl.DataType] = {}
+
+    def types(
+        self, given: Mapping[str, pl.DataType], only: Collection[str] | None
+    ) -> dict[str, pl.DataType]:
+        """Return the type of each column; see `DelimitedFile.types`."""
+        finders: dict[str, TypeFinder] = {}
+        held: dict[str, set[type]] = {}
+        for lines, records in self._records():
+            for record in records:
+                self._names.update(dict.fromkeys(record))
+            untyped = [n for n in self._names if n not in given and (only is None or n in only)]
+            for name in untyped:
+                kinds = held.setdefault(name, set())
+                for line, record in zip(lines, records, strict=True):
+                    kinds.add(type(record.get(name)))
+                    if bool in kinds and _Number in kinds:
+                        self._refuse(line, name, record[name], "of one kind with those before")
+            for column in self._frame(lines, records, untyped):
+                if column.dtype == pl.String:
+                    finder = finders.setdefault(column.name, TypeFinder([column.name], self._texts))
+                    finder.update(column.to_frame())
+        if not self._names:
+            raise InputError(f"{self._path}: the file is empty. Give it rows.")
+        found: dict[str, pl.DataType] = {}
+        for finder in finders.values():
+            found |= finder.found()
+            self.notes += finder.notes()
+        found |= self._nested
+        types = {name: given.get(name, found.get(name, pl.Null())) for name in self._names}
+        return types | {name: given[name] for name in self._optional if name not in types}
+
+    def batches(self, schema: Mapping[str, pl.DataType]) -> Iterator[pl.DataFrame]:
+        """Read the rows in order as the types of ``schema``; see `DelimitedFile.batches`."""
+        row = 0
+        for lines, records in self._records():
+            texts = self._frame(lines, records, list(schema))
+            yield self._texts.typed(texts, schema, row)
+            row += texts.height
+
+    def _frame(
+        self, lines: list[int], records: list[dict[str, object]], names: list[str]
+    ) -> pl.DataFrame:
+        """Return records as texts, or as lists and objects where a column holds such."""
+        columns = {}
+        for name in names:
+            values = [record.get(name) for record in records]
+            kinds = set(map(type, values))
+            if name in self._nested or kinds & {list, dict}:
+                for line, value in zip(lines, values, strict=True):
+                    if not isinstance(value, list | dict | None):
+                        self._refuse(line, name, value, "a list or an object, as elsewhere there")
+                columns[name] = pl.Series(name, values, self._nested.get(name), strict=False)
+                self._nested.setdefault(name, columns[name].dtype)
+                continue
+            if bool in kinds:
+                values = [str(v).lower() if isinstance(v, bool) else v for v in values]
+            columns[name] = pl.Series(name, values, pl.String)
+        return pl.DataFrame(columns)
+
+    def _refuse(self, line: int, name: str, value: object, wanted: str) -> NoReturn:
+        raise InputError(
+            f"{self._path}: line {line}, column {quoted(name)}: {quoted(json.dumps(value))} is not "
+            f"{wanted}. Correct or remove the line."
+        )
+
+    def _records(self) -> Iterator[tuple[list[int], list[dict[str, object]]]]:
+        """Yield the objects of the file and their lines, some at a time; numbers as texts."""
+        decoder = json.JSONDecoder(
+            parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+        )
+        records: list[dict[str, object]] = []
+        lines: list[int] = []
+        for number, line in self._lines():
+            try:
+                record = decoder.decode(line.strip(" \t\r\n"))
+            except json.JSONDecodeError as problem:
+                raise InputError(
+                    f"{self._path}: line {number} is not JSON ({problem.msg} at character "
+                    f"{problem.colno}). Correct or remove the line."
+                ) from None
+            except (ValueError, RecursionError) as problem:
+                raise InputError(
+                    f"{self._path}: line {number} cannot be read ({problem}). Correct or remove "
+                    "the line."
+                ) from None
+            if not isinstance(record, dict):
+                raise InputError(
+                    f"{self._path}: line {number} is no JSON object. Write one object "
+                    '{"column": value, ...} per line.'
+                )
+            if "\\ud" in line.lower() and not _is_text(record):
+                raise InputError(
+                    f"{self._path}: line {number} holds half of a pair of escapes such as \\ud83d, "
+                    "which is no text. Correct or remove the line."
+                )
+            records.append(record)
+            lines.append(number)
+            if len(records) == ROWS:
+                yield lines, records
+                records, lines = [], []
+        if records:
+            yield lines, records
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Yield the lines that are not blank, with their numbers."""
+        number, rest = 1, b""
+        with TextStream(self._path, self._options.encoding) as stream:
+            while True:
+                more = stream.read(BLOCK_BYTES)
+                rest += more
+                end = rest.rfind(b"\n") + 1 if more else len(rest)
+                if not end and not more:
+                    return
+                text = decoded(rest[:end], self._path, number)
+                rest = rest[end:]
+                for line in text.split("\n")[: None if not more else -1]:
+                    if line.strip():
+                        yield number, line
+                    number += 1
+
+
+class _Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def _is_text(record: object) -> bool:
+    """Return whether all texts of a record can be written in UTF-8."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON; a missing value is null")

@@ -1,0 +1,514 @@
+"""Tables in databases: the rows that a query returns, and a table of scores, in bounded memory.
+
+PostgreSQL and DuckDB are read and written as Arrow, by their ADBC drivers: two million rows of ten
+columns came out of PostgreSQL in 6 s, where psycopg took 17 and SQLAlchemy 37, and types are known
+before the first row. SQLAlchemy takes every other address, SQLite's among them.
+"""
+
+import itertools
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from advae.errors import AdVAEError, ColumnError, InputError, MissingExtraError, quoted, quoted_list
+from advae.parallel import rows_at_once
+from advae.tables.frames import as_frame, merged
+
+STAGING = "advae_scores_on_their_way"
+"""A temporary table, which the database forgets with its connection."""
+
+SQL_TYPES = {
+    pl.Boolean: "BOOLEAN",
+    pl.Float32: "DOUBLE PRECISION",
+    pl.Float64: "DOUBLE PRECISION",
+    pl.String: "TEXT",
+    pl.Date: "DATE",
+    pl.Datetime: "TIMESTAMP",
+    pl.Time: "TIME",
+}
+"""Standard types of columns to write; `_sql_type` knows others."""
+
+DRIVER_ERRORS = {"adbc_driver_manager.Error", "sqlalchemy.exc.SQLAlchemyError"}
+"""Recognised by name, as neither library need be installed."""
+
+LOST = re.compile(
+    r"terminating connection|server closed the connection|connection .*(lost|closed)"
+    r"|no connection to the server|could not receive data|Connection reset|SSL SYSCALL",
+    re.IGNORECASE,
+)
+
+SECRETS = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token)[^=&;]*=)([^&;]*)", re.IGNORECASE)
+
+
+def is_address(data: object) -> bool:
+    """Return whether a name of data is the address of a database, such as ``sqlite:///a.db``."""
+    return isinstance(data, str) and re.match(r"[A-Za-z][\w+.-]*://", data) is not None
+
+
+@dataclass(frozen=True)
+class Address:
+    """The address of a database, which shows itself without its passwords.
+
+    Parameters
+    ----------
+    text
+        As given, ``KIND://USER:PASSWORD@HOST:PORT/NAME``; all parts but the kind may be missing.
+    """
+
+    text: str = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        """What comes before ``://``, in lower case."""
+        return self.text.partition("://")[0].lower()
+
+    @property
+    def path(self) -> str:
+        """The file of a database that is one; empty for one in memory."""
+        return self.text.partition("://")[2].partition("?")[0].removeprefix("/")
+
+    def __str__(self) -> str:
+        """Return the address with *** for its passwords."""
+        kind, _, rest = self.text.partition("://")
+        user, at, place = rest.rpartition("@")
+        name, colon, _ = user.partition(":")
+        hidden = f"{kind}://{name}{':***' if colon else ''}{at}{place}"
+        return SECRETS.sub(r"\1***", hidden)
+
+    def scrub(self, message: str) -> str:
+        """Return a message of a driver without the passwords in the address."""
+        user = self.text.partition("://")[2].rpartition("@")[0]
+        secrets = [user.partition(":")[2], *(found[1] for found in SECRETS.findall(self.text))]
+        message = message.replace(self.text, str(self))
+        for secret in filter(None, secrets):
+            for written in (secret, urllib.parse.unquote(secret)):
+                message = message.replace(written, "***")
+        return message
+
+
+class _Connection(Protocol):
+    """One connection, which is in a transaction at all times until `commit`."""
+
+    def run(self, statement: str) -> None:
+        """Run a statement that returns no rows."""
+
+    def names(self, query: str) -> list[str]:
+        """Return the names of a query's columns."""
+
+    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+        """Return a query's rows in order, about ``size`` at a time."""
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        """Append rows to a temporary table."""
+
+    def name(self, name: str) -> str:
+        """Return a name as statements have it."""
+
+    def commit(self) -> None:
+        """Make what was done durable, and visible to others."""
+
+    def close(self) -> None:
+        """Undo what was not committed, and leave."""
+
+
+class Database:
+    """A database at an address.
+
+    Parameters
+    ----------
+    address
+        ``postgresql://``, ``duckdb:///FILE``, ``sqlite:///FILE``, or any that SQLAlchemy knows. A
+        password may stand in it; PostgreSQL also takes one from ``PGPASSWORD`` or from the file
+        that ``PGPASSFILE`` names. No message has it.
+
+    Raises
+    ------
+    InputError
+        If there is no such database, or it lets nobody in.
+    MissingExtraError
+        If the library for such an address is not installed.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = Address(address)
+        path = self.address.path
+        in_file = self.address.kind in ("sqlite", "duckdb") and path not in ("", ":memory:")
+        if in_file and not Path(path).is_file():  # which would be made
+            raise InputError(f"{self.address}: no such file. Check the name and the folder.")
+        advice = "Check the address, and whether the server answers."
+        if self.address.kind.startswith("postgres"):
+            advice += (
+                " The password stands in the address, in PGPASSWORD, or in the file that "
+                "PGPASSFILE names."
+            )
+        with self._failures("cannot be opened", advice):
+            self._open = _opener(self.address)
+            self._open().close()
+
+    def query(self, query: str) -> "QuerySource":
+        """Return the rows of one ``select`` as a source, like files.
+
+        Raises
+        ------
+        InputError
+            If the query cannot be run, or returns two columns of one name.
+        """
+        query = query.strip().removesuffix(";")
+        failing = self._failures("the query cannot be run", "Check it.")
+        with failing, closing(self._open()) as connection:
+            # As a part of another query: a statement that changes a table cannot be one.
+            columns = connection.names(f"SELECT * FROM ({query}\n) AS q WHERE 1 = 0")
+        return QuerySource(self, query, columns)
+
+    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+        """Yield a query's rows in order, ``size`` at a time."""
+        failing = self._failures("the query's rows cannot be read", "Check it.")
+        with failing, closing(self._open()) as connection:
+            yield from merged(connection.rows(query, size), size)
+
+    def write(
+        self, frames: Iterable[pl.DataFrame], table: str, key: Sequence[str], model: str
+    ) -> int:
+        """Write rows into a table in one transaction: all of them, or none.
+
+        The table is made if there is none. Its rows of the same keys and model are replaced, so
+        that writing again doubles nothing; those of other models stay.
+
+        Parameters
+        ----------
+        frames
+            The rows; the same columns in each frame, at least one frame.
+        table
+            Its name, maybe with that of its schema before a point.
+        key
+            Columns that tell the rows apart.
+        model
+            Fingerprint of the model, for the column ``model``.
+
+        Returns
+        -------
+            The number of rows written.
+
+        Raises
+        ------
+        InputError
+            If keys are missing or not unique, the table has other columns, or the database fails.
+        """
+        marked = (frame.with_columns(pl.lit(model).alias("model")) for frame in frames)
+        first = next(marked)
+        failing = self._failures(f"table {quoted(table)} cannot be written", "It is as it was.")
+        with failing:
+            with closing(self._open()) as connection:
+                write = _Statements(connection, first, table, (*key, "model"))
+                # Now, to fail before minutes are spent; this connection leaves nothing behind.
+                connection.run(write.making)
+                lacking = set(first.columns) - set(connection.names(write.looking))
+                if lacking:
+                    raise InputError(
+                        f"{self.address}: table {quoted(table)} lacks columns "
+                        f"{quoted_list(sorted(lacking))}. Name another, or one that is to be made."
+                    )
+            with closing(self._open()) as connection:
+                connection.run(write.staging)
+                rows = 0
+                for frame in itertools.chain([first], marked):
+                    with self._failures(
+                        f"the key {quoted_list(key)} does not tell rows apart",
+                        f"Name columns whose values are there and unique; table {quoted(table)} is "
+                        "as it was.",
+                    ):
+                        connection.append(STAGING, frame)
+                    rows += frame.height
+                for statement in (write.making, write.deleting, write.inserting):
+                    connection.run(statement)
+                connection.commit()
+        return rows
+
+    @contextmanager
+    def _failures(self, what: str, advice: str) -> Iterator[None]:
+        """Make one message of a driver's error, without passwords."""
+        try:
+            yield
+        except AdVAEError:
+            raise
+        except Exception as error:
+            names = {f"{each.__module__}.{each.__name__}" for each in type(error).__mro__}
+            # pyarrow, which reads for the drivers, makes errors of the system out of theirs.
+            if not (names & DRIVER_ERRORS or (isinstance(error, OSError) and error.errno is None)):
+                raise
+            reason = self.address.scrub(_reason(error))
+            if LOST.search(reason):
+                what, advice = "the connection was lost", "Run it again when the server answers."
+            raise InputError(f"{self.address}: {what}: {reason}. {advice}") from None
+
+
+class _Statements:
+    """The statements that write rows like those of a frame into a table by way of `STAGING`."""
+
+    def __init__(
+        self, connection: _Connection, frame: pl.DataFrame, table: str, key: Sequence[str]
+    ) -> None:
+        name = connection.name
+        into = ".".join(map(name, table.split(".")))
+        columns = ", ".join(map(name, frame.columns))
+        defined = ", ".join(
+            f"{name(column)} {_sql_type(column, dtype)}{' NOT NULL' * (column in key)}"
+            for column, dtype in frame.schema.items()
+        )
+        body = f"({defined}, PRIMARY KEY ({', '.join(map(name, key))}))"
+        same = " AND ".join(f"{into}.{name(column)} = {STAGING}.{name(column)}" for column in key)
+        self.looking = f"SELECT * FROM {into} WHERE 1 = 0"
+        self.staging = f"CREATE TEMPORARY TABLE {STAGING} {body}"
+        self.making = f"CREATE TABLE IF NOT EXISTS {into} {body}"
+        self.deleting = f"DELETE FROM {into} WHERE EXISTS (SELECT 1 FROM {STAGING} WHERE {same})"
+        self.inserting = f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {STAGING}"
+
+
+def _sql_type(name: str, dtype: pl.DataType) -> str:
+    if dtype.is_integer():
+        return (
+            "INTEGER" if dtype in (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16) else "BIGINT"
+        )
+    if isinstance(dtype, pl.Decimal):
+        return f"NUMERIC({dtype.precision}, {dtype.scale})"
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        return "TIMESTAMP WITH TIME ZONE"
+    if type(dtype) in SQL_TYPES:
+        return SQL_TYPES[type(dtype)]
+    raise InputError(
+        f"column {quoted(name)} holds values of type {dtype}, which cannot be written into a "
+        "table. Leave the column out."
+    )
+
+
+class QuerySource:
+    """The rows that a query returns, with the face of `advae.files.source.Source`.
+
+    Attributes
+    ----------
+    columns
+        The names of the columns, in order.
+    """
+
+    def __init__(self, database: Database, query: str, columns: Sequence[str]) -> None:
+        self._database, self._query, self.columns = database, query, tuple(columns)
+        self.notes: tuple[str, ...] = ()
+
+    def batches(self, rows: int = 65_536) -> Iterator[pl.DataFrame]:
+        """Run the query and read its rows, with memory for a few batches at a time.
+
+        Raises
+        ------
+        InputError
+            If the query fails, or returns no rows.
+        """
+        empty = True
+        for batch in self._database.rows(self._query, rows_at_once(len(self.columns), rows)):
+            empty = False
+            yield batch
+        if empty:
+            raise InputError(f"{self._database.address}: the query returns no rows.")
+
+    @property
+    def paths(self) -> tuple[str]:
+        """The address, where a file has its path."""
+        return (str(self._database.address),)
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Return the address, and the row."""
+        return self.paths[0], row
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each row's path, 0, and the rows."""
+        return np.zeros(len(rows), int), rows
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Say in errors about a column's values that they are in rows of this query."""
+        try:
+            yield
+        except ColumnError as error:
+            raise InputError(f"{self._database.address}: {error}") from None
+
+
+def _opener(address: Address) -> Callable[[], _Connection]:
+    """Return what opens connections, each with a transaction of its own."""
+    if address.kind in ("postgresql", "postgres", "duckdb"):
+        try:
+            import pyarrow  # noqa: F401 - the drivers need it, and do not say so
+
+            if address.kind == "duckdb":
+                from adbc_driver_duckdb import dbapi
+
+                opened = dbapi.connect(address.path or ":memory:")
+            else:
+                from adbc_driver_postgresql import dbapi
+
+                opened = dbapi.connect(address.text)
+        except ImportError:
+            raise _missing("duckdb" if address.kind == "duckdb" else "postgres", address) from None
+        return lambda: _ArrowConnection(opened.adbc_clone())
+    try:
+        import sqlalchemy
+    except ImportError:
+        raise _missing("sql", address) from None
+    try:
+        engine = sqlalchemy.create_engine(address.text, poolclass=sqlalchemy.NullPool)
+    except ImportError as error:
+        raise InputError(f"{address}: {error}. Install the driver for such addresses.") from None
+    if engine.dialect.name == "sqlite":
+        # Python's own transactions of SQLite leave out statements that make tables.
+        sqlalchemy.event.listen(engine, "connect", _without_own_transactions)
+        sqlalchemy.event.listen(engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN"))
+    return lambda: _ValueConnection(engine.connect())
+
+
+def _missing(extra: str, address: Address) -> MissingExtraError:
+    return MissingExtraError(f"{address} needs pip install 'advae[{extra}]'")
+
+
+def _without_own_transactions(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+
+
+class _ArrowConnection:
+    """A connection of an ADBC driver; closed, it forgets what was not committed."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, statement: str) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def names(self, query: str) -> list[str]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetch_record_batch().schema.names)
+
+    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query)
+            reader = cursor.fetch_record_batch()
+            _check_names(reader.schema.names)
+            for batch in reader:
+                yield from _polars(batch).iter_slices(size)
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(table, rows, mode="append", temporary=True)
+
+    def name(self, name: str) -> str:
+        doubled = name.replace('"', '""')
+        return f'"{doubled}"'
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+    def close(self) -> None:
+        with suppress(Exception):  # one that was lost
+            self._connection.close()
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"the query returns several columns {quoted(twice[0])}. Name them apart with AS."
+        )
+
+
+def _polars(batch: Any) -> pl.DataFrame:
+    """Return an Arrow batch as a frame, of PostgreSQL's own types as texts or numbers."""
+    import pyarrow as pa
+
+    columns: dict[str, pl.Series] = {}
+    for field_, values in zip(batch.schema, batch.columns, strict=True):
+        name, dtype = field_.name, field_.type
+        if pa.types.is_interval(dtype):
+            columns[name] = pl.Series(name, map(_span, values.to_pylist()), pl.Duration("us"))
+            continue
+        plain = values.storage if isinstance(values, pa.ExtensionArray) else values
+        column = pl.Series(name, plain)
+        kind = getattr(dtype, "extension_name", "")
+        if kind == "arrow.uuid":
+            digits = column.bin.encode("hex")
+            starts, lengths = (0, 8, 12, 16, 20), (8, 4, 4, 4, 12)
+            parts = [digits.str.slice(*part) for part in zip(starts, lengths, strict=True)]
+            column = pl.select(pl.concat_str(parts, separator="-")).to_series()
+        elif getattr(dtype, "type_name", "") == "numeric":
+            column = _decimal(column, field_.metadata)
+        columns[name] = column
+    return pl.DataFrame(columns)
+
+
+def _span(interval: Any) -> timedelta | None:
+    """Return an interval as PostgreSQL does where it counts seconds: all years are alike."""
+    if interval is None:
+        return None
+    days = interval.months // 12 * 365.25 + interval.months % 12 * 30 + interval.days
+    return timedelta(days, microseconds=interval.nanoseconds // 1000)
+
+
+def _decimal(texts: pl.Series, metadata: Mapping[bytes, bytes]) -> pl.Series:
+    """Return PostgreSQL's numeric values, exact where the type says how many digits they have."""
+    modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1")) - 4
+    precision, scale = modifier >> 16, modifier & 0x7FF
+    if modifier < 0 or precision > 38 or scale > precision:
+        return texts.cast(pl.Float64)
+    return texts.cast(pl.Decimal(precision, scale))
+
+
+class _ValueConnection:
+    """A connection of SQLAlchemy, value by value."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, statement: str) -> None:
+        self._connection.exec_driver_sql(statement)
+
+    def names(self, query: str) -> list[str]:
+        return list(self._connection.exec_driver_sql(query).keys())
+
+    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+        streaming = self._connection.execution_options(stream_results=True, max_row_buffer=size)
+        result = streaming.exec_driver_sql(query)
+        names = list(result.keys())
+        _check_names(names)
+        for rows in result.partitions(size):
+            columns: list[list[Any]] = [list(values) for values in zip(*rows, strict=True)]
+            yield as_frame(dict(zip(names, columns, strict=True)))
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        import sqlalchemy
+
+        columns: list[Any] = [sqlalchemy.column(name) for name in frame.columns]
+        into = sqlalchemy.table(table, *columns)
+        self._connection.execute(sqlalchemy.insert(into), frame.to_dicts())
+
+    def name(self, name: str) -> str:
+        return str(self._connection.dialect.identifier_preparer.quote_identifier(name))
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _reason(error: Exception) -> str:
+    """Return the part of a driver's message that says what happened, on one line."""
+    text = str(getattr(error, "orig", error))
+    said = re.findall(r"(?:FATAL|ERROR|DETAIL): +(.*)", text)
+    lines = said or re.sub(r"^[A-Z_]+: (\[libpq\] [\w ]+: )?", "", text).splitlines()[:1]
+    return " ".join(lines).strip().rstrip(".:")
