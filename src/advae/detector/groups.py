@@ -38,8 +38,11 @@ MOST_GROUPS = 9
 FEWEST_ROWS, FEWEST_SHARE = 3, 0.02
 """A group has so many of the flagged rows at least."""
 
-CUTS = tuple(np.arange(18, 33) / 40)
-"""How unlike the rows of a group may be on average: one of these, from 0.45 to 0.8."""
+CUT = 0.65
+"""How unlike the rows of two groups may be, on average, for these to be one."""
+
+ALIKE = 1 / 3
+"""What two rows with different categories in a column have in common there."""
 
 PARTS = 400
 """Most parts that rows are compared by: in a wide table, those with the most weight."""
@@ -161,7 +164,7 @@ class Grouper:
         ways = [len(column.ways) for column in detector.table.features]
         # The parts of a column: one for every way, and before them one for any way.
         self._starts = np.cumsum([0, *(each + 1 for each in ways[:-1])])
-        self._half = np.array([column.ways_half_alike for column in detector.table.features])
+        self._half = np.array([column.ways_alike for column in detector.table.features])
         ranged = [f for f in detector.table.features if isinstance(f, RangedColumn)]
         self._dated = next((f for f in ranged if f.caution in CALENDAR), None)
         self._held: dict[str, list[np.ndarray]] = {
@@ -244,7 +247,7 @@ class Grouper:
         """
         start, half = self._starts[held["column"]], self._half[held["column"]]
         own = np.concatenate([start, start + 1 + held["way"]], axis=1)
-        common = np.where(half, 0.5, 0.0) * held["weight"]
+        common = np.where(half, ALIKE, 0.0) * held["weight"]
         weights = np.concatenate([common, held["weight"] - common], axis=1)
         total = np.bincount(own[sample].ravel(), weights[sample].ravel())
         rows = np.bincount(own[sample].ravel())
@@ -313,7 +316,7 @@ class Grouper:
                 Driver(
                     column=features[j].name,
                     share=float(shares[j]),
-                    way="differs" if features[j].ways_half_alike and way != "missing" else way,
+                    way="differs" if features[j].ways_alike and way != "missing" else way,
                     kind=str(self._kinds[int(kinds.argmax())]),
                     values="" if way == "missing" else features[j].in_words(values),
                 )
@@ -329,7 +332,7 @@ def _grouped(
     """Return the group of each row, and how much of it the mean of its group shares."""
     width = int(parts.max()) + 1
     rows = _dense(parts[sample], weights[sample], width)
-    labels, cut = _clusters(rows)
+    labels = _clusters(rows)
     means = np.stack(
         [rows[labels == label].mean(axis=0) for label in range(1, labels.max() + 1)]
         or [np.zeros(width)]
@@ -339,7 +342,7 @@ def _grouped(
         own = slice(first, first + AT_ONCE)
         shared = _overlap(_dense(parts[own], weights[own], width), means)
         closeness[own] = shared.max(axis=1)
-        numbers[own] = np.where(closeness[own] >= 1 - cut, shared.argmax(axis=1) + 1, 0)
+        numbers[own] = np.where(closeness[own] >= 1 - CUT, shared.argmax(axis=1) + 1, 0)
     sizes = np.bincount(numbers, minlength=len(means) + 1)
     order = np.argsort(-sizes[1:], kind="stable") + 1
     renamed = np.zeros(len(sizes), int)
@@ -366,27 +369,17 @@ def _overlap(
     return shared
 
 
-def _clusters(rows: Float[np.ndarray, "sample width"]) -> tuple[Int[np.ndarray, "sample"], float]:
-    """Return the cluster of each row, from 1, 0 for none; and how unlike rows of one may be."""
+def _clusters(rows: Float[np.ndarray, "sample width"]) -> Int[np.ndarray, "sample"]:
+    """Return the cluster of each row, from 1, the largest first; 0 for none."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
-    from sklearn.metrics import silhouette_score
 
     if len(rows) < FEWEST_ROWS:
-        return np.zeros(len(rows), int), CUTS[0]
+        return np.zeros(len(rows), int)
     apart = np.clip(1 - _overlap(rows, rows), 0.0, None)
     np.fill_diagonal(apart, 0.0)
     joined = linkage(squareform(apart, checks=False), "average")
-    best = -np.inf
-    chosen, used = np.zeros(len(rows), int), CUTS[-1]
-    for cut in CUTS:
-        labels = _large(fcluster(joined, cut, "distance"))
-        several = 1 < len(np.unique(labels)) < len(rows)
-        # Of a single group there is no silhouette: it is taken where nothing else was found.
-        quality = silhouette_score(apart, labels, metric="precomputed") if several else -1.0
-        if quality >= best:
-            best, chosen, used = quality, labels, cut
-    return chosen, used
+    return _large(fcluster(joined, CUT, "distance"))
 
 
 def _large(labels: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:

@@ -269,7 +269,7 @@ def _unseen(detector: Detector, columns: Sequence[int], encoded: HostMatrix) -> 
     for number in columns:
         column = detector.table.features[number]
         position = column.positions(encoded[:, list(detector.table.places[number])])
-        if column.ways_half_alike and column.distribution.strange(position)[0]:
+        if column.ways_alike and column.distribution.strange(position)[0]:
             found.append(column.name)
     return found
 

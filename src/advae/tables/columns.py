@@ -228,8 +228,8 @@ class Column(ABC):
             ``"lower"``, ``"later"`` or ``"earlier"``.
         """
 
-    ways_half_alike: ClassVar[bool] = False
-    """Whether two values that depart in different `ways` still have half in common."""
+    ways_alike: ClassVar[bool] = False
+    """Whether two values that depart in different `ways` still have something in common."""
 
     @property
     @abstractmethod
@@ -558,7 +558,7 @@ class GroupedColumn(Column):
         """Say nothing: buckets have no names, and there is no third truth value."""
         return ""
 
-    ways_half_alike = True
+    ways_alike = True
 
     @property
     def ways(self) -> tuple[str, ...]:
