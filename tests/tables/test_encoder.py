@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from advae.errors import InputError
 from advae.tables import profile
-from advae.tables.columns import RARE
+from advae.tables.categories import RARE
 from advae.tables.encoder import TableEncoder
 from advae.tables.values import HASH_BUCKETS, to_texts
 

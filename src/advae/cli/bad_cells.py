@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from advae.cli import console
-from advae.errors import ColumnError, InputError, quoted
+from advae.errors import ColumnError, quoted
+from advae.tables.frames import check_free
 from advae.tables.values import respelled, truths_among
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ class Places:
             rows, marks = self._kept.popleft()
             added: list[pl.Series] = []
             if len(paths) > 1:
-                _check_free(frame, "file")
+                check_free(frame.columns, ["file"])
                 numbers, rows = self._source.places(rows)
                 files = pl.Series([str(path) for path in paths])
                 added.append(files.gather(numbers).alias("file"))
             added.append(pl.Series("row", rows))
             if self._on_error == "flag":
-                _check_free(frame, MARK)
+                check_free(frame.columns, [MARK])
                 added.append(marks.set(marks == "", None))
             rest = [held for held in frame.iter_columns() if held.name != "row"]
             yield pl.DataFrame({held.name: held for held in (*added, *rest)})
@@ -142,10 +143,3 @@ class Places:
             path, row = self._source.place(error.row)
             said = str(error.at(row)).removesuffix("Correct the value, or remove the row.").strip()
             console.remark(f"{path}: {said}")
-
-
-def _check_free(frame: pl.DataFrame, name: str) -> None:
-    if name in frame.columns:
-        raise InputError(
-            f"column {name!r} cannot be kept: the output has a column of that name. Rename it."
-        )

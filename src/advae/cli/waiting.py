@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from advae.detector.groups import Grouper, Groups
-from advae.errors import InputError
 from advae.files.sink import write_frames
 from advae.files.source import open_source
+from advae.tables.frames import check_free
 
 
 @contextmanager
@@ -25,10 +25,7 @@ def waiting(frames: Iterable[pl.DataFrame], folder: Path | None) -> Iterator[Pat
 def without_clash(frames: Iterable[pl.DataFrame], added: str) -> Iterator[pl.DataFrame]:
     """Pass on frames; refuse a kept column that has the name of the column to be added."""
     for frame in frames:
-        if added in frame.columns:
-            raise InputError(
-                f"column {added!r} cannot be kept: the output has a column of that name. Rename it."
-            )
+        check_free(frame.columns, [added])
         yield frame
 
 

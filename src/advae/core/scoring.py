@@ -28,6 +28,7 @@ def score_rows(
     scorer: Tree,
     x: HostMatrix,
     units: Float[np.ndarray, "rows columns"] | None = None,
+    known: Tree = None,
 ) -> Scored:
     """Return score, contributions and expected values of encoded rows.
 
@@ -43,8 +44,11 @@ def score_rows(
     units
         Of the columns in each row, at least 0, shape (rows, columns): a difference between what is
         observed and expected counts so many times. None for 1 everywhere.
+    known
+        What ``method.prepared`` made of the scorer, for those who score with it again and again;
+        None to make it here.
     """
-    return _filled(method, scorer, x, units, scores_only=False)
+    return _filled(method, scorer, x, units, known, scores_only=False)
 
 
 def anomaly_scores(
@@ -52,9 +56,10 @@ def anomaly_scores(
     scorer: Tree,
     x: HostMatrix,
     units: Float[np.ndarray, "rows columns"] | None = None,
+    known: Tree = None,
 ) -> HostVector:
     """Return the scores of `score_rows`, the same to the last bit, without where they come from."""
-    scores: HostVector = _filled(method, scorer, x, units, scores_only=True).score
+    scores: HostVector = _filled(method, scorer, x, units, known, scores_only=True).score
     return scores
 
 
@@ -64,13 +69,14 @@ def _filled(
     scorer: Tree,
     x: HostMatrix,
     units: Float[np.ndarray, "rows columns"] | None,
+    known: Tree,
     *,
     scores_only: bool,
 ) -> Scored:
     check_process()
     rows, columns = x.shape
     at_once = _blocks_at_once(columns)
-    known = method.prepared(scorer)
+    known = method.prepared(scorer) if known is None else known
     if rows > at_once * BLOCK_ROWS:
         known = jax.device_put(known)  # once; what a single call moves by itself is there sooner
 

@@ -173,6 +173,16 @@ class Detector:
         """What scores encoded rows."""
         return method_of(self.config, self.table.network_width)
 
+    @cached_property
+    def prepared(self) -> Tree:
+        """The scorer as `Method.score` is given it."""
+        return self.method.prepared(self.scorer)
+
+    @cached_property
+    def unreviewed(self) -> "Detector":
+        """The same detector without its reviews."""
+        return replace(self, reviews=())
+
     @property
     def reference_scores(self) -> Float[np.ndarray, "reference_rows"]:
         """The normal scores that p-values compare with: calibration rows where there are any."""
@@ -345,7 +355,7 @@ class Detector:
     def score_encoded(self, encoded: HostMatrix) -> EncodedScores:
         """Score rows that ``table.transform`` encoded, float32, shape (rows, width)."""
         varied, fixed = self._parted(encoded)
-        scored = score_rows(self.method, self.scorer, varied)
+        scored = score_rows(self.method, self.scorer, varied, known=self.prepared)
         contributions = np.concatenate([scored.contributions.astype(np.float64), fixed], axis=1)
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
         places = unjudged(self.table, self.config)
@@ -367,7 +377,7 @@ class Detector:
         `advae.core.scoring.score_rows`.
         """
         varied, fixed = self._parted(encoded)
-        scores = anomaly_scores(self.method, self.scorer, varied, units)
+        scores = anomaly_scores(self.method, self.scorer, varied, units, self.prepared)
         return self._heeded(encoded, np.asarray(scores + fixed.sum(axis=1)))
 
     def _heeded(
@@ -377,7 +387,7 @@ class Detector:
         if not self.reviews:
             return scores
         rows = judged(encoded, self.table, self.config)
-        free = excused(replace(self, reviews=()), self.reviews, rows, scores)
+        free = excused(self.unreviewed, self.reviews, rows, scores)
         return np.where(free, self.threshold.value, scores)
 
     def _parted(

@@ -18,8 +18,6 @@ from jaxtyping import Float, Int
 
 from advae.core.arrays import HostMatrix
 from advae.display.text import LONGEST, quote, shorten
-from advae.tables.columns import RangedColumn
-from advae.tables.encoder import CALENDAR
 from advae.tables.sampling import Reservoir
 from advae.tables.values import shown_values
 
@@ -165,8 +163,8 @@ class Grouper:
         # The parts of a column: one for every way, and before them one for any way.
         self._starts = np.cumsum([0, *(each + 1 for each in ways[:-1])])
         self._half = np.array([column.ways_alike for column in detector.table.features])
-        ranged = [f for f in detector.table.features if isinstance(f, RangedColumn)]
-        self._dated = next((f for f in ranged if f.caution in CALENDAR), None)
+        dates = (column.dates for column in detector.table.features)
+        self._dated = next(filter(None, dates), None)
         self._held: dict[str, list[np.ndarray]] = {
             name: []
             for name in ("row", "score", "column", "weight", "way", "share", "kind", "date")

@@ -11,7 +11,6 @@ from advae.errors import ConfigError
 from advae.files.options import ReadOptions
 from advae.files.paths import Data
 from advae.files.source import Source, open_source
-from advae.tables.columns import TimeColumn
 from advae.tables.frames import names_given
 
 if TYPE_CHECKING:
@@ -50,9 +49,8 @@ def open_rows(
     learned = detector.table.dtypes
     options = detector.reading if options is None else detector.reading.updated(options)
     if options.date_format is not None and not as_texts:
-        dated = {"date": pl.Date(), "datetime": pl.Datetime("us")}
-        times = [each for each in detector.table.features if isinstance(each, TimeColumn)]
-        learned |= {t.name: dated[t.reading.like] for t in times if t.reading.like in dated}
+        dated = {each.name: each.dated_dtype for each in detector.table.features}
+        learned |= {name: dtype for name, dtype in dated.items() if dtype is not None}
     # Kept columns stay as they are written: "007" is not 7.
     texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
     return open_source(

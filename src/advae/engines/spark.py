@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from advae.engines.models import PortableModel, score_columns, score_schema
 from advae.engines.parts import Job, Outcome, score_file
 from advae.errors import InputError, MissingExtraError
-from advae.tables.frames import names_given
+from advae.tables.frames import check_free, names_given
 from advae.tables.values import check_columns
 
 if TYPE_CHECKING:
@@ -62,11 +62,7 @@ def score(
     kept = frame.columns if keep is None else names_given(keep)
     check_columns(kept, frame.columns, "the data frame")
     added = score_schema(detector, explain)
-    clash = sorted(set(kept) & set(added))
-    if clash:
-        raise InputError(
-            f"column {clash[0]!r} cannot be kept: scores have a column of that name. Rename it."
-        )
+    check_free(kept, added)
     fields = [frame.schema[name] for name in kept]
     fields += [
         types.StructField(name, TYPES.get(str(dtype), types.StringType()))

@@ -9,7 +9,6 @@ for a row unlike all of them: another value in a constant column, a missing valu
 had none, a new category where training had no rare ones.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +20,12 @@ import polars as pl
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from advae.display.text import LONGEST, count, listed, share, shorten
+from advae.display.text import LONGEST, listed, share, shorten
 from advae.errors import InputError
 from advae.graph import Graph, Value
 from advae.tables.distributions import Distribution, GroupedDistribution, ScaledDistribution
 from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE, Profile
 from advae.tables.values import (
-    DAY,
-    HASH_BUCKETS,
-    TIMES,
-    YEAR,
     FloatArray,
     Given,
     ValueKind,
@@ -40,7 +35,6 @@ from advae.tables.values import (
     numbered,
     respelled,
     shown_values,
-    to_buckets,
     to_texts,
     to_truths,
     truths_among,
@@ -57,6 +51,9 @@ Positions = Float[np.ndarray, "rows"]
 
 Caution = Literal["constant", "empty", "hashed", "dated", "ordered"]
 """What the user should know of how a column is treated."""
+
+CALENDAR: tuple[Caution, ...] = ("dated", "ordered")
+"""Cautions of columns that tell when a row came."""
 
 DIGITS = 4
 """Significant digits of an estimate, if more do not stand before the point."""
@@ -143,6 +140,16 @@ class Column(ABC):
     def csv_dtype(self) -> pl.DataType:
         """The type to read a text file's column as; texts unless a number is sure."""
         return pl.String()
+
+    @property
+    def dated_dtype(self) -> pl.DataType | None:
+        """The type that the user's form of dates is read to; None for what is no date."""
+        return None
+
+    @property
+    def dates(self) -> "RangedColumn | None":
+        """The column itself if its values tell when a row came; None for others."""
+        return None
 
     @property
     def missing_is_new(self) -> bool:
@@ -352,6 +359,11 @@ class RangedColumn(Column):
     def csv_dtype(self) -> pl.DataType:
         """Numbers, whole or not; times are read as texts."""
         return self.reading.csv_dtype
+
+    @property
+    def dates(self) -> "RangedColumn | None":
+        """The column, if a caution says so."""
+        return self if self.caution in CALENDAR else None
 
     @cached_property
     def distribution(self) -> ScaledDistribution:
@@ -791,319 +803,3 @@ def marked(code: Value, columns: int) -> Value:
 def without_missing(values: pl.Series, encoded: Encoded) -> pl.Series:
     """Replace by null what the last encoded column, the one for missing values, marks so."""
     return values.set(pl.Series(encoded[:, -1] > 0.5), None)
-
-
-CYCLES = {"day": DAY, "week": 7 * DAY, "year": YEAR}
-_CYCLE_NAMES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
-
-SECOND = 1e6
-LONG = 100 * SECOND
-"""Microseconds from which on a fraction of a second tells nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeColumn(RangedColumn):
-    """A column of instants: their position in the training range, and where they fall in cycles.
-
-    Each cycle gives a sine and a cosine, moved to [0, 1].
-    """
-
-    kind = "time"
-
-    reading: ValueKind
-    scale: Scale
-    median: float
-    cycles: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.reading.like in TIMES and set(self.cycles) <= set(CYCLES), self.name)
-
-    @property
-    def fixed(self) -> tuple[bool, ...]:
-        """Position and cycles varied; the mark of a missing time perhaps."""
-        return *(False,) * (1 + 2 * len(self.cycles)), self.missing_is_new
-
-    @property
-    def spanned(self) -> tuple[bool, ...]:
-        """A day is a day, whatever the rows."""
-        return True, *(False,) * (2 * len(self.cycles)), True
-
-    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
-        """Return the position, and the place in each cycle."""
-        first = len(places) - 1 - 2 * len(self.cycles)
-        found = [Variable("number", places[:1], places[-1])] if first else []
-        for number, cycle in enumerate(self.cycles):
-            own = places[first + 2 * number : first + 2 * number + 2]
-            found.append(Variable("weekday" if cycle == "week" else "phase", own, places[-1]))
-        return tuple(found)
-
-    def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
-        """Place the times in the training range and in their cycles."""
-        instants = self.reading.numbers(values, first_row)
-        missing = np.isnan(instants)
-        instants = np.where(missing, self.median, instants)
-        into[0][:] = self.scale.apply(instants)
-        for number, cycle in enumerate(self.cycles):
-            # Weeks and years turn by whole days: the time of day has a cycle of its own.
-            moment = instants if cycle == "day" else instants // DAY * DAY
-            angle = 2 * np.pi * (moment % CYCLES[cycle] / CYCLES[cycle])
-            into[1 + 2 * number][:] = (1 + np.sin(angle)) / 2
-            into[2 + 2 * number][:] = (1 + np.cos(angle)) / 2
-        into[-1][:] = missing
-
-    def _beside(self, graph: Graph, numbers: Value) -> list[Value]:
-        """Write down sine and cosine of each cycle."""
-        instants, parts = numbers.cast(np.int64), []
-        days = instants - graph.op("Mod", instants, np.int64(DAY))
-        for cycle in self.cycles:
-            length = CYCLES[cycle]
-            moment = graph.op("Mod", instants if cycle == "day" else days, np.int64(length))
-            angle = moment.cast(np.float64) / np.float64(length) * np.float64(2 * np.pi)
-            for side in ("Sin", "Cos"):
-                moved = (graph.op(side, angle) + np.float64(1)) / np.float64(2)
-                parts.append(moved.cast(np.float32))
-        return parts
-
-    def decode(self, encoded: Encoded) -> pl.Series:
-        """Return the times at their positions, moved to the weekday and the time of day."""
-        instants = self.scale.invert(encoded[:, 0])
-        if self.cycles:
-            clock = np.full(len(instants), self.scale.low % DAY)  # as ever, if it has no cycle
-            if "day" in self.cycles:
-                clock = self._phase("day", encoded)
-            days = np.rint((instants - clock) / DAY)
-            if "week" in self.cycles:
-                days += (np.rint(self._phase("week", encoded) / DAY) - days + 3) % 7 - 3
-            instants = clock if self.reading.like == "time" else days * DAY + clock
-        return without_missing(self.show(instants), encoded)
-
-    def _phase(self, cycle: str, encoded: Encoded) -> FloatArray:
-        """Return how far into a cycle the times of encoded columns are, in microseconds."""
-        place = 1 + 2 * self.cycles.index(cycle)
-        sine, cosine = 2.0 * encoded[:, place : place + 2].T.astype(np.float64) - 1.0
-        phase: FloatArray = np.arctan2(sine, cosine) / (2 * np.pi) % 1.0 * CYCLES[cycle]
-        return phase
-
-    def show(self, instants: FloatArray) -> pl.Series:
-        """Return instants [n] in the user's units, without fractions of a second that tell nothing.
-
-        Those of a long duration, and of a moment where training spans a long time.
-        """
-        moment = self.reading.like != "duration"
-        size = self.scale.high - self.scale.low if moment else np.abs(instants)
-        whole = np.rint(instants / SECOND) * SECOND
-        if self.reading.like == "time":
-            whole = np.minimum(whole, DAY - SECOND)
-        return self.reading.show(self.name, np.where(size < LONG, instants, whole))
-
-    @property
-    def _dated(self) -> bool:
-        return self.reading.like in ("date", "datetime")
-
-    @property
-    def caution(self) -> Caution | None:
-        """A date after the training period is an anomaly by itself."""
-        return "dated" if self._dated else None
-
-    def settled(self, expected: Encoded) -> Encoded:
-        """Move the times as their cycles move them when they are decoded."""
-        return self.possible(expected)
-
-    @property
-    def _words(self) -> tuple[str, str]:
-        """An instant is later, a duration higher."""
-        return ("higher", "lower") if self.reading.like == "duration" else ("later", "earlier")
-
-    def standing(self, position: float, added: OnePart) -> str:
-        """Name the cycle that counts most, if it counts more than the place in time."""
-        by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
-        if self._dated and by_cycle.max(initial=0.0) > added[0]:
-            return f"the {_CYCLE_NAMES[self.cycles[int(by_cycle.argmax())]]} counts most"
-        return super().standing(position, added)
-
-
-RARE = "(rare or unseen)"
-RARE_SHARE = 0.0001
-"""A category on fewer than 2 training rows, or fewer than this share of them, counts as rare."""
-
-
-def least_frequent(rows: int) -> float:
-    """Return how many of the training rows a category takes at least, not to count as rare."""
-    return max(2.0, RARE_SHARE * rows)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CategoryColumn(GroupedColumn):
-    """A column of categories: one encoded column for each frequent one, one for all others."""
-
-    kind = "category"
-
-    categories: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        check(len(set(self.categories)) == len(self.profile.counts) > 0, self.name)
-        check(len(self.categories) == len(self.profile.counts) and self.rare >= 0, self.name)
-
-    @property
-    def rare(self) -> int:
-        """Training rows with a value too rare for an encoded column of its own."""
-        return self.profile.rows - self.profile.missing - sum(self.profile.counts)
-
-    @property
-    def fixed(self) -> tuple[bool, ...]:
-        """Each frequent category varied; rare and missing ones perhaps."""
-        return *(False,) * len(self.categories), self.rare == 0, self.missing_is_new
-
-    @cached_property
-    def _enum(self) -> pl.Enum:
-        return pl.Enum(self.categories)
-
-    @cached_property
-    def _truths(self) -> dict[str, str]:
-        return truths_among(self.categories)
-
-    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
-        """Return the category."""
-        return (Variable("category", places[:-1], places[-1]),)
-
-    def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
-        """Mark the category of each row, or that it is rare, unseen or missing."""
-        texts = respelled(ValueKind("text").texts(values, first_row), self._truths)
-        other, missing = len(self.categories), len(self.categories) + 1
-        codes = texts.cast(self._enum, strict=False).to_physical().cast(pl.UInt16).fill_null(other)
-        codes_or_missing = codes.set(texts.is_null(), missing).to_numpy()
-        for code, column in enumerate(into):
-            column[:] = codes_or_missing == code
-
-    @property
-    def given(self) -> Given:
-        """As texts."""
-        given = ValueKind("text").given
-        return given._replace(missing=missing_text(self.categories))
-
-    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
-        """Return the texts."""
-        return texts_fed(ValueKind("text").texts(values, first_row), self.given)
-
-    def in_graph(self, graph: Graph, values: Value) -> Written:
-        """Write down the category of each row, or that it is rare, unseen or missing."""
-        known = {category: code for code, category in enumerate(self.categories)}
-        other = len(known)
-        code = numbered(graph, values, known, missing=other + 1, other=other)
-        return Written(marked(code, other + 2), None)
-
-    def decode(self, encoded: Encoded) -> pl.Series:
-        """Return the likeliest category."""
-        names = pl.Series([*self.categories, RARE])
-        chosen = names.gather(encoded[:, :-1].argmax(axis=1)).alias(self.name)
-        return without_missing(chosen, encoded)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The frequent categories."""
-        return self.categories
-
-    @property
-    def frequencies(self) -> dict[str, int]:
-        """Training rows per category, the rare ones together."""
-        return dict(zip(self.categories, self.profile.counts, strict=True)) | {RARE: self.rare}
-
-    @property
-    def _strange(self) -> list[bool]:
-        """Rare values are, even if training had some."""
-        return [False] * len(self.categories) + [True]
-
-    @property
-    def _nearly_strange(self) -> int:
-        """Also rows of a category that would be rare without one of them."""
-        least = math.ceil(least_frequent(self.profile.rows))
-        return self.rare + least * self.profile.counts.count(least)
-
-    def describe(self, extent: tuple[float, float] | None, others: str) -> str:
-        """Count the categories, and name values that are none of them."""
-        known = f"{count(len(self.categories), 'category', 'categories')} in training"
-        return f"{known}; others: {others}" if others else known
-
-    def standing(self, position: float, added: OnePart) -> str:
-        """Say how frequent the category was; rare values and unseen ones are one."""
-        if self.rare and position == len(self.categories):
-            return "rare or never seen in training"
-        return super().standing(position, added)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HashedColumn(GroupedColumn):
-    """A column with many different texts or numbers, spread over `HASH_BUCKETS` by a hash."""
-
-    kind = "hash"
-
-    reading: ValueKind
-
-    def __post_init__(self) -> None:
-        check(len(self.profile.counts) == HASH_BUCKETS, self.name)
-
-    @property
-    def fixed(self) -> tuple[bool, ...]:
-        """Buckets that training left empty, and missing values perhaps."""
-        return *(count == 0 for count in self.profile.counts), self.missing_is_new
-
-    def variables(self, places: tuple[int, ...]) -> tuple[Variable, ...]:
-        """Return the bucket."""
-        return (Variable("bucket", places[:-1], places[-1]),)
-
-    def encode(self, values: pl.Series, into: Sequence[Encoded], first_row: int) -> None:
-        """Mark the bucket of each row, or that its value is missing."""
-        buckets = to_buckets(self.reading.texts(values, first_row))
-        for bucket, column in enumerate(into[:-1]):
-            column[:] = buckets == bucket
-        into[-1][:] = buckets < 0
-
-    @property
-    def given(self) -> Given:
-        """As buckets, since no operator makes a hash of a text."""
-        what = "the text" if self.reading.like == "text" else "the number, as a text"
-        meaning = f"the CRC-32 of {what} in UTF-8, modulo {HASH_BUCKETS}"
-        return Given(np.int32, -1, meaning)
-
-    def fed(self, values: pl.Series, first_row: int) -> np.ndarray:
-        """Return the buckets."""
-        return to_buckets(self.reading.texts(values, first_row)).astype(np.int32)
-
-    def in_graph(self, graph: Graph, values: Value) -> Written:
-        """Write down the bucket of each row, or that its value is missing."""
-        bucket = values.cast(np.int64)
-        missing = bucket.equals(np.int64(-1))
-        readable = (bucket > np.int64(-2)) & (bucket < np.int64(HASH_BUCKETS))
-        code = missing.where(np.int64(HASH_BUCKETS), bucket)
-        return Written(marked(code, HASH_BUCKETS + 1), readable)
-
-    def decode(self, encoded: Encoded) -> pl.Series:
-        """Return the likeliest bucket."""
-        names = pl.Series([f"(hash bucket {bucket})" for bucket in range(HASH_BUCKETS)])
-        chosen = names.gather(encoded[:, :-1].argmax(axis=1)).alias(self.name)
-        return without_missing(chosen, encoded)
-
-    @property
-    def csv_dtype(self) -> pl.DataType:
-        """The type of training's values."""
-        return self.reading.csv_dtype
-
-    def possible(self, expected: Encoded) -> Encoded:
-        """Choose the likeliest bucket: a bucket has no value of its own."""
-        return np.asarray(np.eye(expected.shape[1], dtype=np.float32)[expected.argmax(axis=1)])
-
-    @property
-    def caution(self) -> Caution | None:
-        """A bucket stands for many values."""
-        return "hashed"
-
-    @property
-    def frequencies(self) -> dict[str, int]:
-        """Training rows per bucket."""
-        return {f"(hash bucket {bucket})": n for bucket, n in enumerate(self.profile.counts)}
-
-    @property
-    def _nearly_strange(self) -> int:
-        """The row of a bucket that would be empty without it."""
-        return self.profile.counts.count(1)

@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import rows_at_once
+from advae.tables.categories import CategoryColumn, HashedColumn, least_frequent
 from advae.tables.columns import (
+    CALENDAR,
     BooleanColumn,
-    CategoryColumn,
     Caution,
     Column,
     ConstantColumn,
-    HashedColumn,
     NumberColumn,
     Scale,
-    TimeColumn,
-    least_frequent,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
+from advae.tables.times import TimeColumn
 from advae.tables.values import (
     HASH_BUCKETS,
     TIMES,
@@ -341,9 +340,6 @@ CAUTIONS: dict[Caution, str] = {
     "beyond it; learned only if asked (time = 'trend')",
 }
 
-CALENDAR: tuple[Caution, ...] = ("dated", "ordered")
-"""Columns so treated tell when a row came."""
-
 CACHED_ROWS = 8192
 """Rows encoded at a time: what is being filled, column by column, stays in the cache."""
 
@@ -476,7 +472,7 @@ class TableEncoder:
         found = tuple(
             places[0]
             for feature, places in zip(self.features, self.places, strict=True)
-            if feature.caution in CALENDAR
+            if feature.dates is not None
         )
         return found if len(found) < self.network_width else ()
 

@@ -121,13 +121,18 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
     """
     keep = names_given(keep)
     check_columns(keep, frame.columns, "the table")
+    check_free(keep, taken)
+    return [frame[name] for name in keep]
+
+
+def check_free(keep: Collection[str], taken: Collection[str]) -> None:
+    """Refuse a column to carry along whose name the output has for another."""
     for name in keep:
         if name in taken:
             raise InputError(
                 f"column {quoted(name)} cannot be kept: the output has a column of that name. "
                 "Rename it."
             )
-    return [frame[name] for name in keep]
 
 
 def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
