@@ -48,11 +48,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "latent size 16": {"latent": 16},
     "constant learning rate": {"schedule": "constant"},
     "4 members": {"members": 4},
-    "8 points": {"points": 8},
+    "32 points": {"points": 32},
+    "no surprises": {"surprise": False},
     "residuals not weighed": {"whiten": False},
     "1,024 kept rows": {"memory": 1024},
     "no kept rows": {"memory": 0},
-    "the paper's score": {"whiten": False, "memory": 0},
+    "the paper's score": {"whiten": False, "memory": 0, "surprise": False},
 }
 """What is changed, and to what. The first is what the others are compared with."""
 

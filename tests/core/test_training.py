@@ -239,7 +239,7 @@ def test_batches_are_a_members_rows_and_each_is_damaged_for_itself():
 
     def draw(damage):
         found = batches.draw_batches(
-            data, own, jax.random.key(0), members=2, length=4, rows=500, corruption=damage
+            data, own, 10, jax.random.key(0), members=2, length=4, rows=500, corruption=damage
         )
         return np.asarray(found.x), np.asarray(found.shown)
 

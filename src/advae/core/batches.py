@@ -71,6 +71,7 @@ class Batches(NamedTuple):
 def draw_batches(
     data: Matrix,
     member_rows: Int[Array, "members member_rows"] | None,
+    there: Int[Array, ""] | int,
     key: Key[Array, ""],
     members: int,
     length: int,
@@ -79,14 +80,15 @@ def draw_batches(
 ) -> Batches:
     """Return the batches of a block of iterations.
 
-    Apart from the training program, so that another number of rows recompiles only this.
-
     Parameters
     ----------
     data
         Training rows, shape (rows, columns).
     member_rows
         Positions of the rows that each member may see, also as strangers; None for all.
+    there
+        How many rows, or positions of rows, are meant; those behind them are room
+        (`compilation.with_room`).
     key
         Of the randomness.
     members, length, rows
@@ -97,8 +99,8 @@ def draw_batches(
 
     def draw(key: Key[Array, ""], shape: tuple[int, ...]) -> Int[Array, "members *shape"]:
         if member_rows is None:
-            return jr.randint(key, (members, *shape), 0, data.shape[0], np.int32)
-        drawn = jr.randint(key, (members, *shape), 0, member_rows.shape[1], np.int32)
+            return jr.randint(key, (members, *shape), 0, there, np.int32)
+        drawn = jr.randint(key, (members, *shape), 0, there, np.int32)
         found: Array = jax.vmap(lambda own, positions: own[positions])(member_rows, drawn)
         return found
 

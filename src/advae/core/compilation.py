@@ -6,6 +6,7 @@ from functools import lru_cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -27,6 +28,18 @@ _SETTINGS: dict[str, Any] = {
     "transfer_guard_device_to_device": "allow",
     "transfer_guard_device_to_host": "allow",
 }
+
+
+def with_room(array: np.ndarray, axis: int = 0, step: int = 256, fill: float = 0) -> np.ndarray:
+    """Return an array with more at the end of an axis, so that tables share compiled programs.
+
+    To a multiple of ``step``, or of a quarter of the largest power of two below the length where
+    that is more.
+    """
+    length = array.shape[axis]
+    step = max(step, 1 << max(0, length.bit_length() - 3))
+    ends = [(0, -length % step if at == axis else 0) for at in range(array.ndim)]
+    return np.pad(array, ends, constant_values=fill)
 
 
 def own_settings() -> ExitStack:

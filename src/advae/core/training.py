@@ -16,7 +16,7 @@ from advae.config import Config
 from advae.core.adam import StepSize, step_sizes
 from advae.core.arrays import HostMatrix
 from advae.core.batches import Batches, corruption_of, draw_batches
-from advae.core.compilation import compiled, shielded
+from advae.core.compilation import compiled, shielded, with_room
 from advae.core.method import Method, State, Tree
 from advae.core.randomness import stream
 from advae.core.validation import VALIDATION_ERROR, History, ValidationRows, best_block, exhausted
@@ -242,10 +242,14 @@ class _Group:
         self._length = block_length(method, config)
         self._step_sizes = step_sizes(np.pad(learning_rates(config), (0, self._length)))
         self._seed, self._first = config.seed, members.start
-        own_rows = None if member_rows is None else np.asarray(member_rows[own], np.int32)
+        own_rows, there = None, len(data)
+        if member_rows is not None:
+            own_rows = with_room(np.asarray(member_rows[own], np.int32), axis=1)
+            there = member_rows.shape[1]
         self._draw = partial(
             draw_batches,
-            *jax.device_put((np.asarray(data, np.float32), own_rows)),
+            *jax.device_put((with_room(np.asarray(data, np.float32)), own_rows)),
+            there,
             members=len(members),
             length=self._length,
             rows=config.batch_size,

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int, Key
 from advae.config import Config
 from advae.core.adam import Moments, StepSize, at_rest, descend, step_sizes
 from advae.core.arrays import HostMatrix
-from advae.core.compilation import compiled, shielded
+from advae.core.compilation import compiled, shielded, with_room
 from advae.core.randomness import generator, stream
 from advae.methods.advae.classes import CATEGORICAL, Classes, observed
 
@@ -37,6 +37,9 @@ HIDDEN, HIDDEN_OF_MANY = 128, 64
 FEW = 16
 
 MOST_PARTS = 32
+
+INPUTS_STEP = 32
+"""In training there is room for a multiple of so many classes."""
 
 BATCH = 128
 BLOCK = 500
@@ -195,19 +198,23 @@ def _train_block(
     moments: Moments[Conditional],
     rows: Rows,
     seen: Int[Array, "seen"],
+    there: Int[Array, ""] | int,
     plan: Plan,
     key: Key[Array, ""],
     sizes: StepSize,
     rates: Float[Array, "iterations"],
     count: Int[Array, ""] | int,
 ) -> State:
-    """Do the first ``count`` iterations of a block of one member, which sees some rows alone."""
+    """Do the first ``count`` iterations of a block of one member.
+
+    It sees the rows at the first ``there`` positions of ``seen`` alone.
+    """
     variables = len(plan.missing)
 
     def iterate(i: Array, carry: State) -> State:
         net, moments = carry
         drawn, shares, chosen = jr.split(jr.fold_in(key, i), 3)
-        batch = seen[jr.randint(drawn, (BATCH,), 0, len(seen), np.int32)]
+        batch = seen[jr.randint(drawn, (BATCH,), 0, there, np.int32)]
         numbers = jr.uniform(chosen, (BATCH, variables))
         most = jnp.maximum(jr.uniform(shares, (BATCH, 1)), numbers.min(axis=1, keepdims=True))
         hidden = (numbers <= most).astype(np.float32)
@@ -249,9 +256,10 @@ def train(
     seed, iterations = config.seed, iterations_for(len(seen), config.iterations // 2)
     targets = observed(classes, whole)
     plan = plan_of(classes, targets[seen])
-    net = _initial(classes, targets[seen], seed, member)
+    net, plan = _with_room(_initial(classes, targets[seen], seed, member), plan, whole.shape[1] - 1)
+    rows, places = Rows(with_room(whole), with_room(targets)), with_room(seen.astype(np.int32))
     net, moments, rows, places, plan_there = jax.device_put(
-        (net, at_rest(net), Rows(whole, targets), seen.astype(np.int32), plan), may_alias=False
+        (net, at_rest(net), rows, places, plan), may_alias=False
     )
     done = np.arange(iterations) / iterations
     rates = (LEARNING_RATE * 0.5 * (1.0 + np.cos(np.pi * done))).astype(np.float32)
@@ -260,13 +268,34 @@ def train(
     for first in range(0, iterations, BLOCK):
         block = slice(first, first + BLOCK)
         key = stream(seed, "conditional training", member, first)
-        own = StepSize(*(part[block] for part in sizes))
+        step_size = StepSize(*(part[block] for part in sizes))
         count = min(BLOCK, iterations - first)
         net, moments = _train_block(
-            *(net, moments, rows, places, plan_there, key, own, rates[block], count)
+            *(net, moments, rows, places, len(seen)),
+            *(plan_there, key, step_size, rates[block], count),
         )
     weights: Conditional = jax.tree.map(np.asarray, net)
-    return weights._replace(head_bias=weights.head_bias + plan.prior)
+    own = slice(len(classes.source))
+    return weights._replace(
+        inputs=weights.inputs[own],
+        head=np.ascontiguousarray(weights.head[:, own]),
+        head_bias=(weights.head_bias + plan.prior)[own],
+    )
+
+
+def _with_room(net: Conditional, plan: Plan, nothing: int) -> tuple[Conditional, Plan]:
+    """Return weights and plan with classes of no variable at the end; they change nothing.
+
+    ``nothing`` is the place of the zeros that these read.
+    """
+    room = partial(with_room, step=INPUTS_STEP)
+    return net._replace(
+        inputs=room(net.inputs), head=room(net.head, 1), head_bias=room(net.head_bias)
+    ), plan._replace(
+        source=room(plan.source, fill=nothing),
+        width=room(plan.width, fill=1.0),
+        **{name: room(getattr(plan, name)) for name in ("low", "last", "u", "members", "prior")},
+    )
 
 
 def _initial(

@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from advae.core.arrays import HostMatrix, Matrix, shape_of
+from advae.core.compilation import with_room
 from advae.core.method import Members
 from advae.methods.advae.classes import (
     CATEGORICAL,
@@ -323,6 +324,9 @@ class Prepared(NamedTuple):
 _SIZES = (4, 16, 64, 256, 1024, 2056)
 """Most classes of the variables of a group, the missing one included."""
 
+KNOTS_STEP = 64
+"""The compiled score has room for a multiple of so many knots."""
+
 _STEP = 8
 """An array has a multiple of so many classes, that not each table has shapes of its own."""
 
@@ -342,10 +346,7 @@ def prepared(surprise: Surprise) -> Prepared:
                 most = -(-int(classes.sizes[chosen].max()) // _STEP) * _STEP
                 group = _group(surprise, classes, chosen, min(int(cap), most))
                 if NUMBER in rules:
-                    tails = (marginal.knots, marginal.below, marginal.upto)
-                    group = group._replace(
-                        tails=Tails(*(np.asarray(part)[number[chosen]] for part in tails))
-                    )
+                    group = group._replace(tails=_tails_of(marginal, number[chosen]))
                 elif FREQUENCY in rules:
                     group = group._replace(frequency=Frequency())
                 groups.append(group)
@@ -356,6 +357,16 @@ def prepared(surprise: Surprise) -> Prepared:
         *(np.asarray(marginal.rows), np.asarray(marginal.own)),
         shares,
     )
+
+
+def _tails_of(marginal: Marginal, numbers: Int[np.ndarray, "numbers"]) -> Tails:
+    """Return the tails of some numbers, with room."""
+    knots, below, upto = (
+        np.asarray(part)[numbers] for part in (marginal.knots, marginal.below, marginal.upto)
+    )
+    knots = with_room(knots, axis=1, step=KNOTS_STEP, fill=np.inf)
+    room = np.broadcast_to(upto[:, -1:], (len(upto), knots.shape[1] - upto.shape[1]))
+    return Tails(knots, *(np.concatenate([each, room], axis=1) for each in (below, upto)))
 
 
 def _group(
