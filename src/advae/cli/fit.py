@@ -51,7 +51,9 @@ def fit(
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     iterations: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Training iterations; the preset's if not given."),
+        typer.Option(
+            metavar="N", help="Training iterations; as many as the rows take if not given."
+        ),
     ] = None,
     patience: Annotated[
         int | None,
@@ -125,14 +127,14 @@ def fit(
     with interruptible() as stop:
         database = open_database(data, query)
         source = database.query(query or "") if database else open_table(data, known, reading)
-        with source.located(), console.training_progress(config.iterations, quiet) as show:
+        with source.located(), console.training_progress(quiet) as show:
 
             def on_block(snapshot: Any) -> None:
                 show(snapshot)
                 stop.deferred = not snapshot.finished
                 if stop.requested:
                     console.remark(
-                        f"interrupted at iteration {snapshot.iteration} of {config.iterations}; "
+                        f"interrupted at iteration {snapshot.iteration} of {snapshot.planned}; "
                         f"the state is kept in {checkpoint}: run the same command with --resume "
                         "to go on"
                     )
