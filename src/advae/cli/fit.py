@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.bundle import fit_bundle
 from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
@@ -40,6 +41,10 @@ def fit(
     ignore: Annotated[
         list[str] | None,
         typer.Option(metavar="COL", help="Column not to learn, such as an identifier."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Learn a model for each value of this column."),
     ] = None,
     hash_: Annotated[
         list[str] | None,
@@ -103,6 +108,10 @@ def fit(
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
 
+    if by and (resume or patience):
+        raise InputError(
+            "--by learns many models, each in a moment. Leave out --resume and --patience."
+        )
     config = Config.preset(
         preset,
         alpha=alpha,
@@ -122,6 +131,21 @@ def fit(
                 "--label). Leave out one of these."
             )
     check_output(output, data)
+    if by:
+        fit_bundle(
+            data,
+            output,
+            by,
+            config,
+            query,
+            reading,
+            quiet,
+            label=known,
+            hashed=hash_ or (),
+            ignored=ignore or (),
+            sample=sample,
+        )
+        return
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
