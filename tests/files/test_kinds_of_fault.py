@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+import zipfile
 from datetime import date
 from pathlib import Path
 
@@ -461,6 +462,34 @@ def test_sheets(tmp_path: Path) -> None:
     assert advae.read_table(tmp_path / "a.xlsx", sheet="other").rows() == [(7,)]
     with pytest.raises(InputError, match="no sheet 'third'; there are 'Sheet', 'other'"):
         advae.read_table(tmp_path / "a.xlsx", sheet="third")
+
+
+def test_sheets_of_open_document(tmp_path: Path) -> None:
+    def cell(value: float | str) -> str:
+        kind = "string" if isinstance(value, str) else "float"
+        given = "" if isinstance(value, str) else f' office:value="{value}"'
+        return f'<t:table-cell office:value-type="{kind}"{given}><p>{value}</p></t:table-cell>'
+
+    rows = [["n", "t", "d"], [1.5, "x", "2024-01-31"], [2.5, "y", "2024-02-01"]]
+    lines = "".join(f"<t:table-row>{''.join(map(cell, row))}</t:table-row>" for row in rows)
+    place = "urn:oasis:names:tc:opendocument:xmlns"
+    names = (
+        f'xmlns="{place}:text:1.0" xmlns:t="{place}:table:1.0" xmlns:office="{place}:office:1.0"'
+    )
+    sheet = f'<t:table t:name="one">{lines}</t:table>'
+    body = f"<office:body><office:spreadsheet>{sheet}</office:spreadsheet></office:body>"
+    path = tmp_path / "a.ods"
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        book.writestr(
+            "content.xml", f"<office:document-content {names}>{body}</office:document-content>"
+        )
+        book.writestr("META-INF/manifest.xml", "<manifest/>")
+    wanted = [(1.5, "x", date(2024, 1, 31)), (2.5, "y", date(2024, 2, 1))]
+    assert advae.read_table(path).rows() == wanted
+    assert advae.read_table(path, sheet="one").rows() == wanted
+    with pytest.raises(InputError, match="no sheet 'two'; there are 'one'"):
+        advae.read_table(path, sheet="two")
 
 
 # Bad cells
