@@ -22,7 +22,7 @@ def available() -> int:
     ones; no more than ``OMP_NUM_THREADS`` where that is set, as for other numerical libraries.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    cores = joblib.cpu_count()
+    cores: int = joblib.cpu_count()
     return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
 
 

@@ -468,15 +468,16 @@ def test_sheets_of_open_document(tmp_path: Path) -> None:
     def cell(value: float | str) -> str:
         kind = "string" if isinstance(value, str) else "float"
         given = "" if isinstance(value, str) else f' office:value="{value}"'
-        return f'<t:table-cell office:value-type="{kind}"{given}><p>{value}</p></t:table-cell>'
+        typed = f'office:value-type="{kind}"{given}'
+        return f"<table:table-cell {typed}><text:p>{value}</text:p></table:table-cell>"
 
     rows = [["n", "t", "d"], [1.5, "x", "2024-01-31"], [2.5, "y", "2024-02-01"]]
-    lines = "".join(f"<t:table-row>{''.join(map(cell, row))}</t:table-row>" for row in rows)
+    lines = "".join(f"<table:table-row>{''.join(map(cell, row))}</table:table-row>" for row in rows)
     place = "urn:oasis:names:tc:opendocument:xmlns"
     names = (
         f'xmlns="{place}:text:1.0" xmlns:t="{place}:table:1.0" xmlns:office="{place}:office:1.0"'
     )
-    sheet = f'<t:table t:name="one">{lines}</t:table>'
+    sheet = f'<table:table table:name="one">{lines}</table:table>'
     body = f"<office:body><office:spreadsheet>{sheet}</office:spreadsheet></office:body>"
     path = tmp_path / "a.ods"
     with zipfile.ZipFile(path, "w") as book:
@@ -490,6 +491,13 @@ def test_sheets_of_open_document(tmp_path: Path) -> None:
     assert advae.read_table(path, sheet="one").rows() == wanted
     with pytest.raises(InputError, match="no sheet 'two'; there are 'one'"):
         advae.read_table(path, sheet="two")
+    with zipfile.ZipFile(path) as book:
+        held = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in held.items():
+            book.writestr(name, content.replace(b"table:table ", b"table:other "))
+    with pytest.raises(InputError, match="has no sheet"):
+        advae.read_table(path)
 
 
 # Bad cells
