@@ -22,6 +22,7 @@ from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import advae
+from advae.detector.segments import ITERATIONS
 from benchmarks.harness.machine import machine_facts
 
 COLUMNS = 8
@@ -59,7 +60,7 @@ def alone(frame: pl.DataFrame, folder: Path) -> tuple[float, Path]:
     data, model = folder / "one.parquet", folder / "one.advae"
     frame.write_parquet(data)
     started = time.perf_counter()
-    words = ["fit", data, "-o", model, "--ignore", "segment", "--quiet"]
+    words = ["fit", data, "-o", model, "--ignore", "segment", "--quiet", "--iterations", ITERATIONS]
     subprocess.run([sys.executable, "-m", "advae", *map(str, words)], check=True)
     return time.perf_counter() - started, model
 
