@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from advae.config import Config
 from advae.core.adam import StepSize, at_rest, descend
 from advae.core.arrays import ColumnsByRows, Matrix, Scalar, Vector
-from advae.core.method import Method, Scored, Terms, Tree
+from advae.core.method import Method, Scored, State, Terms, Tree
 from advae.core.randomness import generator
 from advae.methods.advae.networks import INPUT_RANGE
 from advae.methods.dense import first_weights
@@ -100,7 +100,7 @@ class NetworkMethod(Method):
         del member
         return (x - expected) ** 2
 
-    def initial_state(self, config: Config) -> TrainState:
+    def initial_state(self, config: Config) -> State:
         """Return untrained networks, and optimisers at rest."""
         members = range(config.members)
         draws = [generator(config.seed, "initial weights", member) for member in members]

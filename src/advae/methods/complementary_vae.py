@@ -7,7 +7,7 @@ the two differ by what they assume of anomalies.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class Known(NamedTuple):
     """A member: its networks, and what a nat of KLD(q) weighs against a squared error."""
 
     model: Networks
-    weight: Scalar
+    weight: Any
 
 
 def kld_to_complement(q: Gaussian, z: Float[Array, "latent rows"]) -> Vector:
@@ -153,4 +153,5 @@ class ComplementaryVAE(NetworkMethod):
         NOTE[DIFF]: x_r is reconstructed from the mean of q, not from draws.
         """
         q = member.model.encoder(seen(x))
-        return squared_error(x, member.model.generator(q.mean)) + member.weight * kld(q)
+        weight: Scalar = member.weight
+        return squared_error(x, member.model.generator(q.mean)) + weight * kld(q)

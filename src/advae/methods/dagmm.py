@@ -6,7 +6,7 @@ mixture model for unsupervised anomaly detection", ICLR 2018.
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -214,10 +214,10 @@ class DAGMM(NetworkMethod):
     def scorer_shapes(self, config: Config, stored: object) -> Known:
         """Return the shapes of the scorer."""
         del stored
-        sizes = config.members, COMPONENTS, self.codes + 2
-        shapes: Any = (float32_shape(*sizes[:2]), float32_shape(*sizes))
-        covariance = float32_shape(*sizes, self.codes + 2)
-        return Known(self.networks(config.members), Mixture(*shapes, covariance))
+        members, size = config.members, self.codes + 2
+        shares, means = float32_shape(members, COMPONENTS), float32_shape(members, COMPONENTS, size)
+        covariances = float32_shape(members, COMPONENTS, size, size)
+        return Known(self.networks(members), Mixture(shares, means, covariances))
 
     def expected(self, member: Known, x: ColumnsByRows) -> ColumnsByRows:
         """Return the reconstruction."""

@@ -57,7 +57,7 @@ class State(NamedTuple):
     """The state of the networks, and how many iterations are done."""
 
     nets: TrainState
-    done: Scalar
+    done: Any
 
     @property
     def model(self) -> Networks:
@@ -70,7 +70,7 @@ class Known(NamedTuple):
     """A member: its networks, and the mean of its training rows."""
 
     model: Networks
-    mean: Float[Array, "columns"]
+    mean: Any
 
 
 def discriminator_loss(model: Networks, x: ColumnsByRows, u: ColumnsByRows) -> Terms:
@@ -126,12 +126,16 @@ class MOGAAL(NetworkMethod):
         draws = [
             generator(config.seed, "initial weights", member) for member in range(config.members)
         ]
-        weight = np.broadcast_to(np.eye(self.columns), shapes.generators[0].weight.shape)
-        layer = Dense(
-            weight.astype(np.float32), np.zeros(shapes.generators[0].bias.shape, np.float32)
+        same = np.eye(self.columns, dtype=np.float32)
+
+        def unchanging(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+            start = same if len(leaf.shape) == 4 else np.float32(0)
+            return np.broadcast_to(start, leaf.shape).copy()
+
+        model = Networks(
+            jax.tree.map(unchanging, shapes.generators),
+            first_weights(shapes.discriminator, draws),
         )
-        copy = Dense(*(part.copy() for part in layer))
-        model = Networks((layer, copy), first_weights(shapes.discriminator, draws))
         return State(fresh_state(model), np.zeros(config.members, np.float32))
 
     def step(

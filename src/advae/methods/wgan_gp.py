@@ -135,6 +135,12 @@ class WGANGP(NetworkMethod):
         state = state.moved(step_size, generator=to_generator, encoder=to_encoder)
         return state, {name: term[-1] for name, term in every.items()} | generated | encoded
 
+    def error(
+        self, model: Networks, x: ColumnsByRows, noise: Float[Array, "steps drawn rows"]
+    ) -> Vector:
+        """Return the mean square of x - G(E(x)) over the columns of each row."""
+        return super().error(model, x, noise) / self.columns
+
     def expected(self, member: Networks, x: ColumnsByRows) -> ColumnsByRows:
         """Return G(E(x))."""
         return member.generate(member.encode(x))
