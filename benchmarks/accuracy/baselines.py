@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.harness.data import Array, Split, scaled, standardised
-from benchmarks.peers.diffusion_time import most_likely_time
+from benchmarks.peers.diffusion_time import most_likely_variance
 
 Scaling = Literal["min-max", "standard"]
 SCALINGS: dict[Scaling, Callable[[Split], Split]] = {"min-max": scaled, "standard": standardised}
@@ -60,14 +60,15 @@ def neighbours(train: Array, n_neighbors: int) -> Scorer:
     return lambda rows: model.kneighbors(rows)[0][:, -1]
 
 
-def diffusion_times(train: Array, n_neighbors: int) -> Scorer:
-    """DTE-NP: the time that diffusion takes to a row's mean squared distance to its neighbours."""
+def diffusion_variances(train: Array, n_neighbors: int) -> Scorer:
+    """DTE-NP: the noise that takes a row as far as it is from its nearest training rows."""
     from sklearn.neighbors import NearestNeighbors
 
     model = NearestNeighbors(n_neighbors=n_neighbors).fit(train)
 
     def score(rows: Array) -> Array:
-        return most_likely_time(np.square(model.kneighbors(rows)[0]).mean(axis=1), rows.shape[1])
+        squares = np.square(model.kneighbors(rows)[0]).mean(axis=1)
+        return most_likely_variance(squares, rows.shape[1])
 
     return score
 
@@ -197,7 +198,7 @@ BASELINES: dict[str, Baseline] = {
         needs=TORCH,
     ),
     "SOD": Baseline(subspaces_of_all, "min-max", needs=PYOD),
-    "DTE-NP": Baseline(diffusion_times, "standard", {"n_neighbors": 5}),
+    "DTE-NP": Baseline(diffusion_variances, "standard", {"n_neighbors": 5}),
     "KDE": Baseline(pyod, "standard", {"name": "kde.KDE"}, needs=PYOD),
     "GMM": Baseline(pyod_random, "standard", {"name": "gmm.GMM"}, seeded=True, needs=PYOD),
     "INNE": Baseline(pyod_random, "min-max", {"name": "inne.INNE"}, seeded=True, needs=PYOD),

@@ -78,6 +78,9 @@ def main(
         Literal["shuffled", "file-order"], typer.Option(help="Which rows train.")
     ] = "shuffled",
     sets: Annotated[str, typer.Option(help="Names, by commas; else all 18.")] = "",
+    methods: Annotated[
+        str | None, typer.Option(help="Names, separated by semicolons; else all.")
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Of our methods; else the preset's.")
     ] = None,
@@ -92,18 +95,23 @@ def main(
         console.print(missing, markup=False)
         raise typer.Exit(2)
     started = time.perf_counter()
-    methods, names = METHODS, {name for name in sets.split(",") if name}
+    chosen, names = METHODS, {name for name in sets.split(",") if name}
+    if methods is not None:
+        chosen = tuple(name.strip() for name in methods.split(";"))
     if quick:
-        methods, names, seeds, iterations = QUICK_METHODS, {*QUICK_SETS}, 1, QUICK_ITERATIONS
+        chosen, names, seeds, iterations = QUICK_METHODS, {*QUICK_SETS}, 1, QUICK_ITERATIONS
     try:
         files = files_of(protocol, names)
+        unknown = sorted({*chosen} - {*METHODS})
+        if unknown:
+            raise ValueError(f"unknown method {unknown[0]!r}; known are: {'; '.join(METHODS)}")
     except ValueError as error:
         console.print(str(error), markup=False)
         raise typer.Exit(2) from None
-    runs = plan(files, methods, seeds, iterations)
+    runs = plan(files, chosen, seeds, iterations)
     rows = run_all(measure, runs, out, SCHEMA, jobs, console, limit)
     grids = {
-        metric: grid(rows, metric, methods, [file.name for file in files], seeds)
+        metric: grid(rows, metric, chosen, [file.name for file in files], seeds)
         for metric in METRICS
     }
     precision = grids["average_precision"]
@@ -112,7 +120,7 @@ def main(
     if OURS in precision.methods:
         others = [name for name in precision.methods if name != OURS]
         parts.append(show.comparisons(compare(precision, OURS, others), OURS))
-    parts += [show.seconds(rows, methods), show.failures(rows)]
+    parts += [show.seconds(rows, chosen), show.failures(rows)]
     if protocol == "file-order":
         lines = [[name, f"{auc:.1f}", f"{ap:.1f}"] for name, (auc, ap) in PUBLISHED.items()]
         parts.append(show.markdown(["published, 18 sets", "ROC AUC", "AP"], lines))
