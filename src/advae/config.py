@@ -52,7 +52,11 @@ class Config:
     Parameters
     ----------
     method
-        Name of the method, see ``advae.methods``: ``"advae"``.
+        Name of the method: ``"advae"``, or one of those that its paper argues with,
+        ``"complementary-vae"``, ``"dagmm"``, ``"gan"``, ``"mo-gaal"`` and ``"wgan-gp"``. Of the
+        settings of networks, training and score these heed ``hidden``, ``latent``, ``iterations``,
+        ``batch_size``, ``learning_rate``, ``schedule``, ``patience`` and ``members`` alone, and
+        ``"complementary-vae"`` ``lambda_``.
     variant
         ``"adVAE"``; ``"E-adVAE"``, only the encoder discriminates; ``"G-adVAE"``, only the
         generator; ``"VAE"``, neither; ``"AE"``, no sampling and no KLD either.

@@ -53,6 +53,10 @@ def fit(
     preset: Annotated[
         Literal["default", "paper"], typer.Option(help="Settings to start from.")
     ] = "default",
+    method: Annotated[
+        Literal["advae", "complementary-vae", "dagmm", "gan", "mo-gaal", "wgan-gp"],
+        typer.Option(help="What learns the rows: adVAE, or a method that its paper argues with."),
+    ] = "advae",
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     iterations: Annotated[
         int | None,
@@ -114,6 +118,7 @@ def fit(
         )
     config = Config.preset(
         preset,
+        method=method,
         alpha=alpha,
         seed=seed,
         iterations=iterations,
