@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -174,8 +174,9 @@ def fit(
     done, history, best = resume.iteration, resume.history, resume.best
     patience = config.patience if watched is not None else 0
     planned = config.iterations_for(len(data) if member_rows is None else member_rows.shape[1])
+    settings = replace(config, iterations=planned)
     groups = [
-        _Group(method, data, config, planned, members, resume, member_rows)
+        _Group(method, data, settings, planned, members, resume, member_rows)
         for members in _member_groups(config.members)
     ]
     # The first group's first block by itself, so that it is compiled once.

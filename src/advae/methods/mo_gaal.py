@@ -118,7 +118,8 @@ class MOGAAL(NetworkMethod):
 
     def settings(self, config: Config) -> float:
         """Return the number of iterations in which generators move."""
-        return config.iterations * GENERATOR_ITERATIONS
+        # Those that are asked for are named by now, whatever the rows.
+        return config.iterations_for(0) * GENERATOR_ITERATIONS
 
     def initial_state(self, config: Config) -> State:
         """Return generators that give out what they are given, and a random discriminator."""
