@@ -44,7 +44,7 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
     assert "51 learned from, 9 held out" in fitted.out
     assert "alarms in 10,000" in fitted.out
     assert "1,000 (0 to" in fitted.out
-    assert "training 600/600" in fitted.err
+    assert "learning 100 %" in fitted.err
 
     scored = run("score", model, data, "--keep", "label", "--explain", 2)
     assert scored.code == 0, scored.err
@@ -137,7 +137,7 @@ def test_what_was_trained_survives_that_the_model_cannot_be_saved(
     assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae.checkpoint"}
     resumed = run(*words, "--resume")
     assert resumed.code == 0, resumed.err
-    assert "training 50/50" not in resumed.err  # not one block more
+    assert "learning 100 %" not in resumed.err  # not one block more
     kept = model.read_bytes()
     assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae"}
     assert run(*words).code == 0

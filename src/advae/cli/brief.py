@@ -48,6 +48,19 @@ class Brief:
         """The rows that score highest, as texts under ``headings``."""
         return self._highest["texts"].tolist() if len(self._highest) else []
 
+    def fitting(self, width: int) -> tuple[list[int], list[str]]:
+        """Return which columns of ``highest`` fit in a line, and which kept ones are left out."""
+        # A cell has a blank on both sides and a line beside it.
+        widths = [
+            3 + max(map(len, each)) for each in zip(self.headings, *self.highest, strict=True)
+        ]
+        kept = list(range(1, 1 + len(self._keep)))
+        room = width - 1 - widths[0] - sum(widths[1 + len(self._keep) :])
+        while kept and sum(widths[place] for place in kept) > room:
+            kept.pop()
+        others = range(1 + len(self._keep), len(self.headings))
+        return [0, *kept, *others], list(self._keep[len(kept) :])
+
     def _note(self, frame: pl.DataFrame) -> None:
         scores = frame["anomaly_score"].to_numpy()
         self.rows += frame.height

@@ -8,7 +8,17 @@ from rich.table import Table
 
 from advae.cli import console
 from advae.cli.reading import reads
-from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
+from advae.cli.shared import (
+    Data,
+    Ignore,
+    Json,
+    Label,
+    Normal,
+    Only,
+    ignored_columns,
+    label_column,
+    open_table,
+)
 from advae.display.text import count
 
 if TYPE_CHECKING:
@@ -21,9 +31,8 @@ def doctor(
     data: Data,
     label: Label = None,
     normal: Normal = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="COL", help="Column that is not to be learned.")
-    ] = None,
+    ignore: Ignore = None,
+    only: Only = None,
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     as_json: Json = False,
     *,
@@ -41,9 +50,10 @@ def doctor(
 
     known = label_column(label, normal)
     source = open_table(data, known, reading)
+    ignored = ignored_columns(source, ignore, only, known)
     config, batches = Config(alpha=alpha), source.batches()
     with source.located():
-        diagnosis = examine(batches, config, label=known, ignored=ignore or [])
+        diagnosis = examine(batches, config, label=known, ignored=ignored)
     if as_json:
         print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
     else:

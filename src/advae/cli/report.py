@@ -47,8 +47,9 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae.report.page import write_report
+    from advae.report.page import check_page, write_report
 
+    check_page(output)
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
