@@ -54,7 +54,11 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
         for k in (1, 2)
         for part in ("", "_contribution", "_observed", "_expected", "_kind")
     ]
-    assert table.columns == ["row", "label", "anomaly_score", "is_anomaly", "p_value", *reasons]
+    beside = ["row", "label", "anomaly_score", "is_anomaly", "p_value", "not_flagged_with"]
+    assert table.columns == [*beside, *reasons]
+    remedies = table["not_flagged_with"]
+    assert remedies.filter(~table["is_anomaly"]).is_null().all()
+    assert remedies.filter(table["label"] == "anomaly").str.starts_with("amount ").all()
     assert table["row"].to_list() == list(range(80))
     odd = table.filter(pl.col("label") == "anomaly")
     assert odd["is_anomaly"].all()

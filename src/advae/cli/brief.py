@@ -79,6 +79,8 @@ class Brief:
                 kinds = shown["reason_1_kind"].to_list()
                 reasons = [f"{name}: {kind}" for name, kind in zip(reasons, kinds, strict=True)]
             cells.append(("first reason", reasons))
+        if "not_flagged_with" in shown.columns and "not_flagged_with" not in self._keep:
+            cells.append(("would not be flagged with", shown["not_flagged_with"].to_list()))
         self.headings = tuple(heading for heading, _ in cells)
         texts = np.empty((shown.height, len(cells)), object)
         for place, (_, values) in enumerate(cells):

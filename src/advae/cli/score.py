@@ -144,7 +144,7 @@ def score(
     from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
     from advae.cli.discovery import DiscoveryMarker
-    from advae.cli.waiting import GroupMarker
+    from advae.cli.waiting import GroupMarker, RemedyMarker
     from advae.detector.groups import Grouper
     from advae.detector.tally import Tally
     from advae.engines.models import fingerprint
@@ -182,14 +182,18 @@ def score(
     places = Places(detector.table, source, on_error)
     grouper, tally = Grouper(detector), Tally(detector)
 
+    remedies = RemedyMarker(detector)
+
     def watch(*rows: Any) -> None:
         tally.update(*rows)
+        if explain:
+            remedies.update(*rows)
         if groups:
             grouper.update(*rows)
 
     rows = places.before(source.batches())
     scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
-    frames = places.after(scored)
+    frames = places.after(remedies.mark(scored) if explain else scored)
     folder = None if output is None else output.parent
     grouped = GroupMarker(grouper)
     if groups:

@@ -6,24 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from advae.core.threshold import p_values
-from advae.detector.counterfactual import counterfactuals
+from advae.detector.counterfactual import counterfactuals, shown_estimates
 from advae.detector.detector import Detector
 from advae.display.text import share, shorten
 from advae.tables.columns import Column, OnePart
-from advae.tables.encoder import TableEncoder
 from advae.tables.sampling import Highest
 from advae.tables.values import shown_values
-
-
-def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"]) -> np.ndarray:
-    """Return decoded values as texts, shape (rows, features), None where missing."""
-    decoded = table.decode(encoded)
-    shown = [
-        shown_values(decoded[:, [number]], column.digits)
-        for number, column in enumerate(table.features)
-    ]
-    return np.concatenate(shown, axis=1)
-
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
@@ -39,6 +27,8 @@ class Cell:
         Position of the column in the table.
     observed, expected
         Values in the user's own units; None where missing.
+    brief
+        The observed value, a number with as few digits as the expected one; None where missing.
     contribution
         What the column adds to the row's score.
     observed_at, expected_at
@@ -55,6 +45,7 @@ class Cell:
     column: int
     observed: str | None
     expected: str | None
+    brief: str | None
     contribution: float
     observed_at: float | None
     expected_at: float | None
@@ -275,6 +266,9 @@ class _Explainer:
                     column=self.number,
                     observed=observed,
                     expected=hoped,
+                    brief=_shown(rounded[row])
+                    if column.kind == "number" and observed
+                    else observed,
                     contribution=float(added[row].sum()),
                     observed_at=_place(seen_places[row]),
                     expected_at=_place(wanted_places[row]),

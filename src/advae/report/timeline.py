@@ -96,7 +96,8 @@ class TimeTally:
     def _shown(self, parts: list[int]) -> list[str]:
         instants = np.array(parts, np.float64) * self._length
         texts = shown_values(self._column.reading.show("", instants).to_frame())[:, 0]
-        return [shorten(text, 30) for text in texts]
+        whole_days = self._length % (STEPS[-2] * SECOND) == 0
+        return [shorten(text.removesuffix(" 00:00:00") if whole_days else text) for text in texts]
 
 
 def _add(parts: dict[int, tuple[int, int]], part: int, counts: tuple[int, int]) -> None:

@@ -74,7 +74,7 @@ async function copyText(text, button) {
 
 // A link into what is folded away opens it.
 function unfold() {
-  const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  const target = byId(decodeURIComponent(location.hash.slice(1)));
   const folded = target?.closest("details");
   if (folded && !folded.open) {
     folded.open = true;
