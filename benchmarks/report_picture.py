@@ -13,7 +13,7 @@ import typer
 from advae.cli.demo import run
 
 PICTURE = Path("docs") / "report.png"
-WIDTH, HEIGHT = 1100, 1400
+WIDTH, HEIGHT = 1000, 1180
 
 
 def photograph(page: Path, picture: Path) -> None:
@@ -24,13 +24,16 @@ def photograph(page: Path, picture: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         sheet = browser.new_page(
-            viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", reduced_motion="reduce"
+            viewport={"width": WIDTH, "height": HEIGHT},
+            color_scheme="light",
+            reduced_motion="reduce",
         )
         sheet.goto(page.resolve().as_uri())
         sheet.locator(".open").first.click()
         # The headline and the rows: what lies between them is for a second look.
         for hidden in sheet.locator(".remarks, #stories").all():
             hidden.evaluate("(part) => { part.hidden = true; }")
+        sheet.evaluate("scrollTo(0, 0)")
         sheet.screenshot(path=str(picture))
         browser.close()
 

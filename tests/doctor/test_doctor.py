@@ -85,7 +85,7 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
         ("grows", "problem", np.arange(ROWS) + RNG.normal(0, 50, ROWS), "values grow along"),
         ("grows", "problem", -np.arange(ROWS) + RNG.normal(0, 50, ROWS), "values fall along"),
         ("coded", "hint", RNG.choice([5411, 5812, 7995, 4111], ROWS), "4 different whole numbers"),
-        ("heavy-tail", "hint", np.append(RNG.normal(50, 5, ROWS - 1), 400), "the few far ones"),
+        ("heavy-tail", "hint", np.append(RNG.normal(50, 5, ROWS - 1), 500), "the few far ones"),
     ],
 )
 def test_columns(check: str, severity: str, values: object, message: str) -> None:

@@ -14,6 +14,9 @@ SCORES = 100_000
 
 TOP = 5
 
+REMEDY = "would not be flagged with"
+"""Heading of the values with which a row would pass."""
+
 
 class Brief:
     """What passed: how many rows, how many of them flagged, their scores, the highest ones.
@@ -49,17 +52,20 @@ class Brief:
         return self._highest["texts"].tolist() if len(self._highest) else []
 
     def fitting(self, width: int) -> tuple[list[int], list[str]]:
-        """Return which columns of ``highest`` fit in a line, and which kept ones are left out."""
+        """Return which columns of ``highest`` fit in a line, and the names of those left out."""
         # A cell has a blank on both sides and a line beside it.
         widths = [
             3 + max(map(len, each)) for each in zip(self.headings, *self.highest, strict=True)
         ]
-        kept = list(range(1, 1 + len(self._keep)))
-        room = width - 1 - widths[0] - sum(widths[1 + len(self._keep) :])
-        while kept and sum(widths[place] for place in kept) > room:
-            kept.pop()
-        others = range(1 + len(self._keep), len(self.headings))
-        return [0, *kept, *others], list(self._keep[len(kept) :])
+        places, left_out = list(range(len(widths))), list[str]()
+        kept = range(1, 1 + len(self._keep))
+        remedy = [len(widths) - 1] if self.headings[-1] == REMEDY else []
+        for place in [*remedy, *reversed(kept)]:
+            if sum(widths[each] for each in places) < width:
+                break
+            places.remove(place)
+            left_out.append(self._keep[place - 1] if place in kept else "not_flagged_with")
+        return places, left_out[::-1]
 
     def _note(self, frame: pl.DataFrame) -> None:
         scores = frame["anomaly_score"].to_numpy()
@@ -80,7 +86,7 @@ class Brief:
                 reasons = [f"{name}: {kind}" for name, kind in zip(reasons, kinds, strict=True)]
             cells.append(("first reason", reasons))
         if "not_flagged_with" in shown.columns and "not_flagged_with" not in self._keep:
-            cells.append(("would not be flagged with", shown["not_flagged_with"].to_list()))
+            cells.append((REMEDY, shown["not_flagged_with"].to_list()))
         self.headings = tuple(heading for heading, _ in cells)
         texts = np.empty((shown.height, len(cells)), object)
         for place, (_, values) in enumerate(cells):

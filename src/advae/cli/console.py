@@ -125,7 +125,7 @@ def _plain_progress(
             console.print(
                 f"training {done}/{iterations}  {_losses(history)}"
                 if verbose
-                else f"learning {100 * done // iterations} %  {_understood(history)}"
+                else f"learning {100 * done // iterations} %  {_understood(history)}".rstrip()
             )
 
     return show

@@ -143,7 +143,7 @@ DIFFERENT = 0.95
 GROWING = 0.9
 """Rank correlation with the number of the row from which on a column is said to grow or to fall."""
 
-TAILED = 0.1
+TAILED = 0.05
 """Share of the range below which nine tenths of the values are said to have a heavy tail."""
 
 MOST_CODES, FEW_CODES, ROWS_A_CODE = 200, 4, 5
