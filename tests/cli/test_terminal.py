@@ -34,15 +34,17 @@ def test_help_comes_in_groups(run: Run) -> None:
 
 
 def snapshot(done: int, error: float) -> SimpleNamespace:
-    return SimpleNamespace(iteration=done, history={"encoder_reconstruction": [0.5, error]})
+    return SimpleNamespace(
+        iteration=done, planned=1000, history={"encoder_reconstruction": [0.5, error]}
+    )
 
 
 def test_progress_speaks_of_what_a_user_knows(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.training_progress(1000, quiet=False) as show:
+    with console.training_progress(quiet=False) as show:
         show(snapshot(500, 0.1))  # type: ignore[arg-type]
     said = capsys.readouterr().err
     assert said == "learning 50 %  error on normal rows 20 % of what it was at first\n"
-    with console.training_progress(1000, quiet=False, verbose=True) as show:
+    with console.training_progress(quiet=False, verbose=True) as show:
         show(snapshot(500, 0.1))  # type: ignore[arg-type]
     assert capsys.readouterr().err.startswith("training 500/1000")
 

@@ -9,6 +9,7 @@ import atexit
 import gc
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,7 @@ def advae(
 
 
 # Each command with one example, in the order of a first use.
-COMMANDS = {
+COMMANDS: dict[Callable[..., None], str] = {
     demo: "advae demo",
     doctor: "advae doctor normal.csv --ignore case",
     fit: "advae fit normal.csv -o model.advae --ignore case",

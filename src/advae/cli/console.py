@@ -69,15 +69,11 @@ def print_table(console: Console, table: Table) -> None:
 
 
 @contextmanager
-def training_progress(
-    iterations: int, quiet: bool, verbose: bool = False
-) -> Iterator["Callable[[Snapshot], None]"]:
+def training_progress(quiet: bool, verbose: bool = False) -> Iterator["Callable[[Snapshot], None]"]:
     """Show how much is done, and how well; without a terminal, a line every 10 %.
 
     Parameters
     ----------
-    iterations
-        Of the whole training.
     quiet
         Whether to show nothing.
     verbose
@@ -89,7 +85,7 @@ def training_progress(
         yield lambda _: None
         return
     if not console.is_terminal:
-        yield _plain_progress(console, iterations, verbose)
+        yield _plain_progress(console, verbose)
         return
     columns = (
         TextColumn("learning"),
@@ -99,10 +95,15 @@ def training_progress(
         TextColumn("[dim]{task.fields[told]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("learning", total=iterations, told="getting ready")
+        task = progress.add_task("learning", total=None, told="getting ready")
 
         def show(snapshot: "Snapshot") -> None:
-            progress.update(task, completed=snapshot.iteration, told=told(snapshot.history))
+            progress.update(
+                task,
+                total=snapshot.planned,
+                completed=snapshot.iteration,
+                told=told(snapshot.history),
+            )
 
         _live.append(console)
         try:
@@ -111,21 +112,19 @@ def training_progress(
             _live.clear()
 
 
-def _plain_progress(
-    console: Console, iterations: int, verbose: bool
-) -> "Callable[[Snapshot], None]":
+def _plain_progress(console: Console, verbose: bool) -> "Callable[[Snapshot], None]":
     shown = 0
 
     def show(snapshot: "Snapshot") -> None:
         nonlocal shown
-        tenth = 10 * snapshot.iteration // iterations
+        tenth = 10 * snapshot.iteration // snapshot.planned
         if tenth > shown:
             shown = tenth
-            done, history = snapshot.iteration, snapshot.history
+            done, planned, history = snapshot.iteration, snapshot.planned, snapshot.history
             console.print(
-                f"training {done}/{iterations}  {_losses(history)}"
+                f"training {done}/{planned}  {_losses(history)}"
                 if verbose
-                else f"learning {100 * done // iterations} %  {_understood(history)}".rstrip()
+                else f"learning {100 * done // planned} %  {_understood(history)}".rstrip()
             )
 
     return show

@@ -118,8 +118,11 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-class AdVAEDetector(  # type: ignore[misc] # scikit-learn is untyped
-    OutlierMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+class AdVAEDetector(
+    OutlierMixin,  # type: ignore[misc] # scikit-learn is untyped
+    OneToOneFeatureMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
 ):
     """Self-adversarial variational autoencoder for rows that are not normal.
 
@@ -176,7 +179,7 @@ class AdVAEDetector(  # type: ignore[misc] # scikit-learn is untyped
     random_state : int, RandomState instance or None, default=None
         An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
     method : str, default=None
-        Name of the method, see `Config`: ``"advae"``.
+        Name of the method, see `Config`.
     variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
         Which networks discriminate.
     hidden, latent : int, default=None

@@ -166,7 +166,10 @@ class Gathered:
         if not len(best):
             return
         detector = self._detector
-        few = EncodedScores(*(None if part is None else part[best] for part in scored))
+        by_kind = None if scored.by_kind is None else scored.by_kind[best]
+        few = EncodedScores(
+            scored.score[best], scored.contributions[best], scored.expected[best], by_kind
+        )
         cut = frame[best].with_columns(pl.selectors.string().str.head(LONGEST + 1))
         reasons = detector.explained(few, cut).top(1)
         texts = {each.name: _texts(each) for each in reasons if each.dtype == pl.String}

@@ -204,7 +204,7 @@ def _payload(report: Report, cells: int) -> dict[str, Any]:
             "headings": ["row", *report.kept, *report.listed.headings],
             "rows": report.listed.rows,
         },
-        "latent": [_points(group) for group in report.latent.groups],
+        "latent": [_points(group) for group in report.latent.groups] if report.latent else [],
     }
 
 
