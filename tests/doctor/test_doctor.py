@@ -319,6 +319,17 @@ def test_columns_wholly_outside_training(model: Path) -> None:
     assert {finding.severity for finding in findings} == {"problem"}
 
 
+def test_new_rows_may_come_later() -> None:
+    start = dt.datetime(2026, 1, 1)
+    dated = sound().with_columns(
+        at=pl.Series([start + dt.timedelta(hours=n) for n in RNG.integers(0, 5000, ROWS).tolist()])
+    )
+    config = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=50)
+    detector = advae.fit_detector(dated, config)
+    later = dated.with_columns(pl.col("at").dt.offset_by("2y"))
+    assert compare(detector, later)[1] == ()
+
+
 def test_strict_ends_with_1_on_problems(run: Run, model: Path, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
     sound().write_parquet(good)

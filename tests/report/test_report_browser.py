@@ -305,7 +305,7 @@ def test_the_keyboard_reaches_everything_and_focus_shows(opened: Open) -> None:
     assert len(seen) >= wanted
     assert all(shown for _, _, shown in seen), [each for each in seen if not each[2]]
     names = [name for _, name, _ in seen]
-    assert names.index("theme") < names.index("threshold") < names.index("open-all")
+    assert names.index("theme") < names.index("open-all") < names.index("threshold")
     # Every control has a name for those who cannot see it.
     snapshot = page.locator("body").aria_snapshot()
     assert 'slider "Threshold"' in snapshot
@@ -360,6 +360,7 @@ def test_short_words_are_not_broken(opened: Open, width: int) -> None:
 
 def test_it_prints_on_white_without_controls(opened: Open) -> None:
     page = opened(color_scheme="dark")
+    page.click("#maker > summary")  # what is folded is not printed
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".bar").is_visible()
@@ -453,10 +454,8 @@ def test_flagged_rows_are_downloaded_as_safe_csv(opened: Open, report, tmp_path:
     assert table.columns[:5] == ["row", "key", "label", "anomaly_score", "p_value"]
     assert table.height == report[0].flagged
     assert table["row"].to_list() == [str(row[0]) for row in report[0].listed.rows]
-    made = page.evaluate(
-        """() => ["=1+1", "+a", "-1.5", "@x", "\\tx", "a,b", 'say "x"'].map(csvCell)"""
-    )
-    assert made == ["'=1+1", "'+a", "-1.5", "'@x", "'\tx", '"a,b"', '"say ""x"""']
+    assert table.filter(pl.col("row") == "3")["key"].to_list() == ["'=1+1"]
+    assert table["reason_1_observed"].str.starts_with("-").any()  # numbers stay numbers
 
 
 def test_a_row_is_copied(opened: Open, report) -> None:

@@ -48,12 +48,15 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
                 outside[place] += int(column.distribution.strange(positions).sum())
     if not tally.rows:
         raise InputError("the table has no rows. Give it rows.")
+    # When a row came is judged only if asked for: new ones come later by nature.
+    dates = {column.name for column in features if column.dates is not None}
+    unjudged = dates if detector.config.time == "cycles" else set[str]()
     lost = {
         column.name: int(count)
         for column, count, strange in zip(features, present, outside, strict=True)
-        if count and count == strange
+        if count and count == strange and column.name not in unjudged
     }
-    findings = [*_outside(lost), *_moved(tally, lost)]
+    findings = [*_outside(lost), *_moved(tally, {*lost, *unjudged})]
     return tally.rows, tuple(sorted(findings, key=lambda each: each.severity != "problem"))
 
 
@@ -69,9 +72,9 @@ def _outside(lost: dict[str, int]) -> Iterator[Finding]:
         )
 
 
-def _moved(tally: Tally, lost: dict[str, int]) -> Iterator[Finding]:
+def _moved(tally: Tally, said: set[str]) -> Iterator[Finding]:
     for drift in tally.drifts:
-        if drift.column in lost or drift.level not in ("shifted", "strong"):
+        if drift.column in said or drift.level not in ("shifted", "strong"):
             continue
         message = f"its values have moved away from training: drift {number(drift.index, 2)}"
         if drift.missing > 2 * drift.missing_in_training + 0.05:
