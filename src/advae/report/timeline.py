@@ -15,7 +15,7 @@ PARTS = 120
 """Most parts that the time of a table is cut into."""
 
 SECOND = 1_000_000
-STEPS = (1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400)
+STEPS = (1, 5, 15, 60, 300, 900, 3600, 2 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 """Lengths of a part in seconds; each is a multiple of the one before. Longer ones double."""
 
 
