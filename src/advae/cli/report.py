@@ -54,8 +54,9 @@ def report(
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
     from advae.detector.bundle import is_bundle, load_bundle
-    from advae.report.page import write_report
+    from advae.report.page import check_page, write_report
 
+    check_page(output)
     known = label_column(label, normal)
     bundle = load_bundle(model) if is_bundle(model) else None
     if segment and bundle is None:

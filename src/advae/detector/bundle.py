@@ -193,6 +193,7 @@ class Bundle:
     ) -> pl.DataFrame:
         detector = self.fallback if key is None else self.detectors[key]
         try:
+            scored: pl.DataFrame
             (scored,) = detector.score_batches([frame], keep=kept, explain=explain)
         except AdVAEError as error:
             if key is None:
