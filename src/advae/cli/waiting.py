@@ -18,6 +18,10 @@ from advae.files.source import open_source
 from advae.tables.frames import check_free
 
 
+MOST_REMEDIES = 1000
+"""Flagged rows that are told what would clear them: each is scored some hundred times for it."""
+
+
 @contextmanager
 def waiting(frames: Iterable[pl.DataFrame], folder: Path | None) -> Iterator[Path]:
     """Write frames to a temporary file in a folder, the system's if None; give its path."""
@@ -37,6 +41,8 @@ def without_clash(frames: Iterable[pl.DataFrame], added: str) -> Iterator[pl.Dat
 class RemedyMarker:
     """Adds ``not_flagged_with`` to scored rows, see `advae.detector.counterfactual`.
 
+    Of the first `MOST_REMEDIES` flagged rows; null of the others.
+
     Parameters
     ----------
     detector
@@ -46,6 +52,7 @@ class RemedyMarker:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._held: list[str | None] = []
+        self._asked = 0
 
     def update(
         self,
@@ -57,6 +64,8 @@ class RemedyMarker:
         """Take in the next rows."""
         said: list[str | None] = [None] * len(scores)
         flagged = np.flatnonzero(scores > self._detector.threshold.value)
+        flagged = flagged[: MOST_REMEDIES - self._asked]
+        self._asked += len(flagged)
         for row, words in zip(
             flagged.tolist(), not_flagged_with(self._detector, encoded[flagged]), strict=True
         ):
