@@ -72,8 +72,8 @@ def test_an_interruption_that_python_could_only_print_comes_again(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "unraisablehook", again_if_interrupted)
+    Dying()
     with pytest.raises(KeyboardInterrupt):
-        Dying()
         time.sleep(30)
 
 

@@ -42,7 +42,6 @@ def edge_table(dtype: pa.DataType, odd: int) -> pa.Table:
         (pa.timestamp("ms"), 2**63 - 1),
         (pa.timestamp("us", "UTC"), 2**63 - 1),
         (pa.timestamp("ms", "Europe/Berlin"), -(10**14)),
-        (pa.time64("us"), 2**50),
         (pa.duration("ms"), 2**63 - 1),
     ],
     ids=str,
