@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from advae.config import Config
+    from advae.detector.bundle import Bundle, load_bundle
     from advae.detector.detector import Detector
     from advae.detector.explanation import Explanation
     from advae.detector.fitting import fit_detector
     from advae.detector.model_file import load, save
     from advae.detector.record import Threshold
     from advae.detector.rows import read_table
+    from advae.detector.segments import fit_detectors
     from advae.errors import (
         AdVAEError,
         ColumnError,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdVAEDetector",
     "AdVAEError",
+    "Bundle",
     "ColumnError",
     "Config",
     "ConfigError",
@@ -48,7 +51,9 @@ __all__ = [
     "Threshold",
     "TrainingError",
     "fit_detector",
+    "fit_detectors",
     "load",
+    "load_bundle",
     "read_table",
     "save",
     "write_report",
@@ -56,6 +61,7 @@ __all__ = [
 
 _HOMES = {
     "AdVAEDetector": "estimators.sklearn",
+    "Bundle": "detector.bundle",
     "Config": "config",
     "Detector": "detector.detector",
     "Explanation": "detector.explanation",
@@ -63,7 +69,9 @@ _HOMES = {
     "ReadOptions": "files.options",
     "Threshold": "detector.record",
     "fit_detector": "detector.fitting",
+    "fit_detectors": "detector.segments",
     "load": "detector.model_file",
+    "load_bundle": "detector.bundle",
     "read_table": "detector.rows",
     "save": "detector.model_file",
     "write_report": "report.page",

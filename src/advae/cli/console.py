@@ -70,14 +70,14 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def training_progress(iterations: int, quiet: bool) -> Iterator["Callable[[Snapshot], None]"]:
+def training_progress(quiet: bool) -> Iterator["Callable[[Snapshot], None]"]:
     """Show iterations, rate, time left and losses; without a terminal, a line every 10 %."""
     console = remarks()
     if quiet:
         yield lambda _: None
         return
     if not console.is_terminal:
-        yield _plain_progress(console, iterations)
+        yield _plain_progress(console)
         return
     columns = (
         TextColumn("training"),
@@ -88,24 +88,29 @@ def training_progress(iterations: int, quiet: bool) -> Iterator["Callable[[Snaps
         TextColumn("[dim]{task.fields[losses]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("training", total=iterations, losses="")
+        task = progress.add_task("training", total=None, losses="")
 
         def show(snapshot: "Snapshot") -> None:
-            progress.update(task, completed=snapshot.iteration, losses=_losses(snapshot.history))
+            progress.update(
+                task,
+                total=snapshot.planned,
+                completed=snapshot.iteration,
+                losses=_losses(snapshot.history),
+            )
 
         yield show
 
 
-def _plain_progress(console: Console, iterations: int) -> "Callable[[Snapshot], None]":
+def _plain_progress(console: Console) -> "Callable[[Snapshot], None]":
     shown = 0
 
     def show(snapshot: "Snapshot") -> None:
         nonlocal shown
-        tenth = 10 * snapshot.iteration // iterations
+        tenth = 10 * snapshot.iteration // snapshot.planned
         if tenth > shown:
             shown = tenth
             console.print(
-                f"training {snapshot.iteration}/{iterations}  {_losses(snapshot.history)}"
+                f"training {snapshot.iteration}/{snapshot.planned}  {_losses(snapshot.history)}"
             )
 
     return show

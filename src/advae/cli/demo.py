@@ -66,7 +66,7 @@ def run(folder: Path) -> None:
     write_frames([normal], files["normal.csv"])
     write_frames([new], files["new.csv"])
     config = Config()
-    with console.training_progress(config.iterations, quiet=False) as show:
+    with console.training_progress(quiet=False) as show:
         detector = fit_detector(
             open_source(files["normal.csv"]).read(), config, ignored=["case"], on_block=show
         )

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.bundle import fit_bundle
 from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
@@ -41,6 +42,10 @@ def fit(
         list[str] | None,
         typer.Option(metavar="COL", help="Column not to learn, such as an identifier."),
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Learn a model for each value of this column."),
+    ] = None,
     hash_: Annotated[
         list[str] | None,
         typer.Option("--hash", metavar="COL", help="Text column with many values, to hash."),
@@ -48,10 +53,16 @@ def fit(
     preset: Annotated[
         Literal["default", "paper"], typer.Option(help="Settings to start from.")
     ] = "default",
+    method: Annotated[
+        Literal["advae", "complementary-vae", "dagmm", "gan", "mo-gaal", "wgan-gp"],
+        typer.Option(help="What learns the rows: adVAE, or a method that its paper argues with."),
+    ] = "advae",
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     iterations: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Training iterations; the preset's if not given."),
+        typer.Option(
+            metavar="N", help="Training iterations; as many as the rows take if not given."
+        ),
     ] = None,
     patience: Annotated[
         int | None,
@@ -101,8 +112,13 @@ def fit(
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
 
+    if by and (resume or patience):
+        raise InputError(
+            "--by learns many models, each in a moment. Leave out --resume and --patience."
+        )
     config = Config.preset(
         preset,
+        method=method,
         alpha=alpha,
         seed=seed,
         iterations=iterations,
@@ -120,19 +136,34 @@ def fit(
                 "--label). Leave out one of these."
             )
     check_output(output, data)
+    if by:
+        fit_bundle(
+            data,
+            output,
+            by,
+            config,
+            query,
+            reading,
+            quiet,
+            label=known,
+            hashed=hash_ or (),
+            ignored=ignore or (),
+            sample=sample,
+        )
+        return
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
         database = open_database(data, query)
         source = database.query(query or "") if database else open_table(data, known, reading)
-        with source.located(), console.training_progress(config.iterations, quiet) as show:
+        with source.located(), console.training_progress(quiet) as show:
 
             def on_block(snapshot: Any) -> None:
                 show(snapshot)
                 stop.deferred = not snapshot.finished
                 if stop.requested:
                     console.remark(
-                        f"interrupted at iteration {snapshot.iteration} of {config.iterations}; "
+                        f"interrupted at iteration {snapshot.iteration} of {snapshot.planned}; "
                         f"the state is kept in {checkpoint}: run the same command with --resume "
                         "to go on"
                     )

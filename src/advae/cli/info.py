@@ -1,11 +1,13 @@
 """advae info."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.bundle import show_bundle
 from advae.cli.shared import Json, Model
 
 if TYPE_CHECKING:
@@ -15,7 +17,16 @@ if TYPE_CHECKING:
 def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
     from advae.detector import record
+    from advae.detector.bundle import is_bundle, load_bundle
 
+    if is_bundle(model):
+        bundle = load_bundle(model)
+        if as_json:
+            told = {"by": bundle.by, "segments": [asdict(each) for each in bundle.segments]}
+            print(json.dumps(told, indent=2))  # noqa: T201
+        else:
+            show_bundle(bundle, model)
+        return
     checked, stored, _ = record.read(model)
     if as_json:
         print(json.dumps(stored, indent=2))  # noqa: T201

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from advae.cli import console
+from advae.cli.bundle import rows_of_segment, segment_of, segments_table
 from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
@@ -20,6 +21,7 @@ from advae.cli.shared import (
     open_labelled,
 )
 from advae.display.text import count, share
+from advae.errors import InputError
 
 if TYPE_CHECKING:
     from advae.files.options import ReadOptions
@@ -39,6 +41,10 @@ def report(
         list[str] | None,
         typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
     ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VALUE", help="Segment that the page is on, if MODEL has several."),
+    ] = None,
     quiet: Quiet = False,
     *,
     reading: "ReadOptions",
@@ -47,16 +53,25 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
+    from advae.detector.bundle import is_bundle, load_bundle
     from advae.report.page import write_report
 
     known = label_column(label, normal)
+    bundle = load_bundle(model) if is_bundle(model) else None
+    if segment and bundle is None:
+        raise InputError(f"{model} has a single model. Leave out --segment.")
+    if bundle is not None and not segment:
+        segments_table(bundle, data, reading)
+        return
     check_output(output, data, str(model))
-    detector = load_model(model)
-    source = open_labelled(detector, data, known, keep or [], reading)
+    values, by = segment or [], () if bundle is None else bundle.by
+    detector = load_model(model) if bundle is None else segment_of(bundle, values)
+    source = open_labelled(detector, data, known, [*by, *(keep or [])], reading)
+    rows = source.batches()
     with interruptible(), source.located():
         written = write_report(
             detector,
-            source.batches(),
+            rows if bundle is None else rows_of_segment(rows, by, values),
             output,
             label=known,
             keep=keep or [],

@@ -111,8 +111,10 @@ def score(
     """
     from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
+    from advae.cli.bundle import score_bundle
     from advae.cli.discovery import DiscoveryMarker
     from advae.cli.waiting import GroupMarker
+    from advae.detector.bundle import is_bundle
     from advae.detector.groups import Grouper
     from advae.detector.tally import Tally
     from advae.engines.models import fingerprint
@@ -121,6 +123,17 @@ def score(
 
     given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
     in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
+    if is_bundle(model):
+        if (*given[:-1], engine) != (*(None,) * 4, False, "text", None, "stop", None):
+            raise InputError(
+                "MODEL has a model for each segment: of the options, --output, --keep, --explain, "
+                "--quiet and those on how files are written can be used with it. Leave out the "
+                "others."
+            )
+        if output is not None:
+            check_output(output, data, str(model))
+        score_bundle(model, data, output, keep or [], explain, reading, quiet)
+        return
     if engine is not None:
         if output is None or in_one_pass:
             raise InputError(

@@ -156,7 +156,7 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
     random_state : int, RandomState instance or None, default=None
         An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
     method : str, default=None
-        Name of the method, see `Config`: ``"advae"``.
+        Name of the method, see `Config`.
     variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
         Which networks discriminate.
     hidden, latent : int, default=None

@@ -198,7 +198,7 @@ def _payload(report: Report, cells: int) -> dict[str, Any]:
         "directions": DIRECTIONS,
         "first": FIRST_CELLS,
         "rows": rows,
-        "latent": [_points(group) for group in report.latent.groups],
+        "latent": [_points(group) for group in report.latent.groups] if report.latent else [],
     }
 
 

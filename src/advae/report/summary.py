@@ -54,7 +54,8 @@ class Report:
     stories
         The flagged rows in groups, by what drives their scores.
     scores, labels, top, columns, latent, training
-        The sections of the page; ``labels`` is None without labels.
+        The sections of the page; ``labels`` is None without labels, and ``latent`` for a method
+        whose latent space is not drawn.
     unused
         Columns of the table that training did not have.
     kept
@@ -80,7 +81,7 @@ class Report:
     labels: LabelView | None
     top: tuple[RowView, ...]
     columns: tuple[ColumnView, ...]
-    latent: LatentView
+    latent: LatentView | None
     training: tuple[TermView, ...]
     unused: tuple[str, ...]
     kept: tuple[str, ...]
