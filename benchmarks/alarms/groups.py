@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import adjusted_rand_score
 
-from advae.detector.detector import Detector, Threshold
+from advae.detector.detector import Detector
+from advae.detector.record import Threshold
 from benchmarks.alarms.tables import Case, fitted, load, payments
 
 CHOSEN_WITH = ("vowels", "sick", "annthyroid")

@@ -24,8 +24,9 @@ from rich.table import Table
 
 from advae.config import Config
 from advae.detector.counterfactual import counterfactuals
-from advae.detector.detector import Detector, Threshold
+from advae.detector.detector import Detector
 from advae.detector.fitting import fit_detector
+from advae.detector.record import Threshold
 from advae.tables.frames import as_frame
 from benchmarks.harness.data import Array, adbench_names, load_adbench, missing_data, shuffled_half
 from benchmarks.harness.disturbance import WORTH_A_WARNING, Watch

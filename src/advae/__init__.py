@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advae.config import Config
     from advae.detector.bundle import Bundle, load_bundle
-    from advae.detector.detector import Detector, Threshold
+    from advae.detector.detector import Detector
     from advae.detector.explanation import Explanation
     from advae.detector.fitting import fit_detector
     from advae.detector.model_file import load, save
+    from advae.detector.record import Threshold
     from advae.detector.rows import read_table
     from advae.detector.segments import fit_detectors
     from advae.errors import (
@@ -66,7 +67,7 @@ _HOMES = {
     "Explanation": "detector.explanation",
     "LabelColumn": "tables.labels",
     "ReadOptions": "files.options",
-    "Threshold": "detector.detector",
+    "Threshold": "detector.record",
     "fit_detector": "detector.fitting",
     "fit_detectors": "detector.segments",
     "load": "detector.model_file",

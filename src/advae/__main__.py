@@ -1,5 +1,5 @@
 """``python -m advae`` is the command ``advae``."""
 
-from advae.cli import main
+from advae.cli import program
 
-main()
+program()

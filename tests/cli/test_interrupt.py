@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from command_line import Run
 from hostile_files import good_table
 
+from advae.cli import again_if_interrupted
 from advae.cli.shared import interruptible
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -58,3 +62,26 @@ def test_a_command_stopped_while_it_writes_leaves_nothing(
     ):
         assert run(*words).code == 130
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_interruption_that_python_could_only_print_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Dying:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", again_if_interrupted)
+    Dying()
+    with pytest.raises(KeyboardInterrupt):
+        time.sleep(30)
+
+
+def test_nothing_runs_after_an_interruption() -> None:
+    # A handler of Python's end stands for the destructors of XLA, which come later.
+    code = (
+        "import atexit, sys; from advae import cli; cli.main = lambda: sys.exit(130); "
+        "atexit.register(print, 'late'); print('said', end=''); cli.program()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "said", "")

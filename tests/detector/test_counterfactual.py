@@ -17,7 +17,7 @@ from advae.detector.counterfactual import (
     counterfactuals,
     replaced,
 )
-from advae.detector.detector import Threshold
+from advae.detector.record import Threshold
 from advae.tables.columns import NumberColumn
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import as_frame

@@ -17,8 +17,8 @@ from advae.config import Config
 from advae.core import threshold
 from advae.core.randomness import generator, stream
 from advae.detector import model_file
-from advae.detector.detector import Threshold
 from advae.detector.fitting import fit_detector
+from advae.detector.record import Threshold
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
 from advae.methods.advae.networks import Sizes, network_shapes
 from advae.tables import encoder

@@ -137,6 +137,7 @@ def test_the_file_is_plain_safetensors(path):
         "calibration_scores",
         "golden_rows",
         "golden_scores",
+        "specimen_scores",
     }
 
 
@@ -392,9 +393,15 @@ def test_golden_scores_allow_for_another_machine(path, detector):
         (lambda record, arrays: arrays.update(golden_rows=np.zeros(6, np.float32)), "is damaged"),
         (lambda record, arrays: record["config"].update(members=3), "expected float32"),
         (lambda record, arrays: record["config"].update(hidden=65_536), "expected float32"),
-        (lambda record, arrays: record["config"].update(alpha=2.0), "is damaged: alpha is 2.0"),
-        (lambda record, arrays: record["config"].update(more=1), "is damaged: unknown setting"),
-        (lambda record, arrays: record.pop("config"), "is damaged: 'config'"),
+        (
+            lambda record, arrays: record["config"].update(alpha=2.0),
+            "field 'config': alpha is 2.0",
+        ),
+        (
+            lambda record, arrays: record["config"].update(more=1),
+            "field 'config': unknown setting",
+        ),
+        (lambda record, arrays: record.pop("config"), "is damaged: the field 'config' is missing"),
         (lambda record, arrays: record["table"].update(features=[]), "is damaged"),
         (lambda record, arrays: record["table"].update(features=[{"kind": "x"}]), "is damaged"),
         (lambda record, arrays: record.update(table=3), "is damaged"),
@@ -409,6 +416,85 @@ def test_models_that_do_not_fit_together(path, change, message):
     with pytest.raises(ModelFileError, match=message) as caught:
         model_file.load(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda record: record["summary"]["history"]["iteration"].__setitem__(0, "a"), "iteration"),
+        (lambda record: record["summary"].update(versions={"jax": 3}), "summary.versions.jax"),
+        (lambda record: record["summary"].update(notes="text"), "summary.notes"),
+        (lambda record: record["summary"].update(rows=1.5), "summary.rows"),
+        (lambda record: record["summary"].update(rows=10**30), "summary.rows"),
+        (lambda record: record["threshold"].update(why="\ud800"), "threshold.why"),
+        (lambda record: record["threshold"].update(value=float("inf")), "threshold.value"),
+        (lambda record: record["threshold"].update(method="best"), "threshold.method"),
+        (lambda record: record.update(earlier_thresholds=[3]), r"earlier_thresholds\[0\]"),
+        (lambda record: record.update(ignored=["a", None]), r"ignored\[1\]"),
+        (lambda record: record["reading"].update(null=3), "null"),
+        (lambda record: record.update(reviews=[{"made": 3}]), r"reviews\[0\]"),
+        (lambda record: record.update(more=3), "more"),
+        (lambda record: record["table"]["features"][1].update(name=3), r"features\[1\].name"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named_before_anything_is_shown(path, run, change, field):
+    rewritten(path, lambda record, arrays: change(record))
+    with pytest.raises(ModelFileError, match=f"is damaged: the field .*{field}"):
+        model_file.load(path)
+    for words in (("info", path), ("info", path, "--json"), ("threshold", path)):
+        result = run(*words)
+        assert result.code == 2
+        assert result.out == ""
+        assert result.err.count("\n") == 1
+
+
+def test_what_is_odd_in_a_model_reaches_no_terminal_raw(path, run):
+    odd = "\x1b[31mred\x07\x9b2J[bold]\u202e"
+
+    def change(record, arrays):
+        record["summary"]["notes"] = [odd]
+        record["summary"]["versions"][odd] = odd
+        record["summary"]["history"][odd] = record["summary"]["history"]["iteration"]
+        record["threshold"]["why"] = odd
+        record["earlier_thresholds"] = [record["threshold"]]
+        record["ignored"] = [odd]
+        record["table"]["features"][0]["name"] = odd
+        record["config"]["method"] = odd
+        record["reviews"] = [
+            {"made": odd, "radius": 1.0, "verdicts": [], "joined": [], "doubts": [odd]}
+        ]
+
+    rewritten(path, change)
+    for words in (("info", path), ("info", path, "--json"), ("review", path), ("threshold", path)):
+        result = run(*words)
+        assert not set("\x1b\x07\x9b\u202e") & set(result.out + result.err)
+    assert "[bold]" in run("info", path).out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda features: features[0]["scale"].update(low=features[0]["scale"]["low"] - 1),
+        lambda features: features[0].update(median=features[0]["scale"]["low"]),
+        lambda features: features[3]["categories"].reverse(),
+        lambda features: features[5].update(value="there"),
+        lambda features: features.insert(0, features.pop(1)),
+    ],
+    ids=["range", "median", "categories", "constant", "order"],
+)
+def test_specimens_catch_columns_that_were_changed(path, change):
+    rewritten(path, lambda record, arrays: change(record["table"]["features"]))
+    with pytest.raises(ModelFileError, match="does not give the scores it gave where it was writ"):
+        model_file.load(path)
+
+
+def test_a_file_without_specimens_is_read(path, detector):
+    def change(record, arrays):
+        del record["specimens"], arrays["specimen_scores"]
+
+    rewritten(path, change)
+    rows = table(20)
+    assert np.array_equal(model_file.load(path).anomaly_score(rows), detector.anomaly_score(rows))
 
 
 def test_settings_that_are_a_list(path):

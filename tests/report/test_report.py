@@ -16,7 +16,8 @@ import advae
 from advae.core.evaluation import curves, evaluate
 from advae.core.validation import VALIDATION_ERROR
 from advae.detector.counterfactual import Counterfactual
-from advae.detector.detector import Detector, Threshold
+from advae.detector.detector import Detector
+from advae.detector.record import Threshold
 from advae.display.text import listed, number, share, shorten
 from advae.methods.advae.surprise import KINDS
 from advae.report.page import render_page

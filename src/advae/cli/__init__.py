@@ -8,8 +8,11 @@ JAX and Polars are imported inside the commands, so that help appears at once.
 import atexit
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +31,9 @@ from advae.cli.score import score
 from advae.cli.serve import serve
 from advae.cli.threshold import threshold
 from advae.errors import AdVAEError
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C and the like."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -93,6 +99,36 @@ def main() -> None:
         sys.exit(_fail(f"error: {console.printable(str(error))}", 2))
     except MemoryError:
         sys.exit(_fail("error: not enough memory. Give fewer rows or a smaller model.", 2))
+
+
+def program() -> None:
+    """Run `main` as a process of its own.
+
+    After an interruption the process ends at once, and no destructor of XLA runs beside what still
+    compiles. Where Python could only print an interruption, as in a callback of its
+    garbage collector, the signal is sent again.
+    """
+    sys.unraisablehook = again_if_interrupted
+    try:
+        main()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            os._exit(INTERRUPTED)
+        raise
+
+
+def again_if_interrupted(ignored: "sys.UnraisableHookArgs") -> None:
+    """Send an interruption again that Python could only print; print all else."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        # A moment later, when the callback is over.
+        again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _fail(message: str, code: int) -> int:

@@ -68,7 +68,7 @@ def review(
         for each in after.reviews:
             normal = count(sum(verdict.normal for verdict in each.verdicts), "excused alarm")
             anomalies = count(sum(not verdict.normal for verdict in each.verdicts), "confirmed one")
-            console.output().print(f"{each.made}: {normal}, {anomalies}")
+            console.output().print(console.escape(f"{each.made}: {normal}, {anomalies}"))
         if not after.reviews:
             console.output().print("no review")
         return

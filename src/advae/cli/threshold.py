@@ -62,7 +62,7 @@ def threshold(
     """
     from advae.detector import model_file
     from advae.detector.calibration import learned_threshold, review_doubts, with_reviewed
-    from advae.detector.detector import Threshold
+    from advae.detector.record import Threshold
 
     if value is not None and (alpha, reviewed, method) != (None, None, None):
         raise InputError(

@@ -17,7 +17,6 @@ from advae.files.sink import write_frames
 from advae.files.source import open_source
 from advae.tables.frames import check_free
 
-
 MOST_REMEDIES = 1000
 """Flagged rows that are told what would clear them: each is scored some hundred times for it."""
 

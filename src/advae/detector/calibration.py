@@ -16,7 +16,8 @@ from advae.core.threshold import (
     conformal_threshold,
     kde_threshold,
 )
-from advae.detector.detector import Detector, Threshold
+from advae.detector.detector import Detector
+from advae.detector.record import Threshold
 from advae.display.text import count
 from advae.errors import ConfigError
 

@@ -4,19 +4,20 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from advae.config import Config, ThresholdMethod
+from advae.config import Config
 from advae.core.arrays import HostMatrix
 from advae.core.method import Method, Tree
 from advae.core.scoring import anomaly_scores, score_rows
 from advae.core.threshold import p_values
 from advae.detector.explanation import Explanation
 from advae.detector.groups import Grouper, Groups
+from advae.detector.record import Threshold, TrainingSummary
 from advae.detector.verdicts import Review, excused
 from advae.display.card import card
 from advae.errors import InputError
@@ -34,57 +35,6 @@ from advae.tables.frames import (
 
 Watch: TypeAlias = Callable[[pl.DataFrame, HostMatrix, Float[np.ndarray, "rows"], int], None]
 """Takes note of rows that are scored: their frame, encoded, their scores, the first's position."""
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """The score above which a row is an anomaly, and where it comes from.
-
-    Parameters
-    ----------
-    method
-        ``"conformal"``: quantile of the scores of calibration rows; ``"kde"``: quantile of the
-        kernel density of the training scores; ``"given"``: chosen by a person.
-    alpha
-        Share of normal rows that may be flagged, in (0, 1); None for a given threshold.
-    value
-        The score, at least 0; a row is an anomaly when its score is strictly above.
-    why
-        One sentence on what it was learned from.
-    """
-
-    method: ThresholdMethod | Literal["given"]
-    alpha: float | None
-    value: float
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What is worth keeping of a training.
-
-    Parameters
-    ----------
-    rows
-        Rows that trained the networks.
-    calibration_rows
-        Rows held out for the conformal threshold.
-    folds
-        Parts of the training rows, each unseen by some members, for cross-calibration; or 0.
-    history
-        ``"iteration"``, and each unweighted loss term as its mean over a block of iterations.
-    notes
-        Sentences that the user should read.
-    versions
-        Of advae and of the libraries that the numbers depend on.
-    """
-
-    rows: int
-    calibration_rows: int
-    folds: int
-    history: dict[str, list[float]]
-    notes: tuple[str, ...]
-    versions: dict[str, str]
 
 
 class EncodedScores(NamedTuple):

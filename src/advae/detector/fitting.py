@@ -19,8 +19,9 @@ from advae.core.validation import best_block
 from advae.detector import checkpoint as checkpoints
 from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
-from advae.detector.detector import Detector, Threshold, TrainingSummary, judged
+from advae.detector.detector import Detector, judged
 from advae.detector.out_of_fold import out_of_fold_scores
+from advae.detector.record import Threshold, TrainingSummary
 from advae.detector.split import Split, split_rows
 from advae.errors import ColumnError, ConfigError, InputError, quoted
 from advae.files.options import ReadOptions

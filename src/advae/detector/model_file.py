@@ -1,20 +1,22 @@
 """One file holds a detector: arrays, settings, table schema, thresholds, golden rows. No code."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+from jaxtyping import Float
 
 from advae import tensorfile
-from advae.config import Config
-from advae.core.arrays import named_leaves, replace_leaves
+from advae.core.arrays import HostMatrix, named_leaves, replace_leaves
 from advae.core.randomness import generator
 from advae.core.scoring import anomaly_scores
-from advae.detector.detector import Detector, Threshold, TrainingSummary
-from advae.detector.verdicts import Review
-from advae.errors import AdVAEError, ModelFileError
-from advae.files.options import ReadOptions
+from advae.detector.detector import Detector
+from advae.detector.record import ModelRecord, read
+from advae.display.text import shorten
+from advae.errors import AdVAEError, ModelFileError, quoted
 from advae.methods import method_of
 from advae.parallel import check_process
 from advae.tables.encoder import TableEncoder
@@ -26,6 +28,9 @@ GOLDEN_TOLERANCE = 1e-4
 
 def save(detector: Detector, path: str | Path) -> None:
     """Write a detector to one file, the same bytes for the same detector.
+
+    Beside the detector are golden rows, encoded, and specimens, rows of values in the user's units,
+    all invented, with their scores, so that `load` can tell whether it scores them alike.
 
     The file holds scores, column statistics and, unless ``memory`` is 0, up to so many encoded
     training rows. It is written under another name and renamed, so ``path`` is never half a model.
@@ -39,6 +44,7 @@ def save(detector: Detector, path: str | Path) -> None:
     table = detector.table
     width = table.width if detector.method.whole else table.network_width
     golden = draws.random((GOLDEN_ROWS, width), np.float32)
+    specimens = _specimens(table, draws.random((GOLDEN_ROWS, table.width), np.float32))
     record = {
         "kind": "model",
         "config": detector.config.to_json(),
@@ -49,12 +55,14 @@ def save(detector: Detector, path: str | Path) -> None:
         "ignored": list(detector.ignored),
         "reviews": [asdict(review) for review in detector.reviews],
         "reading": asdict(detector.reading),
+        "specimens": specimens,
     }
     arrays = named_leaves(detector.scorer) | {
         "training_scores": detector.training_scores,
         "calibration_scores": detector.calibration_scores,
         "golden_rows": golden,
         "golden_scores": _scores(detector, golden),
+        "specimen_scores": _specimen_scores(detector, specimens),
     }
     tensorfile.write(Path(path), record, arrays)
 
@@ -72,21 +80,28 @@ def load(path: str | Path) -> Detector:
     """
     check_process()
     path = Path(path)
-    record, arrays = tensorfile.read(path, "model")
+    record, _, arrays = read(path)
     try:
         detector = _detector(record, arrays, path)
-        golden, wanted = arrays["golden_rows"], arrays["golden_scores"]
-        found = _scores(detector, golden)
-        _check_parts(detector, found, wanted)
-    except (AdVAEError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise ModelFileError(f"{path} is damaged: {error}. Restore it or fit again.") from None
-    if not np.allclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7):
-        raise ModelFileError(
-            f"{path} does not give the scores it gave where it was written "
-            f"({found.tolist()} instead of {wanted.tolist()}). Do not use it on this machine."
-        )
+        _check_arrays(arrays)
+        pairs = [(_scores(detector, arrays["golden_rows"]), arrays["golden_scores"])]
+        if record.specimens:
+            found = _specimen_scores(detector, record.specimens)
+            pairs.append((found, arrays["specimen_scores"]))
+        for found, wanted in pairs:
+            if not len(found) or found.shape != wanted.shape:
+                raise ValueError(f"it has {len(found)} golden rows and {len(wanted)} golden scores")
+    except (ModelFileError, MemoryError):
+        raise
+    except Exception as error:  # parts that contradict each other do so in many ways
+        said = quoted(error) if not isinstance(error, AdVAEError | ValueError) else shorten(error)
+        raise ModelFileError(f"{path} is damaged: {said}. Restore it or fit again.") from None
+    for found, wanted in pairs:
+        if not np.allclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7):
+            raise ModelFileError(
+                f"{path} does not give the scores it gave where it was written "
+                f"({found.tolist()} instead of {wanted.tolist()}). Do not use it on this machine."
+            )
     return detector
 
 
@@ -95,33 +110,73 @@ def _scores(detector: Detector, golden: np.ndarray) -> np.ndarray:
     return anomaly_scores(detector.method, detector.scorer, golden)
 
 
-def _check_parts(detector: Detector, found: np.ndarray, wanted: np.ndarray) -> None:
-    """Refuse parts that are each well formed and cannot belong to a detector."""
-    value = detector.threshold.value
-    if not isinstance(value, int | float) or np.isnan(value):
-        raise ValueError(f"its threshold is {value!r}")
-    for scores in (detector.training_scores, detector.calibration_scores):
-        if scores.ndim != 1 or not np.all(np.isfinite(scores)) or np.any(np.diff(scores) < 0):
-            raise ValueError("its scores of normal rows are not an ascending list of numbers")
-    if not len(found) or found.shape != wanted.shape:
-        raise ValueError(f"it has {len(found)} golden rows and {len(wanted)} golden scores")
+def _specimens(table: TableEncoder, encoded: HostMatrix) -> list[list[Any]]:
+    """Return values of each column, in the user's units, that stand for encoded rows.
+
+    The last row has missing values alone, the others as few as can be. The values of a hashed
+    column are all missing: a bucket has none.
+    """
+    frame = _decoded(table, encoded)
+    hashed = table.cautioned("hashed")
+    return [
+        [None if values.name in hashed else value for value in values.to_physical().to_list()]
+        for values in frame
+    ]
 
 
-def _detector(record: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> Detector:
-    config = Config.from_json(record["config"])
-    table = TableEncoder.from_json(record["table"])
+def _decoded(table: TableEncoder, encoded: HostMatrix) -> pl.DataFrame:
+    marks = [places[-1] for places in table.places]
+    encoded[:, marks] = 0
+    encoded[-1, marks] = 1
+    return table.decode(encoded)
+
+
+def _specimen_scores(
+    detector: Detector, specimens: Sequence[Sequence[Any]]
+) -> Float[np.ndarray, "rows"]:
+    """Return the scores of rows from `_specimens` without reviews: all that leads to a score."""
+    table = detector.table
+    types = _decoded(table, np.zeros((1, table.width), np.float32)).schema
+    if len(specimens) != len(types):
+        raise ValueError(f"it has specimens of {len(specimens)} columns, not {len(types)}")
+    frame = pl.DataFrame(
+        {
+            name: pl.Series(name, values).cast(dtype)
+            for (name, dtype), values in zip(types.items(), specimens, strict=True)
+        }
+    )
+    return detector.unreviewed.anomaly_score(frame)
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that no detector has, whatever their shapes."""
+    for name, array in arrays.items():
+        if np.any(np.isnan(array)):
+            raise ValueError(f"the array {quoted(name)} holds values that are no numbers")
+    for name in ("training_scores", "calibration_scores"):
+        scores = arrays[name]
+        ascending = (
+            scores.ndim == 1 and np.all(np.isfinite(scores)) and np.all(np.diff(scores) >= 0)
+        )
+        if scores.dtype != np.float64 or not ascending:
+            raise ValueError(f"the array {quoted(name)} is not an ascending list of scores")
+    if not len(arrays["training_scores"]):
+        raise ValueError("the array 'training_scores' is empty")
+
+
+def _detector(record: ModelRecord, arrays: dict[str, np.ndarray], path: Path) -> Detector:
+    config, table = record.config, record.table
     shapes = method_of(config, table.network_width).scorer_shapes(config, arrays)
-    summary = record["summary"]
     return Detector(
         config=config,
         table=table,
         scorer=replace_leaves(shapes, arrays, path),
         training_scores=arrays["training_scores"],
         calibration_scores=arrays["calibration_scores"],
-        threshold=Threshold(**record["threshold"]),
-        summary=TrainingSummary(**(summary | {"notes": tuple(summary["notes"])})),
-        ignored=tuple(record["ignored"]),
-        reviews=tuple(Review.from_json(each, table) for each in record.get("reviews", [])),
-        reading=ReadOptions.restored(record.get("reading", {})),
-        earlier_thresholds=tuple(Threshold(**earlier) for earlier in record["earlier_thresholds"]),
+        threshold=record.threshold,
+        summary=record.summary,
+        ignored=record.ignored,
+        reviews=record.reviews,
+        reading=record.reading,
+        earlier_thresholds=record.earlier_thresholds,
     )

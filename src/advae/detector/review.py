@@ -13,7 +13,8 @@ from advae.core.arrays import HostMatrix
 from advae.core.threshold import conformal_rows_needed
 from advae.detector.calibration import UNLIKELY, learned_threshold, with_reviewed
 from advae.detector.counterfactual import counterfactuals
-from advae.detector.detector import Detector, Threshold, judged
+from advae.detector.detector import Detector, judged
+from advae.detector.record import Threshold
 from advae.detector.verdicts import Review, Verdict
 from advae.display.text import count, listed, quote, share, shorten
 from advae.errors import ColumnError, InputError, quoted, quoted_list

@@ -10,12 +10,11 @@ is like no verdict that says "anomaly". So a row that is odd in other columns, t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from advae.core.arrays import HostMatrix
 from advae.errors import InputError
 from advae.tables.encoder import TableEncoder
 
@@ -59,7 +58,9 @@ class Verdict:
     what: str
     notes: str
 
-    def like(self, table: TableEncoder, encoded: HostMatrix) -> Bool[np.ndarray, "rows"]:
+    def like(
+        self, table: TableEncoder, encoded: Float[np.ndarray, "rows columns"]
+    ) -> Bool[np.ndarray, "rows"]:
         """Return which encoded rows are like the row of the verdict."""
         places = [place for column in self.columns for place in table.places[column]]
         apart = np.abs(encoded[:, places].astype(np.float64) - np.array(self.values))
@@ -90,40 +91,25 @@ class Review:
     joined: tuple[float, ...]
     doubts: tuple[str, ...]
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any], table: TableEncoder) -> "Review":
-        """Undo ``asdict``.
+    def check(self, table: TableEncoder) -> None:
+        """Refuse verdicts that cannot be of this table.
 
         Raises
         ------
         InputError
-            If a verdict cannot be of this table.
+            If there is one.
         """
-        verdicts = []
-        for given in data["verdicts"]:
-            listed = {name: tuple(given[name]) for name in ("columns", "values", "reach")}
-            verdict = Verdict(**(given | listed))
+        for verdict in self.verdicts:
             known = all(0 <= column < len(table.features) for column in verdict.columns)
             size = sum(len(table.places[column]) for column in verdict.columns) if known else -1
             if not (len(verdict.values) == len(verdict.reach) == size):
                 raise InputError("a stored verdict is not of this table")
-            verdicts.append(verdict)
-        return cls(
-            **(
-                data
-                | {
-                    "verdicts": tuple(verdicts),
-                    "joined": tuple(data["joined"]),
-                    "doubts": tuple(data["doubts"]),
-                }
-            )
-        )
 
 
 def excused(
     detector: "Detector",
     reviews: Sequence[Review],
-    encoded: HostMatrix,
+    encoded: Float[np.ndarray, "rows columns"],
     scores: Float[np.ndarray, "rows"],
 ) -> Bool[np.ndarray, "rows"]:
     """Return which rows the verdicts of some reviews excuse from alarming.

@@ -24,9 +24,10 @@ from advae.config import (
     VariantName,
 )
 from advae.detector import model_file
-from advae.detector.detector import Detector, Threshold
+from advae.detector.detector import Detector
 from advae.detector.explanation import Explanation
 from advae.detector.fitting import fit_detector
+from advae.detector.record import Threshold
 from advae.errors import ConfigError, InputError, quoted_list
 from advae.tables.frames import as_frame, index_of
 

@@ -1,11 +1,9 @@
 """How text files are written, where the user says it."""
 
-import codecs
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from advae.errors import ConfigError
+from advae.records import restore
 
 MISSING_WORDS = (
     *("NA", "N/A", "NaN", "nan", "NULL", "null", "None"),
@@ -61,14 +59,14 @@ class ReadOptions:
                 f"the date format is {self.date_format!r}; expected one such as '%d/%m/%Y'"
             )
         try:
-            codecs.lookup(self.encoding or "utf-8")
-        except LookupError:
+            "".encode(self.encoding or "utf-8")  # also refuses codecs that are not of texts
+        except (LookupError, ValueError):
             raise ConfigError(f"the encoding {self.encoding!r} is unknown") from None
 
     @classmethod
-    def restored(cls, stored: Mapping[str, Any]) -> "ReadOptions":
-        """Undo `dataclasses.asdict` and JSON."""
-        return cls(**{**stored, "null": tuple(stored.get("null", ()))})
+    def from_json(cls, data: object) -> "ReadOptions":
+        """Undo `dataclasses.asdict` and JSON; options left out have their defaults."""
+        return restore(cls, data, whole=False)
 
     def updated(self, said: "ReadOptions") -> "ReadOptions":
         """Return these options, and those that are said in their place."""

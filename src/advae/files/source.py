@@ -5,7 +5,9 @@ Whatever is wrong with a file ends in one `InputError` that names it.
 """
 
 import json
+import os
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -67,8 +69,9 @@ class _TypedFile:
                 f"{path}: an Arrow stream, not an Arrow file. Write it as one (in pyarrow with "
                 "ipc.new_file), or as Parquet."
             )
-        with self._failures():
+        with self._failures(), _without_panics():
             lazy = self._scan()
+            lazy.head(1).collect()  # where two columns of an Arrow file have one name, it panics
             self._rows = lazy.select(pl.len()).collect().item()
             self._schema = dict(lazy.collect_schema())
             self._categories = self._numbered_categories()
@@ -129,7 +132,7 @@ class _TypedFile:
         )
 
     def _unreadable(self) -> InputError | None:
-        """Name a column of a type that Polars lacks, where pyarrow is there to tell."""
+        """Name a column that Polars cannot read, where pyarrow is there to tell."""
         try:
             import pyarrow as pa
             from pyarrow import parquet
@@ -142,6 +145,16 @@ class _TypedFile:
         except (ImportError, OSError, ValueError):
             return None
         for field in schema:
+            if schema.names.count(field.name) > 1:
+                return InputError(
+                    f"{self._path}: two columns are named {quoted(field.name)}. Rename one of them."
+                )
+            zone = getattr(field.type, "tz", None)
+            if zone is not None and not _is_zone(zone):
+                return InputError(
+                    f"{self._path}: column {quoted(field.name)} has the time zone {quoted(zone)}, "
+                    "which is unknown here. Write its times in UTC."
+                )
             if _is_foreign(field.type):
                 return InputError(
                     f"{self._path}: column {quoted(field.name)} is of type {field.type}, which "
@@ -151,9 +164,36 @@ class _TypedFile:
         return None
 
 
+@contextmanager
+def _without_panics() -> Iterator[None]:
+    """Keep what Polars writes when it panics off standard error: the exception says it, too."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as stream:
         return stream.read(16)
+
+
+def _is_zone(zone: str) -> bool:
+    try:
+        pl.Series([0], dtype=pl.Datetime("us", zone)).dt.replace_time_zone(None)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return False
+    return True
 
 
 def _is_foreign(dtype: Any) -> bool:

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from advae.core.evaluation import Curve, Estimate, curves, evaluate
 from advae.core.threshold import kde_cdf, silverman_bandwidth
 from advae.detector.calibration import Candidate, candidates
-from advae.detector.detector import Detector, Threshold
+from advae.detector.detector import Detector
+from advae.detector.record import Threshold
 from advae.display.charts import ScoreAxis
 
 STEPS = 480

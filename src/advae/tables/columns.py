@@ -322,6 +322,7 @@ class RangedColumn(Column):
 
     def __post_init__(self) -> None:
         check(self.scale.low <= self.median <= self.scale.high, self.name)
+        check(len(self.profile.quantiles) > 0, self.name)
 
     @property
     def given(self) -> Given:

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import rows_at_once
+from advae.records import restore
 from advae.tables.categories import CategoryColumn, HashedColumn, least_frequent
 from advae.tables.columns import (
     CALENDAR,
@@ -35,9 +35,6 @@ from advae.tables.values import (
     two_forms,
 )
 from advae.variables import Variable
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 MARKS = frozenset(
     {"", "-", "--", "---", ".", "?", "*", "na", "n.a.", "n/a", "#n/a", "nan", "nat", "nil"}
@@ -126,49 +123,6 @@ def marked(marks: Collection[str]) -> str:
         f"holds numbers, except for texts such as {quoted_list(marks, 3)}: leave those fields "
         "empty to have it read so."
     )
-
-
-Record = TypeVar("Record", bound="DataclassInstance")
-
-
-def restore(cls: type[Record], data: object) -> Record:
-    """Build a dataclass from what `dataclasses.asdict` and JSON made of one.
-
-    Parameters
-    ----------
-    cls
-        A dataclass whose fields are bool, int, float, str, None, unions and tuples of these, or
-        such dataclasses.
-    data
-        The decoded JSON: a dict with exactly the fields of ``cls``.
-
-    Raises
-    ------
-    InputError
-        When a field is missing, unknown, or of another type. Each class checks its own values.
-    """
-    types = get_type_hints(cls)
-    hints = {each.name: types[each.name] for each in fields(cls)}
-    if not isinstance(data, dict) or set(data) != set(hints):
-        raise InputError(f"expected the fields {sorted(hints)}, found {data!r:.200}")
-    return cls(**{name: _convert(hint, data[name], name) for name, hint in hints.items()})
-
-
-def _convert(hint: Any, value: object, name: str) -> object:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], item, name) for item in value)
-    if origin in (Union, UnionType):
-        for option in arguments:
-            if type(value) is option:
-                return value
-    if isinstance(hint, type) and is_dataclass(hint):
-        return restore(hint, value)
-    if hint is float and type(value) is int:  # other JSON writers drop the point of 1.0
-        return float(value)
-    if type(value) is hint:
-        return value
-    raise InputError(f"the field {name!r} cannot be {value!r:.200}")
 
 
 MAX_CATEGORIES = 512
@@ -606,16 +560,20 @@ class TableEncoder:
         InputError
             For a state that `to_json` cannot have written.
         """
-        features = data.get("features") if set(data) == {"features"} else None
-        if not isinstance(features, list):
-            raise InputError(f"expected a list of features, found {data!r:.200}")
+        features = data.get("features") if isinstance(data, dict) and len(data) == 1 else None
+        if not isinstance(features, list) or not features:
+            raise InputError(f"expected a list of features, found {quoted(data)}")
         columns = []
-        for feature in features:
+        for number, feature in enumerate(features):
+            where = f"features[{number}]"
             kind = feature.get("kind") if isinstance(feature, dict) else None
             if not isinstance(kind, str) or kind not in KINDS:
                 raise InputError(
-                    f"{kind!r:.200} is no kind of column; known are {', '.join(KINDS)}"
+                    f"{where}: {quoted(kind)} is no kind of column; known are {', '.join(KINDS)}"
                 )
             state = {name: value for name, value in feature.items() if name != "kind"}
-            columns.append(restore(KINDS[kind], state))
+            columns.append(restore(KINDS[kind], state, where))
+        names = [column.name for column in columns]
+        if len(set(names)) < len(names):
+            raise InputError("two features have one name")
         return cls(tuple(columns))

@@ -12,7 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import ValueKind, check_columns, is_missing, to_texts
+from advae.tables.values import ValueKind, check_columns, check_times, is_missing, to_texts
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -382,6 +382,8 @@ class BatchSchema:
                 f"{before} stood there before. Give the column one type throughout, or leave it "
                 "out."
             )
+        if dtype != _plain(dtype):  # which times far off would not survive
+            check_times(values, self._rows)
         return values.cast(_plain(dtype))
 
     def _where(self) -> str:

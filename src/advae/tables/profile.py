@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from advae.errors import InputError
 from advae.tables.sampling import Reservoir
 from advae.tables.values import DAY, HASH_BUCKETS, YEAR, FloatArray, to_buckets
 
@@ -47,6 +48,18 @@ class Profile:
     missing: int
     quantiles: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        sound = (
+            self.rows > 0
+            and 0 <= self.missing <= self.rows
+            and len(self.quantiles) in (0, len(QUANTILE_LEVELS))
+            and list(self.quantiles) == sorted(self.quantiles)
+            and min(self.counts, default=0) >= 0
+            and sum(self.counts) <= self.rows - self.missing
+        )
+        if not sound:
+            raise InputError("the stored profile of a column contradicts itself")
 
 
 class NumberRange:

@@ -383,7 +383,6 @@ def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) 
 _CALENDAR = (-62_135_596_800_000_000, 253_402_214_400_000_000)  # the years 1 to 9999
 
 
-FARTHEST = 250_000 * YEAR
 TIMES = ("date", "datetime", "time", "duration")
 
 
@@ -480,7 +479,7 @@ class ValueKind:
             return to_numbers(values, first_row)
         if self.like == "boolean":
             return to_truths(values, first_row)
-        _check_calendar(values, first_row)
+        check_times(values, first_row)
         return to_instants(values, first_row, like=self.like, zone=self.zone)
 
     def texts(self, values: pl.Series, first_row: int) -> pl.Series:
@@ -524,9 +523,8 @@ class ValueKind:
             return ReadValues(truths.cast(np.float64), missing, known)
         instants = values.cast(np.float64)
         missing = values.equals(np.int64(NOT_A_TIME))
-        if self.like in ("time", "duration"):
-            return ReadValues(instants, missing, None)
-        near = ~(graph.op("Abs", instants) > np.float64(FARTHEST))
+        least, most, _ = _BOUNDS[_DTYPES[self.like]]
+        near = ~(instants < np.float64(least)) & (instants < np.float64(most))
         return ReadValues(instants, missing, near | missing)
 
     @property
@@ -602,28 +600,56 @@ def check_finite(
             bad = bad if used is None else bad & used
             if bad.any():
                 raise bad_cell(values, bad, first_row, FINITE)
-    for values in frame.select(pl.selectors.date() | pl.selectors.datetime()):
-        _check_calendar(values, first_row, used)
+    for values in frame.select(pl.selectors.temporal()):
+        check_times(values, first_row, used)
 
 
-def _check_calendar(
-    values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None
-) -> None:
-    """Refuse times so far off that Polars panics; some databases write infinity as such a time."""
-    if isinstance(values.dtype, pl.Datetime):
+def check_times(values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None) -> None:
+    """Refuse times that neither Python nor, further off, Polars can hold; other types pass.
+
+    Some databases write infinity as such a time. ``used`` [n] marks the rows that count.
+
+    Raises
+    ------
+    ColumnError
+        For the first one; row numbers start at ``first_row``.
+    """
+    if isinstance(values.dtype, pl.Datetime | pl.Duration):
         unit = {"ms": 1e3, "us": 1.0, "ns": 1e-3}[values.dtype.time_unit]
     elif isinstance(values.dtype, pl.Date):
         unit = DAY
+    elif isinstance(values.dtype, pl.Time):
+        unit = 1e-3
     else:
         return
-    far = np.abs(values.to_physical().cast(pl.Float64).to_numpy() * unit) > FARTHEST
-    far = far if used is None else far & used
-    if far.any():
+    least, most, problem = _BOUNDS[type(values.dtype)]
+    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
+        least, most = least + DAY, most - DAY  # on the clock of any zone
+    moments = values.to_physical().cast(pl.Float64).to_numpy() * unit
+    bad = (moments < least) | (moments >= most)
+    bad = bad if used is None else bad & used
+    if bad.any():
         raise ColumnError(
             quoted(values.name),
-            first_row + int(np.flatnonzero(far)[0]),
-            "the time is more than 250,000 years off. Correct the value, or leave it empty.",
+            first_row + int(np.flatnonzero(bad)[0]),
+            f"{problem}. Correct the value, or leave it empty.",
         )
+
+
+_DTYPES: dict[str, type[pl.DataType]] = {
+    "date": pl.Date,
+    "datetime": pl.Datetime,
+    "time": pl.Time,
+    "duration": pl.Duration,
+}
+_LONGEST = 10_000 * YEAR
+_YEARS = (_CALENDAR[0], _CALENDAR[1] + DAY, "the time is before the year 1 or after the year 9999")
+_BOUNDS: dict[type[pl.DataType], tuple[float, float, str]] = {
+    pl.Date: _YEARS,
+    pl.Datetime: _YEARS,
+    pl.Time: (0.0, DAY, "the time is not one of a day"),
+    pl.Duration: (-_LONGEST, _LONGEST, "the duration is more than 10,000 years"),
+}
 
 
 _LIKES: dict[type[pl.DataType], str | None] = {
