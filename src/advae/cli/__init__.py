@@ -1,7 +1,8 @@
 """The command line: thin commands over the library, one module each.
 
 Exit codes: 0; 2 for anything wrong with input or use, with one message; 3 where ``score`` flags
-more than ``--fail-above`` allows; 130 when interrupted.
+more than ``--fail-above`` allows; 4 where ``watch`` has new alarms, 5 where it found drift; 130
+when interrupted.
 JAX and Polars are imported inside the commands, so that help appears at once.
 """
 
@@ -26,6 +27,7 @@ from advae.cli.review import review
 from advae.cli.score import score
 from advae.cli.serve import serve
 from advae.cli.threshold import threshold
+from advae.cli.watch import watch
 from advae.errors import AdVAEError
 
 app = typer.Typer(
@@ -56,7 +58,11 @@ def advae(
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
 
 
-for command in (doctor, fit, score, report, evaluate, threshold, review, info, serve, export, demo):
+COMMANDS = (
+    *(doctor, fit, score, watch, report, evaluate, threshold, review),
+    *(info, serve, export, demo),
+)
+for command in COMMANDS:
     app.command()(command)
 
 

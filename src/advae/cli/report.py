@@ -20,6 +20,7 @@ from advae.cli.shared import (
     open_labelled,
 )
 from advae.display.text import count, share
+from advae.errors import InputError
 
 if TYPE_CHECKING:
     from advae.files.options import ReadOptions
@@ -39,6 +40,10 @@ def report(
         list[str] | None,
         typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(metavar="STATE", help="State of a watch, whose days are drawn."),
+    ] = None,
     quiet: Quiet = False,
     *,
     reading: "ReadOptions",
@@ -48,7 +53,11 @@ def report(
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
     from advae.report.page import write_report
+    from advae.watching.state import load
 
+    days = None if history is None else load(history)
+    if history is not None and days is None:
+        raise InputError(f"{history}: no such file. Give the --state FILE of advae watch.")
     known = label_column(label, normal)
     check_output(output, data, str(model))
     detector = load_model(model)
@@ -62,6 +71,7 @@ def report(
             keep=keep or [],
             data_name=Path(data).name,
             model_name=model.name,
+            history=days,
         )
     if not quiet:
         _show_report(written, str(output))

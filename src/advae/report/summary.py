@@ -10,6 +10,7 @@ from advae.detector.groups import Group, Groups
 from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
+from advae.report.history import HistoryView, view_history
 from advae.report.latent import LatentView, view_latent
 from advae.report.remarks import find_remarks
 from advae.report.rows import RowView, view_rows
@@ -17,6 +18,7 @@ from advae.report.scores import LabelView, ScoreView, view_labels, view_scores
 from advae.report.training import TermView, view_training
 from advae.tables.frames import as_batches, names_given
 from advae.tables.labels import LabelColumn
+from advae.watching.state import State
 
 TOP = 50
 """Most anomalous rows that are explained."""
@@ -65,6 +67,8 @@ class Report:
         Whether the model compares rows with training rows that it keeps.
     feature_bars
         For each of these, the share of training rows in each bar of its drawing.
+    history
+        The days of a watch; None without.
     """
 
     data: str
@@ -87,6 +91,7 @@ class Report:
     feature_names: tuple[str, ...]
     beside_rows: bool
     feature_bars: tuple[tuple[float, ...], ...]
+    history: HistoryView | None
 
 
 def summarise(
@@ -99,6 +104,7 @@ def summarise(
     data_name: str = "the table",
     model_name: str = "the model",
     made: datetime | None = None,
+    history: State | None = None,
 ) -> Report:
     """Score a table and sum up what there is to see, in one pass and bounded memory.
 
@@ -119,6 +125,8 @@ def summarise(
         What to call the table and the model.
     made
         When; now if None.
+    history
+        What ``advae watch`` remembers.
 
     Raises
     ------
@@ -164,6 +172,7 @@ def summarise(
         feature_bars=tuple(
             tuple(feature.distribution.bars.tolist()) for feature in detector.table.features
         ),
+        history=None if history is None else view_history(history),
     )
 
 
