@@ -9,7 +9,7 @@ from paper_data import require_data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITHOUT_DATA = (
-    *("engines", "reading", "speed", "speed.scale", "speed.report", "onnx"),
+    *("engines", "reading", "speed", "speed.scale", "speed.report", "onnx", "segments"),
     "alarms watching",
 )
 WITH_DATA = (

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from advae.config import VARIANTS
 from advae.core import scoring
 from advae.methods.advae.method import AdVAEMethod
-from advae.methods.advae.networks import AdVAE, Dense, Encoder, Generator, Transformer
+from advae.methods.advae.networks import AdVAE, Encoder, Generator, Transformer
 from advae.methods.advae.scoring import PAPER, Scorer
+from advae.methods.dense import Dense
 
 
 def our_layers(layers):

@@ -52,10 +52,11 @@ def labelled_table(rows: int = 300, seed: int = 2) -> pl.DataFrame:
 
 
 def flooded(table: pl.DataFrame) -> pl.DataFrame:
-    """Put a value of 10 MB, and ones with control characters, into anomalous rows."""
+    """Put a value of 10 MB, a formula, and control characters into anomalous rows."""
     values = table[IMAGE].to_list()
     keys = table["key"].to_list()
     values[13], keys[13] = "q" * FLOOD, "\x00\x1b[31m\u2028\u202e" + "w" * FLOOD
+    keys[3] = "=1+1"
     return table.with_columns(pl.Series(IMAGE, values), pl.Series("key", keys))
 
 

@@ -21,7 +21,7 @@ WRONG = {
     "threshold": ["quantile", None],
     "hidden": [0, -1, 1.0, "8", True, 65_537],
     "latent": [0, 2.5, "8", False, 16_385],
-    "iterations": [0, -5, 1e3, None, True, 10**9 + 1],
+    "iterations": [0, -5, 1e3, True, 10**9 + 1],
     "batch_size": [0, 12.5, None, 10**6 + 1],
     "patience": [-1, 2.0, None, 10**9 + 1],
     "points": [0, None, 2**20 + 1],
@@ -193,3 +193,13 @@ def test_latent_at_most_columns_is_true_or_false():
 def test_settings_that_are_no_mapping(stored):
     with pytest.raises(ConfigError, match="settings"):
         Config.from_json(stored)
+
+
+def test_iterations_follow_the_rows_between_bounds():
+    config = Config()
+    counts = [config.iterations_for(rows) for rows in (2, 100, 1000, 2000, 10**6)]
+    assert counts == sorted(counts)
+    assert counts[0] == counts[1] < counts[2] < counts[3]
+    assert counts[-1] == 6000
+    assert Config(iterations=7).iterations_for(10**6) == 7
+    assert Config.preset("paper").iterations_for(10) == 20_000

@@ -85,6 +85,8 @@ def test_the_readme_commands_run(tmp_path: Path) -> None:
     assert len(lines) >= 4
     for line in lines:
         words = line.split("#")[0].split()[1:]
+        if words[0] == "demo":
+            continue  # run by tests/cli/test_end_to_end.py
         if words[0] == "fit":
             words += ["--iterations", "200"]  # the words are tested, not the model
         done = subprocess.run(

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.harness.data import Array, Split, scaled, standardised
+from benchmarks.peers.diffusion_time import most_likely_variance
 
 Scaling = Literal["min-max", "standard"]
 SCALINGS: dict[Scaling, Callable[[Split], Split]] = {"min-max": scaled, "standard": standardised}
@@ -59,6 +60,19 @@ def neighbours(train: Array, n_neighbors: int) -> Scorer:
     return lambda rows: model.kneighbors(rows)[0][:, -1]
 
 
+def diffusion_variances(train: Array, n_neighbors: int) -> Scorer:
+    """DTE-NP: the noise that takes a row as far as it is from its nearest training rows."""
+    from sklearn.neighbors import NearestNeighbors
+
+    model = NearestNeighbors(n_neighbors=n_neighbors).fit(train)
+
+    def score(rows: Array) -> Array:
+        squares = np.square(model.kneighbors(rows)[0]).mean(axis=1)
+        return most_likely_variance(squares, rows.shape[1])
+
+    return score
+
+
 def principal_components(train: Array, share: float) -> Scorer:
     """Squared distance to the plane of the components that explain a share of the variance."""
     from sklearn.decomposition import PCA
@@ -81,6 +95,11 @@ def scikit_learn(train: Array, name: str, seed: int | None = None, **parameters:
 def pyod(train: Array, name: str, **parameters: Any) -> Scorer:
     """One of PyOD's detectors."""
     return _pyod(name, parameters, train).decision_function
+
+
+def pyod_random(train: Array, name: str, seed: int, **parameters: Any) -> Scorer:
+    """One of PyOD's detectors that draws."""
+    return pyod(train, name, random_state=seed, **parameters)
 
 
 def angles(train: Array, **parameters: Any) -> Scorer:
@@ -179,6 +198,10 @@ BASELINES: dict[str, Baseline] = {
         needs=TORCH,
     ),
     "SOD": Baseline(subspaces_of_all, "min-max", needs=PYOD),
+    "DTE-NP": Baseline(diffusion_variances, "standard", {"n_neighbors": 5}),
+    "KDE": Baseline(pyod, "standard", {"name": "kde.KDE"}, needs=PYOD),
+    "GMM": Baseline(pyod_random, "standard", {"name": "gmm.GMM"}, seeded=True, needs=PYOD),
+    "INNE": Baseline(pyod_random, "min-max", {"name": "inne.INNE"}, seeded=True, needs=PYOD),
 }
 
 

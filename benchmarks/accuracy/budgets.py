@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from advae.config import Config
 from benchmarks.accuracy.comparison import Grid
 from benchmarks.accuracy.protocol import TRIAL_SEEDS
 from benchmarks.accuracy.rank_diagram import FAINT, INK, OURS_INK
@@ -22,12 +21,17 @@ if TYPE_CHECKING:
 class Budget(NamedTuple):
     """What a number of iterations costs and gives.
 
-    Median seconds of a fit with the first seed, and mean AP.
+    Median seconds of a fit with the first seed, and mean AP. None: the preset's, by rows.
     """
 
-    iterations: int
+    iterations: int | None
     seconds: float
     precision: float
+
+    @property
+    def name(self) -> str:
+        """The number in words."""
+        return f"{self.iterations:,}" if self.iterations else "by rows"
 
 
 def budgets(rows: Sequence[Row]) -> list[Budget]:
@@ -35,7 +39,7 @@ def budgets(rows: Sequence[Row]) -> list[Budget]:
 
     Of the runs of one method with several numbers; only those that all data sets and seeds have.
     """
-    found: dict[int, list[Row]] = {}
+    found: dict[int | None, list[Row]] = {}
     for row in rows:
         if row["failure"] is None:
             found.setdefault(json.loads(row["settings"])["iterations"], []).append(row)
@@ -46,7 +50,7 @@ def budgets(rows: Sequence[Row]) -> list[Budget]:
             median(row["fit_seconds"] for row in own if row["seed"] == 0),
             sum(row["average_precision"] for row in own) / len(own),
         )
-        for iterations, own in sorted(found.items())
+        for iterations, own in sorted(found.items(), key=lambda item: (item[0] is None, item[0]))
         if len(own) == most and any(row["seed"] == 0 for row in own)
     ]
 
@@ -70,12 +74,10 @@ def budget_section(
         The method whose iterations differ.
     """
     draw(found, others, rows, picture, ours)
-    preset = Config.preset("default").iterations
     lines = []
     for budget in found:
-        mark = "**" if budget.iterations == preset else ""
-        iterations = f"{mark}{budget.iterations:,}{mark}"
-        lines.append([iterations, f"{budget.seconds:.1f}", f"{100 * budget.precision:.2f}"])
+        name = budget.name if budget.iterations else f"**{budget.name}**"
+        lines.append([name, f"{budget.seconds:.1f}", f"{100 * budget.precision:.2f}"])
     return f"""## Average precision against seconds
 
 The default preset with fewer and more iterations, shuffled halves, {TRIAL_SEEDS} seeds; each
@@ -98,7 +100,7 @@ def draw(found: Sequence[Budget], others: Grid, rows: Sequence[Row], path: Path,
         [100 * budget.precision for budget in found],
         color=OURS_INK,
         marker="o",
-        label=f"{ours}, {', '.join(f'{budget.iterations:,}' for budget in found)} iterations",
+        label=f"{ours}, {', '.join(budget.name for budget in found)} iterations",
     )
     places = {}
     for method, mean in zip(others.methods, others.means.mean(axis=1), strict=True):

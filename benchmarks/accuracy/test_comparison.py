@@ -19,7 +19,7 @@ def made_up(
             "protocol": protocol,
             "data_set": f"set{index}",
             "method": method,
-            "settings": '{"iterations": 6000}',
+            "settings": '{"iterations": null}',
             "seed": seed,
             "anomaly_share": 0.1,
             "roc_auc": value,
@@ -126,10 +126,10 @@ def test_the_page_shows_precision_against_seconds(tmp_path: Path) -> None:
     sets = {"shuffled": SETS, "paper": ()}
     write_page(Measured(rows, [], shorter + longer, sets, 2, "command"), page)
     text = page.read_text()
-    assert "| 300 | 0.2 | 10.00 |\n| **6,000** | 1.0 | 55.00 |\n" in text
+    assert "| 300 | 0.2 | 10.00 |\n| **by rows** | 1.0 | 55.00 |\n" in text
     assert "9,000" not in text
     picture = page.with_name("precision_seconds.svg").read_text()
-    assert "300, 6,000 iterations" in picture
+    assert "300, by rows iterations" in picture
     assert "LOF" in picture
 
 

@@ -139,6 +139,16 @@ def shuffled_half(X: Array, y: Labels, seed: int) -> Split:
     return _split(X[normal[:half]], X[normal[half:]], X[y == 1])
 
 
+def first_half(X: Array, y: Labels) -> Split:
+    """Train on the first half of the normal rows in the order of the file, test on all others.
+
+    ``X``: rows, shape (n, d), not scaled. ``y``: labels, shape (n,), 1 for an anomaly.
+    """
+    normal = X[y == 0]
+    half = len(normal) // 2
+    return _split(normal[:half], normal[half:], X[y == 1])
+
+
 def scaled(split: Split) -> Split:
     """Scale to [0, 1] on the training rows; a column constant in them only moves, to 0 there."""
     low = split.train.min(axis=0)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from advae.methods.advae.networks import AdVAE, Dense, Sizes
+from advae.methods.advae.networks import AdVAE, Sizes
+from advae.methods.dense import Dense
 
 LEARNING_RATE, DECAY_1, DECAY_2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 BLOCK = 200

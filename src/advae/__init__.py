@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from advae.config import Config
+    from advae.detector.bundle import Bundle, load_bundle
     from advae.detector.detector import Detector, Threshold
     from advae.detector.explanation import Explanation
     from advae.detector.fitting import fit_detector
     from advae.detector.model_file import load, save
     from advae.detector.rows import read_table
+    from advae.detector.segments import fit_detectors
     from advae.errors import (
         AdVAEError,
         ColumnError,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdVAEDetector",
     "AdVAEError",
+    "Bundle",
     "ColumnError",
     "Config",
     "ConfigError",
@@ -47,7 +50,9 @@ __all__ = [
     "Threshold",
     "TrainingError",
     "fit_detector",
+    "fit_detectors",
     "load",
+    "load_bundle",
     "read_table",
     "save",
     "write_report",
@@ -55,6 +60,7 @@ __all__ = [
 
 _HOMES = {
     "AdVAEDetector": "estimators.sklearn",
+    "Bundle": "detector.bundle",
     "Config": "config",
     "Detector": "detector.detector",
     "Explanation": "detector.explanation",
@@ -62,7 +68,9 @@ _HOMES = {
     "ReadOptions": "files.options",
     "Threshold": "detector.detector",
     "fit_detector": "detector.fitting",
+    "fit_detectors": "detector.segments",
     "load": "detector.model_file",
+    "load_bundle": "detector.bundle",
     "read_table": "detector.rows",
     "save": "detector.model_file",
     "write_report": "report.page",

@@ -8,6 +8,9 @@ from typing import Any, Literal, Self, TypeGuard, get_args
 from advae.errors import ConfigError
 
 Preset = Literal["default", "paper"]
+
+ITERATIONS_A_ROW, FEWEST_ITERATIONS, MOST_ITERATIONS = 3, 1_000, 6_000
+"""What ``iterations=None`` comes to: a small table is learned by heart by more."""
 VariantName = Literal["adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"]
 Schedule = Literal["constant", "cosine"]
 Sampling = Literal["random", "sobol"]
@@ -49,7 +52,11 @@ class Config:
     Parameters
     ----------
     method
-        Name of the method, see ``advae.methods``: ``"advae"``.
+        Name of the method: ``"advae"``, or one of those that its paper argues with,
+        ``"complementary-vae"``, ``"dagmm"``, ``"gan"``, ``"mo-gaal"`` and ``"wgan-gp"``. Of the
+        settings of networks, training and score these heed ``hidden``, ``latent``, ``iterations``,
+        ``batch_size``, ``learning_rate``, ``schedule``, ``patience`` and ``members`` alone, and
+        ``"complementary-vae"`` ``lambda_``.
     variant
         ``"adVAE"``; ``"E-adVAE"``, only the encoder discriminates; ``"G-adVAE"``, only the
         generator; ``"VAE"``, neither; ``"AE"``, no sampling and no KLD either.
@@ -78,7 +85,9 @@ class Config:
         Standard deviation of the noise added before the encoder sees a row in training, in units
         of the columns' training ranges, at least 0; 0 in the paper.
     iterations
-        Training iterations, at least 1, each one step 1 and one step 2.
+        Training iterations, at least 1, each one step 1 and one step 2. None for
+        `ITERATIONS_A_ROW` for each row that a network sees, `FEWEST_ITERATIONS` to
+        `MOST_ITERATIONS`.
     batch_size
         Rows of a batch, at least 1, drawn with replacement.
     learning_rate
@@ -142,7 +151,7 @@ class Config:
     relative_margin_z: float = 2.0
     swap: float = 0.9
     input_noise: float = 0.05
-    iterations: int = 6_000
+    iterations: int | None = None
     batch_size: int = 128
     learning_rate: float = 0.001
     schedule: Schedule = "cosine"
@@ -176,7 +185,7 @@ class Config:
             _check("threshold", self.threshold, self.threshold in methods, expected)
         for name, (low, high) in _COUNTS.items():
             value = getattr(self, name)
-            if value is None and name in ("hidden", "latent"):
+            if value is None and name in ("hidden", "latent", "iterations"):
                 continue
             is_count = isinstance(value, int) and not isinstance(value, bool)
             _check(
@@ -245,6 +254,12 @@ class Config:
             if None not in changes.values():
                 found.append((name, changes))
         return min(found, key=lambda preset: len(preset[1]))
+
+    def iterations_for(self, rows: int) -> int:
+        """Return how many iterations a training on so many rows has."""
+        if self.iterations is not None:
+            return self.iterations
+        return min(MOST_ITERATIONS, max(FEWEST_ITERATIONS, ITERATIONS_A_ROW * rows))
 
     def network_sizes(self, columns: int) -> tuple[int, int]:
         """Return (hidden width, latent size) for rows of ``columns`` encoded columns."""

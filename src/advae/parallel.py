@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+import joblib
 import numpy as np
 from jaxtyping import Float
 
@@ -17,15 +18,12 @@ Made = TypeVar("Made")
 def available() -> int:
     """Return the number of threads to use, at least 1.
 
-    ``OMP_NUM_THREADS`` where it is set, as for other numerical libraries; otherwise the cores
-    that this process may run on.
+    The cores that this process may run on, and that the limits of its container come to, whole
+    ones; no more than ``OMP_NUM_THREADS`` where that is set, as for other numerical libraries.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores: int = joblib.cpu_count()
+    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
 
 
 def workers() -> ThreadPoolExecutor:

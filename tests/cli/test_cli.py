@@ -44,7 +44,7 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
     assert "51 learned from, 9 held out" in fitted.out
     assert "alarms in 10,000" in fitted.out
     assert "1,000 (0 to" in fitted.out
-    assert "training 600/600" in fitted.err
+    assert "learning 100 %" in fitted.err
 
     scored = run("score", model, data, "--keep", "label", "--explain", 2)
     assert scored.code == 0, scored.err
@@ -54,7 +54,11 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
         for k in (1, 2)
         for part in ("", "_contribution", "_observed", "_expected", "_kind")
     ]
-    assert table.columns == ["row", "label", "anomaly_score", "is_anomaly", "p_value", *reasons]
+    beside = ["row", "label", "anomaly_score", "is_anomaly", "p_value", "not_flagged_with"]
+    assert table.columns == [*beside, *reasons]
+    remedies = table["not_flagged_with"]
+    assert remedies.filter(~table["is_anomaly"]).is_null().all()
+    assert remedies.filter(table["label"] == "anomaly").str.starts_with("amount ").all()
     assert table["row"].to_list() == list(range(80))
     odd = table.filter(pl.col("label") == "anomaly")
     assert odd["is_anomaly"].all()
@@ -137,7 +141,7 @@ def test_what_was_trained_survives_that_the_model_cannot_be_saved(
     assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae.checkpoint"}
     resumed = run(*words, "--resume")
     assert resumed.code == 0, resumed.err
-    assert "training 50/50" not in resumed.err  # not one block more
+    assert "learning 100 %" not in resumed.err  # not one block more
     kept = model.read_bytes()
     assert {each.name for each in tmp_path.iterdir()} == {"data.csv", "m.advae"}
     assert run(*words).code == 0

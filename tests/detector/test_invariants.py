@@ -18,7 +18,6 @@ from advae.core import threshold
 from advae.core.randomness import generator, stream
 from advae.detector import model_file
 from advae.detector.detector import Threshold
-from advae.detector.explanation import top_reasons
 from advae.detector.fitting import fit_detector
 from advae.methods.advae.gaussian import Gaussian, kld, kld_between
 from advae.methods.advae.networks import Sizes, network_shapes
@@ -213,7 +212,7 @@ def test_scores_alone_are_those_of_the_explanation_to_the_last_bit(detector, row
 def test_reasons_are_the_largest_contributions(detector, rows):
     few = rows.filter(pl.col("gap").is_not_null()).head(20).with_columns(site=pl.lit("south"))
     explanation = detector.explain(few)
-    reasons = top_reasons(explanation, few, 3)
+    reasons = explanation.top(3)
     names = np.array(explanation.expected.columns)
     largest = np.sort(explanation.contributions, axis=1)[:, ::-1]
     for k in (1, 2, 3):
@@ -243,7 +242,7 @@ def test_texts_are_made_of_the_values_of_reasons_alone(detector, rows, monkeypat
         return shown_values(frame, digits)
 
     monkeypatch.setattr("advae.detector.explanation.shown_values", counted)
-    reasons = top_reasons(explanation, few, 2)
+    reasons = explanation.top(2)
     # Observed, expected, and observed as exactly as the expected ones are shown.
     assert sum(made) == 3 * 2 * len(few)
     rounded = shown_values(few, 6)

@@ -11,9 +11,11 @@ import pytest
 from command_line import Run
 from sklearn.metrics import roc_auc_score
 
+import advae
 from advae import Config, InputError
 from advae.doctor.checks import CopyCounter, Finding, separation
 from advae.doctor.examination import examine
+from advae.doctor.new_rows import compare
 
 RNG = np.random.default_rng(0)
 ROWS = 1000
@@ -80,6 +82,10 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
         ),
         ("order", "hint", np.repeat(np.arange(10), ROWS // 10), "the rows are in its order"),
         ("order", "hint", np.linspace(1.0, 0.1, ROWS), "the rows are in its order"),
+        ("grows", "problem", np.arange(ROWS) + RNG.normal(0, 50, ROWS), "values grow along"),
+        ("grows", "problem", -np.arange(ROWS) + RNG.normal(0, 50, ROWS), "values fall along"),
+        ("coded", "hint", RNG.choice([5411, 5812, 7995, 4111], ROWS), "4 different whole numbers"),
+        ("heavy-tail", "hint", np.append(RNG.normal(50, 5, ROWS - 1), 500), "the few far ones"),
     ],
 )
 def test_columns(check: str, severity: str, values: object, message: str) -> None:
@@ -98,6 +104,13 @@ def test_named_identifiers() -> None:
         found = checks(spoilt(numbers).rename({"x": name}))
         assert found["identifier"].columns == (name,)
     assert checks(spoilt(numbers).rename({"x": "paid"})) == {}
+
+
+def test_codes_are_known_by_their_name_or_their_gaps() -> None:
+    counts = RNG.poisson(4, ROWS)
+    assert checks(spoilt(counts)) == {}
+    assert list(checks(spoilt(counts).rename({"x": "status"}))) == ["coded"]
+    assert checks(spoilt(RNG.choice([100, 200, 300, 400, 500], ROWS))) == {}  # steps of a scale
 
 
 @pytest.mark.parametrize(
@@ -278,3 +291,60 @@ def test_misuse(run: Run, tmp_path: Path, arguments: list[object], message: str)
     assert failed.code == 2
     assert message in failed.err
     assert run("doctor", tmp_path / "none.csv").code == 2
+
+
+# --- new rows beside a model ---
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "m.advae"
+    config = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=50)
+    advae.save(advae.fit_detector(sound(), config), path)
+    return path
+
+
+def test_columns_wholly_outside_training(model: Path) -> None:
+    detector = advae.load(model)
+    assert compare(detector, sound()) == (ROWS, ())
+    new = sound().with_columns(
+        pl.col("amount") * 1000 + 1000, pl.col("channel").str.to_uppercase(), member=None
+    )
+    rows, findings = compare(detector, new.iter_slices(300))
+    assert rows == ROWS
+    found = {finding.columns: finding for finding in findings}
+    assert {found[("amount",)].check, found[("channel",)].check} == {"outside"}
+    assert found[("member",)].check == "moved"
+    assert "100.0 % are missing" in found[("member",)].message
+    assert {finding.severity for finding in findings} == {"problem"}
+
+
+def test_new_rows_may_come_later() -> None:
+    start = dt.datetime(2026, 1, 1)
+    dated = sound().with_columns(
+        at=pl.Series([start + dt.timedelta(hours=n) for n in RNG.integers(0, 5000, ROWS).tolist()])
+    )
+    config = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=50)
+    detector = advae.fit_detector(dated, config)
+    later = dated.with_columns(pl.col("at").dt.offset_by("2y"))
+    assert compare(detector, later)[1] == ()
+
+
+def test_strict_ends_with_1_on_problems(run: Run, model: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    sound().write_parquet(good)
+    sound().with_columns(pl.int_range(pl.len()).alias("n")).write_parquet(bad)
+    assert run("doctor", good, "--strict").code == 0
+    assert run("doctor", bad).code == 0
+    refused = run("doctor", bad, "--strict")
+    assert refused.code == 1
+    assert "identifier" in refused.out
+    assert run("doctor", bad, "--strict", "--only", "amount", "--only", "count").code == 0
+    assert run("doctor", good, "--model", model, "--strict").code == 0
+    sound().with_columns(pl.col("amount") + 1e6).write_parquet(bad)
+    outside = run("doctor", bad, "--model", model, "--strict")
+    assert outside.code == 1
+    assert "outside" in outside.out
+    assert run("doctor", good, "--model", model, "--ignore", "count").code == 2
+    both = run("doctor", good, "--only", "amount", "--ignore", "count")
+    assert "Leave out one" in both.err

@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+import zipfile
 from datetime import date
 from pathlib import Path
 
@@ -461,6 +462,42 @@ def test_sheets(tmp_path: Path) -> None:
     assert advae.read_table(tmp_path / "a.xlsx", sheet="other").rows() == [(7,)]
     with pytest.raises(InputError, match="no sheet 'third'; there are 'Sheet', 'other'"):
         advae.read_table(tmp_path / "a.xlsx", sheet="third")
+
+
+def test_sheets_of_open_document(tmp_path: Path) -> None:
+    def cell(value: float | str) -> str:
+        kind = "string" if isinstance(value, str) else "float"
+        given = "" if isinstance(value, str) else f' office:value="{value}"'
+        typed = f'office:value-type="{kind}"{given}'
+        return f"<table:table-cell {typed}><text:p>{value}</text:p></table:table-cell>"
+
+    rows = [["n", "t", "d"], [1.5, "x", "2024-01-31"], [2.5, "y", "2024-02-01"]]
+    lines = "".join(f"<table:table-row>{''.join(map(cell, row))}</table:table-row>" for row in rows)
+    place = "urn:oasis:names:tc:opendocument:xmlns"
+    names = (
+        f'xmlns="{place}:text:1.0" xmlns:t="{place}:table:1.0" xmlns:office="{place}:office:1.0"'
+    )
+    sheet = f'<table:table table:name="one">{lines}</table:table>'
+    body = f"<office:body><office:spreadsheet>{sheet}</office:spreadsheet></office:body>"
+    path = tmp_path / "a.ods"
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        book.writestr(
+            "content.xml", f"<office:document-content {names}>{body}</office:document-content>"
+        )
+        book.writestr("META-INF/manifest.xml", "<manifest/>")
+    wanted = [(1.5, "x", date(2024, 1, 31)), (2.5, "y", date(2024, 2, 1))]
+    assert advae.read_table(path).rows() == wanted
+    assert advae.read_table(path, sheet="one").rows() == wanted
+    with pytest.raises(InputError, match="no sheet 'two'; there are 'one'"):
+        advae.read_table(path, sheet="two")
+    with zipfile.ZipFile(path) as book:
+        held = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in held.items():
+            book.writestr(name, content.replace(b"table:table ", b"table:other "))
+    with pytest.raises(InputError, match="has no sheet"):
+        advae.read_table(path)
 
 
 # Bad cells

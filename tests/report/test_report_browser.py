@@ -305,7 +305,7 @@ def test_the_keyboard_reaches_everything_and_focus_shows(opened: Open) -> None:
     assert len(seen) >= wanted
     assert all(shown for _, _, shown in seen), [each for each in seen if not each[2]]
     names = [name for _, name, _ in seen]
-    assert names.index("theme") < names.index("threshold") < names.index("open-all")
+    assert names.index("theme") < names.index("open-all") < names.index("threshold")
     # Every control has a name for those who cannot see it.
     snapshot = page.locator("body").aria_snapshot()
     assert 'slider "Threshold"' in snapshot
@@ -360,6 +360,7 @@ def test_short_words_are_not_broken(opened: Open, width: int) -> None:
 
 def test_it_prints_on_white_without_controls(opened: Open) -> None:
     page = opened(color_scheme="dark")
+    page.click("#maker > summary")  # what is folded is not printed
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".bar").is_visible()
@@ -392,6 +393,7 @@ def test_it_says_everything_but_details_without_scripts(opened: Open) -> None:
 
 def test_the_latent_space_answers(opened: Open, report) -> None:
     page = opened()
+    page.click("#maker > summary")
     synthetic = page.locator("path.dots.synthetic")
     assert not synthetic.is_visible()
     page.check("[data-points=synthetic]")
@@ -414,3 +416,74 @@ def test_the_latent_space_answers(opened: Open, report) -> None:
     _keep(page, "latent", whole=False)
     page.mouse.move(0, 0)
     assert not tip.is_visible()
+
+
+# --- finding rows, and taking them along ---
+
+
+def test_rows_are_found_by_words_and_by_column(opened: Open, report) -> None:
+    page = opened()
+    rows = page.locator(".rows > tbody > tr:visible")
+    assert rows.count() == 50
+    page.fill("#find-rows", f"{report[0].top[3].kept[0]}")
+    assert rows.count() == 1
+    assert page.inner_text("#found-rows") == "1 of 50 rows"
+    page.fill("#find-rows", "no such words")
+    assert rows.count() == 0
+    page.fill("#find-rows", "")
+    page.select_option("#by-column", label="always")
+    driven = [
+        row.row
+        for row in report[0].top
+        if "always" in [report[0].feature_names[cell.column] for cell in row.cells[:1]]
+    ]
+    shown = page.locator(".rows > tbody > tr:visible > th").all_inner_texts()
+    assert {str(row) for row in driven} <= set(shown)
+    assert 0 < len(shown) < 50
+    page.fill("#find-columns", "twice")
+    assert page.locator(".columns > tbody > tr:visible").count() == 1
+
+
+def test_flagged_rows_are_downloaded_as_safe_csv(opened: Open, report, tmp_path: Path) -> None:
+    page = opened(accept_downloads=True)
+    with page.expect_download() as waiting:
+        page.click("#download")
+    path = tmp_path / "flagged.csv"
+    waiting.value.save_as(path)
+    table = pl.read_csv(path, infer_schema=False)
+    assert table.columns[:5] == ["row", "key", "label", "anomaly_score", "p_value"]
+    assert table.height == report[0].flagged
+    assert table["row"].to_list() == [str(row[0]) for row in report[0].listed.rows]
+    assert table.filter(pl.col("row") == "3")["key"].to_list() == ["'=1+1"]
+    assert table["reason_1_observed"].str.starts_with("-").any()  # numbers stay numbers
+
+
+def test_a_row_is_copied(opened: Open, report) -> None:
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.locator(".open").first.click()
+    page.click(".copy")
+    page.wait_for_function("document.querySelector('.copy').textContent === 'Copied'")
+    text = page.evaluate("navigator.clipboard.readText()")
+    first = report[0].top[0]
+    assert text.startswith(f"Row\t{first.row}\nkey\t")
+    assert f"{report[0].feature_names[1]}\t" in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_words_and_row_numbers_stay_whole(opened: Open, size, scheme: str) -> None:
+    page = opened(viewport=size, color_scheme=scheme)
+    assert _fits(page)
+    # A row number stands in the line of its arrow.
+    gap = page.evaluate(
+        """() => { const head = document.querySelector('.rows > tbody > tr > th');
+          head.lastChild.textContent = '1234567'; const range = document.createRange();
+          range.selectNode(head.lastChild);
+          const [number, arrow] = [range, head.firstChild].map((e) => e.getBoundingClientRect());
+          return Math.abs(number.top + number.bottom - arrow.top - arrow.bottom) / 2; }"""
+    )
+    assert gap < 12
+    assert not page.locator("#latent").is_visible()
+    page.goto(f"{page.url}#latent")
+    page.wait_for_selector("#latent", state="visible")
+    _keep(page, f"whole-{size['width']}-{scheme}")

@@ -10,6 +10,7 @@ import atexit
 import gc
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ from advae.errors import AdVAEError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -58,12 +59,23 @@ def advae(
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
 
 
-COMMANDS = (
-    *(doctor, fit, score, watch, report, evaluate, threshold, review),
-    *(info, serve, export, demo),
-)
-for command in COMMANDS:
-    app.command()(command)
+# Each command with one example, in the order of a first use.
+COMMANDS: dict[Callable[..., None], str] = {
+    demo: "advae demo",
+    doctor: "advae doctor normal.csv --ignore case",
+    fit: "advae fit normal.csv -o model.advae --ignore case",
+    score: "advae score model.advae new.csv -o scores.csv --keep case --explain 3",
+    watch: "advae watch model.advae incoming --state watch.json --to alarms",
+    report: "advae report model.advae new.csv -o report.html --keep case",
+    evaluate: "advae evaluate model.advae new.csv --label malignant",
+    threshold: "advae threshold model.advae --alpha 0.01",
+    review: "advae review model.advae --data new.csv --verdicts verdicts.csv --key case",
+    info: "advae info model.advae",
+    serve: "advae serve model.advae --port 8000",
+    export: "advae export model.advae -o model.onnx",
+}
+for command, example in COMMANDS.items():
+    app.command(epilog=f"Example: [bold]{example}[/]")(command)
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ SCORES = 100_000
 
 TOP = 5
 
+REMEDY = "would not be flagged with"
+"""Heading of the values with which a row would pass."""
+
 
 class Brief:
     """What passed: how many rows, how many of them flagged, their scores, the highest ones.
@@ -48,6 +51,22 @@ class Brief:
         """The rows that score highest, as texts under ``headings``."""
         return self._highest["texts"].tolist() if len(self._highest) else []
 
+    def fitting(self, width: int) -> tuple[list[int], list[str]]:
+        """Return which columns of ``highest`` fit in a line, and the names of those left out."""
+        # A cell has a blank on both sides and a line beside it.
+        widths = [
+            3 + max(map(len, each)) for each in zip(self.headings, *self.highest, strict=True)
+        ]
+        places, left_out = list(range(len(widths))), list[str]()
+        kept = range(1, 1 + len(self._keep))
+        remedy = [len(widths) - 1] if self.headings[-1] == REMEDY else []
+        for place in [*remedy, *reversed(kept)]:
+            if sum(widths[each] for each in places) < width:
+                break
+            places.remove(place)
+            left_out.append(self._keep[place - 1] if place in kept else "not_flagged_with")
+        return places, left_out[::-1]
+
     def _note(self, frame: pl.DataFrame) -> None:
         scores = frame["anomaly_score"].to_numpy()
         self.rows += frame.height
@@ -66,6 +85,8 @@ class Brief:
                 kinds = shown["reason_1_kind"].to_list()
                 reasons = [f"{name}: {kind}" for name, kind in zip(reasons, kinds, strict=True)]
             cells.append(("first reason", reasons))
+        if "not_flagged_with" in shown.columns and "not_flagged_with" not in self._keep:
+            cells.append((REMEDY, shown["not_flagged_with"].to_list()))
         self.headings = tuple(heading for heading, _ in cells)
         texts = np.empty((shown.height, len(cells)), object)
         for place, (_, values) in enumerate(cells):

@@ -15,13 +15,11 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
-    Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column, Table
-from rich.text import Text
 
 if TYPE_CHECKING:
     from advae.core.training import Snapshot
@@ -32,8 +30,14 @@ def output() -> Console:
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
+_live: list[Console] = []
+"""The console that shows progress now, if one does: what others write would land in its line."""
+
+
 def remarks() -> Console:
     """Return the console of progress and remarks."""
+    if _live:
+        return _live[0]
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
@@ -64,51 +68,74 @@ def print_table(console: Console, table: Table) -> None:
     console.print(table)
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} it/s" if task.speed else "compiling", style="cyan")
-
-
 @contextmanager
-def training_progress(iterations: int, quiet: bool) -> Iterator["Callable[[Snapshot], None]"]:
-    """Show iterations, rate, time left and losses; without a terminal, a line every 10 %."""
+def training_progress(quiet: bool, verbose: bool = False) -> Iterator["Callable[[Snapshot], None]"]:
+    """Show how much is done, and how well; without a terminal, a line every 10 %.
+
+    Parameters
+    ----------
+    quiet
+        Whether to show nothing.
+    verbose
+        Whether to show iterations and the terms of the loss.
+    """
     console = remarks()
+    told = _losses if verbose else _understood
     if quiet:
         yield lambda _: None
         return
     if not console.is_terminal:
-        yield _plain_progress(console, iterations)
+        yield _plain_progress(console, verbose)
         return
     columns = (
-        TextColumn("training"),
+        TextColumn("learning"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        _Rate(),
+        MofNCompleteColumn() if verbose else TaskProgressColumn(),
         TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.fields[losses]}"),
+        TextColumn("[dim]{task.fields[told]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("training", total=iterations, losses="")
+        task = progress.add_task("learning", total=None, told="getting ready")
 
         def show(snapshot: "Snapshot") -> None:
-            progress.update(task, completed=snapshot.iteration, losses=_losses(snapshot.history))
+            progress.update(
+                task,
+                total=snapshot.planned,
+                completed=snapshot.iteration,
+                told=told(snapshot.history),
+            )
 
-        yield show
+        _live.append(console)
+        try:
+            yield show
+        finally:
+            _live.clear()
 
 
-def _plain_progress(console: Console, iterations: int) -> "Callable[[Snapshot], None]":
+def _plain_progress(console: Console, verbose: bool) -> "Callable[[Snapshot], None]":
     shown = 0
 
     def show(snapshot: "Snapshot") -> None:
         nonlocal shown
-        tenth = 10 * snapshot.iteration // iterations
+        tenth = 10 * snapshot.iteration // snapshot.planned
         if tenth > shown:
             shown = tenth
+            done, planned, history = snapshot.iteration, snapshot.planned, snapshot.history
             console.print(
-                f"training {snapshot.iteration}/{iterations}  {_losses(snapshot.history)}"
+                f"training {done}/{planned}  {_losses(history)}"
+                if verbose
+                else f"learning {100 * done // planned} %  {_understood(history)}".rstrip()
             )
 
     return show
+
+
+def _understood(history: Mapping[str, list[float]]) -> str:
+    """Say how far the error on normal rows has come down since the first iterations."""
+    errors = history.get("encoder_reconstruction", [])
+    if len(errors) < 2 or not errors[0]:
+        return ""
+    return f"error on normal rows {100 * errors[-1] / errors[0]:.0f} % of what it was at first"
 
 
 def _losses(history: Mapping[str, list[float]]) -> str:

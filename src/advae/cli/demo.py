@@ -1,6 +1,9 @@
 """advae demo."""
 
+import shutil
+import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +13,7 @@ from rich.table import Table
 from advae.cli import console
 from advae.cli.fit import show_fit
 from advae.cli.shared import interruptible
-from advae.display.text import share
+from advae.display.text import number, share
 from advae.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,11 +65,18 @@ def run(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"cannot make folder {folder}: {error.strerror}") from None
     normal, new = tumours()
+    out = console.output()
+    out.print(
+        "A model learns 257 benign breast tumours of scikit-learn's table, nothing is downloaded.\n"
+        "It then scores 312 others, 212 of them malignant, and writes all files to "
+        f"{console.escape(str(folder))}/.\nThis takes about a minute at first, since programs are "
+        "compiled for this machine; half of it later.\n"
+    )
     files = {name: folder / name for name in ("normal.csv", "new.csv", "model.advae", "scores.csv")}
     write_frames([normal], files["normal.csv"])
     write_frames([new], files["new.csv"])
     config = Config()
-    with console.training_progress(config.iterations, quiet=False) as show:
+    with console.training_progress(quiet=False) as show:
         detector = fit_detector(
             open_source(files["normal.csv"]).read(), config, ignored=["case"], on_block=show
         )
@@ -110,20 +120,33 @@ def _show(scored: "pl.DataFrame", folder: Path) -> None:
         table.add_row(
             row["case"],
             "malignant" if row["malignant"] else "benign",
-            f"{row['anomaly_score']:.3f}",
+            number(row["anomaly_score"]),
             row["reason_1"],
             row["reason_1_observed"],
             row["reason_1_expected"],
         )
     out.print("\n", table, sep="")
     shown = escape(str(folder))
+    command = escape(_command())
+    model, new = (escape(quote(str(folder / name))) for name in ("model.advae", "new.csv"))
     out.print(
         f"\n[bold]Open {shown}/report.html[/] in a browser to see all of it.\n"
         f"\nTry next:\n"
-        f"  advae score {shown}/model.advae {shown}/new.csv --keep case --explain 3\n"
-        f"  advae evaluate {shown}/model.advae {shown}/new.csv --label malignant\n"
-        f"  advae info {shown}/model.advae"
+        f"  {command} score {model} {new} --keep case --explain 3\n"
+        f"  {command} evaluate {model} {new} --label malignant\n"
+        f"  {command} info {model}",
+        soft_wrap=True,
     )
+
+
+def _command() -> str:
+    """Return how advae can be called from here, as it was called now."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{quote(sys.executable)} -m advae"
+    found = shutil.which("advae")
+    here = found is not None and called.exists() and Path(found).samefile(called)
+    return "advae" if here else quote(str(called))
 
 
 def demo(

@@ -1,6 +1,7 @@
 """advae doctor."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,12 +9,29 @@ from rich.table import Table
 
 from advae.cli import console
 from advae.cli.reading import reads
-from advae.cli.shared import Data, Json, Label, Normal, label_column, open_table
+from advae.cli.shared import (
+    Data,
+    Ignore,
+    Json,
+    Label,
+    Normal,
+    Only,
+    ignored_columns,
+    label_column,
+    load_model,
+    open_rows,
+    open_table,
+)
 from advae.display.text import count
+from advae.errors import InputError
 
 if TYPE_CHECKING:
     from advae.doctor.examination import Diagnosis
     from advae.files.options import ReadOptions
+
+
+PROBLEMS = 1
+"""Exit code of --strict where there are problems."""
 
 
 @reads
@@ -21,33 +39,63 @@ def doctor(
     data: Data,
     label: Label = None,
     normal: Normal = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="COL", help="Column that is not to be learned.")
-    ] = None,
+    ignore: Ignore = None,
+    only: Only = None,
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="Examine DATA as new rows for this model, not for training."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if there are problems, for CI.")
+    ] = False,
     as_json: Json = False,
     *,
     reading: "ReadOptions",
 ) -> None:
     """Examine DATA before fitting: what would be refused, and what would be mislearned.
 
-    Exits with 0 whatever it finds, and with 2 if DATA cannot be read. It cannot tell whether rows
-    called normal are: anomalies that resemble normal rows stay unseen.
+    Exits with 0 whatever it finds (with --strict 1 on problems), and with 2 if DATA cannot be
+    read. It cannot tell whether rows called normal are: anomalies that resemble them stay unseen.
     """
-    from dataclasses import asdict
-
     from advae.config import Config
-    from advae.doctor.examination import examine
+    from advae.doctor.examination import Diagnosis, examine
 
     known = label_column(label, normal)
+    if model is not None:
+        if label or ignore or only:
+            raise InputError(
+                "--model looks at the columns that the model learned. Leave out --label, --ignore "
+                "and --only."
+            )
+        from advae.doctor.new_rows import compare
+
+        detector = load_model(model)
+        rows = open_rows(detector, data, [], reading)
+        with rows.located():
+            counted, findings = compare(detector, rows.batches())
+        _end(Diagnosis(counted, counted, findings), as_json, strict)
+        return
     source = open_table(data, known, reading)
+    ignored = ignored_columns(source, ignore, only, known)
     config, batches = Config(alpha=alpha), source.batches()
     with source.located():
-        diagnosis = examine(batches, config, label=known, ignored=ignore or [])
+        diagnosis = examine(batches, config, label=known, ignored=ignored)
+    _end(diagnosis, as_json, strict)
+
+
+def _end(diagnosis: "Diagnosis", as_json: bool, strict: bool) -> None:
+    """Print a diagnosis; end with 1 if it has problems and these are to count."""
+    from dataclasses import asdict
+
     if as_json:
         print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
     else:
         _show_diagnosis(diagnosis)
+    if strict and any(finding.severity == "problem" for finding in diagnosis.findings):
+        raise typer.Exit(PROBLEMS)
 
 
 def _show_diagnosis(diagnosis: "Diagnosis") -> None:

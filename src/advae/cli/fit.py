@@ -7,14 +7,19 @@ import typer
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.bundle import fit_bundle
 from advae.cli.reading import reads
 from advae.cli.shared import (
+    ADVANCED,
     Data,
+    Ignore,
     Label,
     Normal,
+    Only,
     Query,
     Quiet,
     check_output,
+    ignored_columns,
     interruptible,
     label_column,
     open_database,
@@ -37,59 +42,106 @@ def fit(
     query: Query = None,
     label: Label = None,
     normal: Normal = None,
-    ignore: Annotated[
+    ignore: Ignore = None,
+    only: Only = None,
+    by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COL", help="Column not to learn, such as an identifier."),
+        typer.Option(metavar="COL", help="Learn a model for each value of this column."),
     ] = None,
     hash_: Annotated[
         list[str] | None,
-        typer.Option("--hash", metavar="COL", help="Text column with many values, to hash."),
+        typer.Option(
+            "--hash",
+            rich_help_panel=ADVANCED,
+            metavar="COL",
+            help="Text column with many values, to hash.",
+        ),
     ] = None,
     preset: Annotated[
-        Literal["default", "paper"], typer.Option(help="Settings to start from.")
+        Literal["default", "paper"],
+        typer.Option(rich_help_panel=ADVANCED, help="Settings to start from."),
     ] = "default",
+    method: Annotated[
+        Literal["advae", "complementary-vae", "dagmm", "gan", "mo-gaal", "wgan-gp"],
+        typer.Option(
+            rich_help_panel=ADVANCED,
+            help="What learns the rows: adVAE, or a method that its paper argues with.",
+        ),
+    ] = "advae",
     alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
     iterations: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Training iterations; the preset's if not given."),
+        typer.Option(
+            rich_help_panel=ADVANCED,
+            metavar="N",
+            help="Training iterations; as many as the rows take if not given.",
+        ),
     ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
+            rich_help_panel=ADVANCED,
             metavar="N",
             help="End training after N iterations without progress on rows set apart; 0: never.",
         ),
     ] = None,
     members: Annotated[
-        int | None, typer.Option(metavar="M", help="Networks of the ensemble.")
+        int | None,
+        typer.Option(rich_help_panel=ADVANCED, metavar="M", help="Networks of the ensemble."),
     ] = None,
     trim: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="Most rows to set aside as suspected anomalies, as a share."
+            rich_help_panel=ADVANCED,
+            metavar="SHARE",
+            help="Most rows to set aside as suspected anomalies, as a share.",
         ),
     ] = None,
     memory: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Most rows that the model keeps to compare new ones with; 0: none."
+            rich_help_panel=ADVANCED,
+            metavar="N",
+            help="Most rows that the model keeps to compare new ones with; 0: none.",
         ),
     ] = None,
     time: Annotated[
         Literal["cycles", "trend"] | None,
         typer.Option(
+            rich_help_panel=ADVANCED,
             help="What to learn of dates: times of day, weekdays and days of the year; or also "
-            "where in the training period they lie."
+            "where in the training period they lie.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Origin of all randomness.")] = 0,
+    seed: Annotated[
+        int, typer.Option(rich_help_panel=ADVANCED, help="Origin of all randomness.")
+    ] = 0,
     sample: Annotated[
-        int, typer.Option(metavar="N", min=2, help="Most rows to train with; of more, a sample.")
+        int,
+        typer.Option(
+            rich_help_panel=ADVANCED,
+            metavar="N",
+            min=2,
+            help="Most rows to train with; of more, a sample.",
+        ),
     ] = 500_000,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted fit, to the same result.")
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel=ADVANCED,
+            help="Go on with an interrupted fit, to the same result.",
+        ),
     ] = False,
     quiet: Quiet = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            rich_help_panel=ADVANCED,
+            help="Show iterations and the terms of the loss while learning.",
+        ),
+    ] = False,
     *,
     reading: "ReadOptions",
 ) -> None:
@@ -101,8 +153,13 @@ def fit(
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
 
+    if by and (resume or patience):
+        raise InputError(
+            "--by learns many models, each in a moment. Leave out --resume and --patience."
+        )
     config = Config.preset(
         preset,
+        method=method,
         alpha=alpha,
         seed=seed,
         iterations=iterations,
@@ -120,19 +177,37 @@ def fit(
                 "--label). Leave out one of these."
             )
     check_output(output, data)
+    if by:
+        if only:
+            raise InputError("--by learns several models of all columns. Leave out --only.")
+        fit_bundle(
+            data,
+            output,
+            by,
+            config,
+            query,
+            reading,
+            quiet,
+            label=known,
+            hashed=hash_ or (),
+            ignored=ignore or (),
+            sample=sample,
+        )
+        return
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
         database = open_database(data, query)
         source = database.query(query or "") if database else open_table(data, known, reading)
-        with source.located(), console.training_progress(config.iterations, quiet) as show:
+        ignored = ignored_columns(source, ignore, only, known)
+        with source.located(), console.training_progress(quiet, verbose) as show:
 
             def on_block(snapshot: Any) -> None:
                 show(snapshot)
                 stop.deferred = not snapshot.finished
                 if stop.requested:
                     console.remark(
-                        f"interrupted at iteration {snapshot.iteration} of {config.iterations}; "
+                        f"interrupted at iteration {snapshot.iteration} of {snapshot.planned}; "
                         f"the state is kept in {checkpoint}: run the same command with --resume "
                         "to go on"
                     )
@@ -143,7 +218,7 @@ def fit(
                 config,
                 label=known,
                 hashed=hash_ or (),
-                ignored=ignore or (),
+                ignored=ignored,
                 sample=sample,
                 checkpoint=checkpoint,
                 resume=resume,

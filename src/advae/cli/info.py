@@ -2,18 +2,29 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
 from advae.cli import console
+from advae.cli.bundle import show_bundle
 from advae.cli.shared import Json, Model
 
 
 def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
     from advae import tensorfile
+    from advae.detector.bundle import is_bundle, load_bundle
 
+    if is_bundle(model):
+        bundle = load_bundle(model)
+        if as_json:
+            told = {"by": bundle.by, "segments": [asdict(each) for each in bundle.segments]}
+            print(json.dumps(told, indent=2))  # noqa: T201
+        else:
+            show_bundle(bundle, model)
+        return
     record, _ = tensorfile.read(model, "model")
     if as_json:
         print(json.dumps(record, indent=2))  # noqa: T201

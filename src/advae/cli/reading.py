@@ -7,26 +7,45 @@ from typing import Annotated, Any
 
 import typer
 
+PANEL = "How DATA is written"
+
 OPTIONS: dict[str, Any] = {
     "separator": Annotated[
-        str | None, typer.Option(metavar="CHAR", help="Character between fields; \\t is a tab.")
+        str | None,
+        typer.Option(
+            rich_help_panel=PANEL, metavar="CHAR", help="Character between fields; \\t is a tab."
+        ),
     ],
-    "decimal": Annotated[str | None, typer.Option(metavar="CHAR", help="Decimal sign: . or ,")],
+    "decimal": Annotated[
+        str | None, typer.Option(rich_help_panel=PANEL, metavar="CHAR", help="Decimal sign: . or ,")
+    ],
     "quote": Annotated[
-        str | None, typer.Option(metavar="CHAR", help="Character around fields; '' for none.")
+        str | None,
+        typer.Option(
+            rich_help_panel=PANEL, metavar="CHAR", help="Character around fields; '' for none."
+        ),
     ],
     "encoding": Annotated[
-        str | None, typer.Option(metavar="NAME", help="Encoding of text, such as latin-1.")
+        str | None,
+        typer.Option(
+            rich_help_panel=PANEL, metavar="NAME", help="Encoding of text, such as latin-1."
+        ),
     ],
     "date_format": Annotated[
-        str | None, typer.Option(metavar="FORM", help="How dates are written, such as %m/%d/%Y.")
+        str | None,
+        typer.Option(
+            rich_help_panel=PANEL, metavar="FORM", help="How dates are written, such as %m/%d/%Y."
+        ),
     ],
     "null": Annotated[
-        list[str] | None, typer.Option(metavar="WORD", help="Word for a missing value.")
+        list[str] | None,
+        typer.Option(rich_help_panel=PANEL, metavar="WORD", help="Word for a missing value."),
     ],
     "sheet": Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Sheet of a workbook, if not the first."),
+        typer.Option(
+            rich_help_panel=PANEL, metavar="NAME", help="Sheet of a workbook, if not the first."
+        ),
     ],
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from advae.cli import console
+from advae.cli.bundle import rows_of_segment, segment_of, segments_table
 from advae.cli.reading import reads
 from advae.cli.shared import (
     Data,
@@ -44,6 +45,10 @@ def report(
         Path | None,
         typer.Option(metavar="STATE", help="State of a watch, whose days are drawn."),
     ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VALUE", help="Segment that the page is on, if MODEL has several."),
+    ] = None,
     quiet: Quiet = False,
     *,
     reading: "ReadOptions",
@@ -52,20 +57,30 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae.report.page import write_report
+    from advae.detector.bundle import is_bundle, load_bundle
+    from advae.report.page import check_page, write_report
     from advae.watching.state import load
 
+    check_page(output)
     days = None if history is None else load(history)
     if history is not None and days is None:
         raise InputError(f"{history}: no such file. Give the --state FILE of advae watch.")
     known = label_column(label, normal)
+    bundle = load_bundle(model) if is_bundle(model) else None
+    if segment and bundle is None:
+        raise InputError(f"{model} has a single model. Leave out --segment.")
+    if bundle is not None and not segment:
+        segments_table(bundle, data, reading)
+        return
     check_output(output, data, str(model))
-    detector = load_model(model)
-    source = open_labelled(detector, data, known, keep or [], reading)
+    values, by = segment or [], () if bundle is None else bundle.by
+    detector = load_model(model) if bundle is None else segment_of(bundle, values)
+    source = open_labelled(detector, data, known, [*by, *(keep or [])], reading)
+    rows = source.batches()
     with interruptible(), source.located():
         written = write_report(
             detector,
-            source.batches(),
+            rows if bundle is None else rows_of_segment(rows, by, values),
             output,
             label=known,
             keep=keep or [],

@@ -11,6 +11,8 @@ from rich.table import Table
 from advae.cli import console, outlets
 from advae.cli.reading import reads
 from advae.cli.shared import (
+    ADVANCED,
+    ELSEWHERE,
     Data,
     Model,
     Query,
@@ -48,24 +50,44 @@ def score(
     ] = None,
     engine: Annotated[
         Literal["ray", "spark"] | None,
-        typer.Option(help="Score files on this engine, each into a part in the folder OUT."),
+        typer.Option(
+            rich_help_panel=ELSEWHERE,
+            help="Score files on this engine, each into a part in the folder OUT.",
+        ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Cluster of the engine; this machine if not given."),
+        typer.Option(
+            rich_help_panel=ELSEWHERE,
+            metavar="ADDRESS",
+            help="Cluster of the engine; this machine if not given.",
+        ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Files to score at a time; one a core if not given."),
+        typer.Option(
+            rich_help_panel=ELSEWHERE,
+            metavar="N",
+            min=1,
+            help="Files to score at a time; one a core if not given.",
+        ),
     ] = None,
     query: Query = None,
     into: Annotated[
         str | None,
-        typer.Option(metavar="TABLE", help="Write into this table of the database, not to a file."),
+        typer.Option(
+            rich_help_panel=ELSEWHERE,
+            metavar="TABLE",
+            help="Write into this table of the database, not to a file.",
+        ),
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="COL", help="Column that tells rows apart in the table of --into."),
+        typer.Option(
+            rich_help_panel=ELSEWHERE,
+            metavar="COL",
+            help="Column that tells rows apart in the table of --into.",
+        ),
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(metavar="COL", help="Column of DATA to carry along.")
@@ -76,29 +98,39 @@ def score(
     fdr: Annotated[
         float | None,
         typer.Option(
+            rich_help_panel=ADVANCED,
             metavar="RATE",
             help="Add is_discovery: on average at most this share of rows so marked is normal.",
         ),
     ] = None,
     groups: Annotated[
         bool,
-        typer.Option("--groups", help="Add group: flagged rows that alarm for like reasons."),
+        typer.Option(
+            "--groups",
+            rich_help_panel=ADVANCED,
+            help="Add group: flagged rows that alarm for like reasons.",
+        ),
     ] = False,
     summary: Annotated[
         Literal["text", "json"],
-        typer.Option(help="How to sum up: in words, or as JSON on standard output."),
+        typer.Option(
+            rich_help_panel=ADVANCED, help="How to sum up: in words, or as JSON on standard output."
+        ),
     ] = "text",
     fail_above: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="End with exit code 3 if more than this share is flagged."
+            rich_help_panel=ADVANCED,
+            metavar="SHARE",
+            help="End with exit code 3 if more than this share is flagged.",
         ),
     ] = None,
     on_error: Annotated[
         Literal["stop", "flag", "skip"],
         typer.Option(
+            rich_help_panel=ADVANCED,
             help="What a value that cannot be read does: stop; flag: it counts as missing, and "
-            "'unreadable' names its column; skip: its row is left out."
+            "'unreadable' names its column; skip: its row is left out.",
         ),
     ] = "stop",
     quiet: Quiet = False,
@@ -111,8 +143,10 @@ def score(
     """
     from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
+    from advae.cli.bundle import score_bundle
     from advae.cli.discovery import DiscoveryMarker
-    from advae.cli.waiting import GroupMarker
+    from advae.cli.waiting import GroupMarker, RemedyMarker
+    from advae.detector.bundle import is_bundle
     from advae.detector.groups import Grouper
     from advae.detector.tally import Tally
     from advae.files import sink
@@ -121,6 +155,17 @@ def score(
 
     given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
     in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
+    if is_bundle(model):
+        if (*given[:-1], engine) != (*(None,) * 4, False, "text", None, "stop", None):
+            raise InputError(
+                "MODEL has a model for each segment: of the options, --output, --keep, --explain, "
+                "--quiet and those on how files are written can be used with it. Leave out the "
+                "others."
+            )
+        if output is not None:
+            check_output(output, data, str(model))
+        score_bundle(model, data, output, keep or [], explain, reading, quiet)
+        return
     if engine is not None:
         if output is None or in_one_pass:
             raise InputError(
@@ -150,14 +195,18 @@ def score(
     places = Places(detector.table, source, on_error)
     grouper, tally = Grouper(detector), Tally(detector)
 
+    remedies = RemedyMarker(detector)
+
     def watch(*rows: Any) -> None:
         tally.update(*rows)
+        if explain:
+            remedies.update(*rows)
         if groups:
             grouper.update(*rows)
 
     rows = places.before(source.batches())
     scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
-    frames = places.after(scored)
+    frames = places.after(remedies.mark(scored) if explain else scored)
     folder = None if output is None else output.parent
     grouped = GroupMarker(grouper)
     if groups:
@@ -257,12 +306,15 @@ def _show_scores(brief: "Brief", threshold: float) -> None:
     part = share(brief.flagged / max(brief.rows, 1))
     out.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({part})")
     table = Table(title="highest scores", title_justify="left")
-    for name in brief.headings:
+    places, left_out = brief.fitting(out.width)
+    for name in (brief.headings[place] for place in places):
         justify: Literal["left", "right"] = "right" if name in ("score", "p-value") else "left"
         table.add_column(console.escape(name), justify=justify)
     for row in brief.highest:
-        table.add_row(*map(console.escape, row))
+        table.add_row(*(console.escape(row[place]) for place in places))
     console.print_table(out, table)
+    if left_out:
+        out.print(f"[dim]beside them in the output: {console.escape(', '.join(left_out))}[/]")
 
 
 def _show_groups(found: "Groups") -> None:

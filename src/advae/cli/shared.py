@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from advae.files.sql import Database, QuerySource
     from advae.tables.labels import LabelColumn
 
+ADVANCED = "Advanced"
+ELSEWHERE = "Databases and clusters"
+"""Groups of options in the help."""
+
 Data = Annotated[
     str,
     typer.Argument(
@@ -39,7 +43,19 @@ Normal = Annotated[
 ]
 Query = Annotated[
     str | None,
-    typer.Option(metavar="SQL", help="What to read, if DATA is the address of a database."),
+    typer.Option(
+        rich_help_panel=ELSEWHERE,
+        metavar="SQL",
+        help="What to read, if DATA is the address of a database.",
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COL", help="Column not to learn, such as an identifier."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COL", help="Column to learn; all that are not named so are ignored."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
@@ -48,7 +64,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary
 def load_model(model: Path) -> "Detector":
     """Read and check a model file."""
     from advae.detector import model_file
+    from advae.detector.bundle import is_bundle
 
+    if is_bundle(model):
+        raise InputError(
+            f"{model} has a model for each segment, and this command takes a single model. score, "
+            "info and report take such a file; Python's advae.load_bundle gives each model."
+        )
     return model_file.load(model)
 
 
@@ -149,6 +171,24 @@ def open_table(data: str, label: "LabelColumn | None", reading: "ReadOptions") -
     source = open_source(data, dtypes=dtypes, options=reading)
     _say(source)
     return source
+
+
+def ignored_columns(
+    source: "Source | QuerySource",
+    ignore: list[str] | None,
+    only: list[str] | None,
+    label: "LabelColumn | None" = None,
+) -> list[str]:
+    """Return which columns are not to be learned, by --ignore or by --only."""
+    from advae.tables.values import check_columns
+
+    if not only:
+        return ignore or []
+    if ignore:
+        raise InputError("--only names the columns to learn, and --ignore others. Leave out one.")
+    check_columns(only, source.columns, "DATA")
+    learned = {*only, *([] if label is None else [label.name])}
+    return [name for name in source.columns if name not in learned]
 
 
 def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":

@@ -54,6 +54,17 @@ class Scored(NamedTuple):
     factors: Any = None
 
 
+class LatentRows(NamedTuple):
+    """Where a model puts rows: a Gaussian for each, with arrays of shape (rows, latent).
+
+    ``made``: the Gaussians that training made of these for anomalies; None where it made none.
+    """
+
+    mean: Float[np.ndarray, "rows latent"]
+    log_variance: Float[np.ndarray, "rows latent"]
+    made: "LatentRows | None" = None
+
+
 class ScoredInGraph(NamedTuple):
     """Scores in a graph: ``score`` [n] and ``contributions`` [n, columns], both float32."""
 
@@ -224,6 +235,14 @@ class Method(Protocol):
         None for a method whose scores nobody has written down so.
         """
         del graph, scorer, x, width
+        return None
+
+    def latent_rows(self, scorer: Any, x: HostMatrix) -> LatentRows | None:
+        """Return where the first member puts encoded rows, to be drawn.
+
+        None for a method whose latent variables, if there are any, are no Gaussians.
+        """
+        del scorer, x
         return None
 
     def strangers(self, scorer: Any, members: Members, absent: Int[np.ndarray, "absent"]) -> Tree:

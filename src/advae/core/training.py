@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -84,6 +84,8 @@ class Snapshot:
         validation rows; None without, and before the first block.
     finished
         Whether the training has ended.
+    planned
+        Iterations of a training that nothing ends before.
     """
 
     iteration: int
@@ -91,6 +93,7 @@ class Snapshot:
     history: History
     best: Tree | None = None
     finished: bool = False
+    planned: int = 0
 
     @property
     def state(self) -> State:
@@ -110,14 +113,14 @@ def block_length(method: Method, config: Config) -> int:
     return min(200, max(10, 2**22 // floats))
 
 
-def learning_rates(config: Config) -> Float[np.ndarray, "iterations"]:
-    """Return the learning rate of every iteration.
+def learning_rates(config: Config, iterations: int) -> Float[np.ndarray, "iterations"]:
+    """Return the learning rate of each of so many iterations.
 
     NOTE[DIFF]: the paper's is constant; the ``default`` preset lets it fall to 0.
     """
     if config.schedule == "constant":
-        return np.full(config.iterations, config.learning_rate, np.float32)
-    done = np.arange(config.iterations) / config.iterations
+        return np.full(iterations, config.learning_rate, np.float32)
+    done = np.arange(iterations) / iterations
     return (config.learning_rate * 0.5 * (1.0 + np.cos(np.pi * done))).astype(np.float32)
 
 
@@ -170,15 +173,17 @@ def fit(
         resume = Snapshot(0, (method.initial_state(config),), {"iteration": []})
     done, history, best = resume.iteration, resume.history, resume.best
     patience = config.patience if watched is not None else 0
+    planned = config.iterations_for(len(data) if member_rows is None else member_rows.shape[1])
+    settings = replace(config, iterations=planned)
     groups = [
-        _Group(method, data, config, members, resume, member_rows)
+        _Group(method, data, settings, planned, members, resume, member_rows)
         for members in _member_groups(config.members)
     ]
     # The first group's first block by itself, so that it is compiled once.
     alone = 1
-    finished = done >= config.iterations or exhausted(history, patience)
+    finished = done >= planned or exhausted(history, patience)
     while not finished:
-        count = min(block_length(method, config), config.iterations - done)
+        count = min(block_length(method, config), planned - done)
         advance = partial(_Group.advance, count=count)
         first = [advance(group) for group in groups[:alone]]
         sums = [*first, *workers().map(advance, groups[alone:])]
@@ -194,11 +199,12 @@ def fit(
         }
         if patience and best_block(history) == len(history[VALIDATION_ERROR]) - 1:
             best = _joined(tuple(group.state.model for group in groups))
-        finished = done >= config.iterations or exhausted(history, patience)
+        finished = done >= planned or exhausted(history, patience)
         if on_block is not None:
             parts = tuple(group.state for group in groups)
-            on_block(Snapshot(done, parts, history, best, finished))
-    return Snapshot(done, tuple(group.state for group in groups), history, best, finished)
+            on_block(Snapshot(done, parts, history, best, finished, planned))
+    parts = tuple(group.state for group in groups)
+    return Snapshot(done, parts, history, best, finished, planned)
 
 
 @shielded
@@ -228,6 +234,7 @@ class _Group:
         method: Method,
         data: HostMatrix,
         config: Config,
+        iterations: int,
         members: range,
         start: Snapshot,
         member_rows: Int[np.ndarray, "members member_rows"] | None,
@@ -240,7 +247,7 @@ class _Group:
         self._done = start.iteration
         self._method, self._settings = method, method.settings(config)
         self._length = block_length(method, config)
-        self._step_sizes = step_sizes(np.pad(learning_rates(config), (0, self._length)))
+        self._step_sizes = step_sizes(np.pad(learning_rates(config, iterations), (0, self._length)))
         self._seed, self._first = config.seed, members.start
         own_rows, there = None, len(data)
         if member_rows is not None:

@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Int
 
 from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector
+from advae.display.text import shorten
 from advae.tables.encoder import TableEncoder
+from advae.tables.values import shown_values
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -71,6 +73,48 @@ def counterfactuals(
     for first in range(0, len(encoded), SEARCHED_ROWS):
         found += _Search(detector, encoded[first : first + SEARCHED_ROWS]).run(most)
     return found
+
+
+def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"]) -> np.ndarray:
+    """Return decoded values as texts, shape (rows, features), None where missing."""
+    decoded = table.decode(encoded)
+    shown = [
+        shown_values(decoded[:, [number]], column.digits)
+        for number, column in enumerate(table.features)
+    ]
+    return np.concatenate(shown, axis=1)
+
+
+def not_flagged_with(detector: Detector, encoded: HostMatrix) -> list[str | None]:
+    """Say of each row with what values it would not be flagged, the most helpful first.
+
+    Parameters
+    ----------
+    detector
+        A fitted detector.
+    encoded
+        Rows that ``detector.table.transform`` encoded, shape (rows, width).
+
+    Returns
+    -------
+        Such as ``"amount 50.1, shop food"``; None of a row that is not flagged, or that a change
+        of `MOST_CHANGES` columns leaves flagged.
+    """
+    found = counterfactuals(detector, encoded)
+    if not found:
+        return []
+    values = shown_estimates(detector.table, np.stack([each.encoded for each in found]))
+    names = detector.table.feature_names
+    return [
+        ", ".join(
+            f"{shorten(names[column], 40)} "
+            + ("missing" if (value := values[row, column]) is None else shorten(value))
+            for column in each.columns
+        )
+        if each.normal and each.columns
+        else None
+        for row, each in enumerate(found)
+    ]
 
 
 class _Search:

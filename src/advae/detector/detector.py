@@ -8,14 +8,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from advae.config import Config, ThresholdMethod
 from advae.core.arrays import HostMatrix
 from advae.core.method import Method, Tree
 from advae.core.scoring import anomaly_scores, score_rows
 from advae.core.threshold import p_values
-from advae.detector.explanation import Explanation, top_reasons
+from advae.detector.explanation import Explanation
 from advae.detector.groups import Grouper, Groups
 from advae.detector.verdicts import Review, excused
 from advae.display.card import card
@@ -23,7 +23,14 @@ from advae.errors import InputError
 from advae.files.options import ReadOptions
 from advae.methods import method_of
 from advae.tables.encoder import TableEncoder
-from advae.tables.frames import as_batches, as_frame, kept_columns
+from advae.tables.frames import (
+    as_frame,
+    each_table,
+    index_of,
+    kept_columns,
+    named_scores,
+    with_index,
+)
 
 Watch: TypeAlias = Callable[[pl.DataFrame, HostMatrix, Float[np.ndarray, "rows"], int], None]
 """Takes note of rows that are scored: their frame, encoded, their scores, the first's position."""
@@ -119,11 +126,12 @@ def judged(encoded: HostMatrix, table: TableEncoder, config: Config) -> HostMatr
     return encoded
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detector:
     """A model of normal rows that scores, flags and explains new ones.
 
-    Made by ``fit_detector`` or ``load``. Scores are at least 0, higher = more anomalous: in nats,
+    Made by ``fit_detector`` or ``load``. What it says of a pandas frame comes in pandas, with the
+    index of that frame. Scores are at least 0, higher = more anomalous: in nats,
     see `advae.methods.advae.surprise`, or as the paper's in squared units of the training ranges.
     They depend on the row and the model alone.
 
@@ -220,16 +228,23 @@ class Detector:
         earlier = (*self.earlier_thresholds, self.threshold)
         return replace(self, threshold=threshold, earlier_thresholds=earlier)
 
+    def __repr__(self) -> str:
+        facts = self.facts | {"threshold": self._threshold_in_words}
+        return "\n".join(["Detector", *(f"  {name:9}  {said}" for name, said in facts.items())])
+
+    @property
+    def _threshold_in_words(self) -> str:
+        return f"{self.threshold.value:.4g} ({self.threshold.method}): {self.threshold.why}"
+
     def _repr_html_(self) -> str:
-        threshold = f"{self.threshold.value:.4g} ({self.threshold.method}): {self.threshold.why}"
         groups = {
             "training rows": self.training_scores,
             "calibration rows": self.calibration_scores,
         }
-        facts = self.facts | {"threshold": threshold}
+        facts = self.facts | {"threshold": self._threshold_in_words}
         return card("advae Detector", facts, groups, self.threshold.value, self.summary.notes)
 
-    def anomaly_score(self, data: Any) -> Float[np.ndarray, "rows"]:
+    def anomaly_score(self, data: Any) -> Any:
         """Return the score of each row, float64, shape (rows,), at least 0; equation (12).
 
         Parameters
@@ -237,21 +252,30 @@ class Detector:
         data
             A table with the training columns, in any order; see `advae.tables.frames.as_frame`.
 
+        Returns
+        -------
+            An array; of a pandas frame a series with its index.
+
         Raises
         ------
         InputError
             For a missing column or a value that cannot be read.
         """
+        return named_scores("anomaly_score", self._scores(data), index_of(data))
+
+    def is_anomaly(self, data: Any) -> Any:
+        """Return whether each row's score is strictly above the threshold, shape (rows,)."""
+        flags = self._scores(data) > self.threshold.value
+        return named_scores("is_anomaly", flags, index_of(data))
+
+    def p_value(self, data: Any) -> Any:
+        """Return for each row the share of normal rows that score at least as high, in (0, 1]."""
+        values = p_values(self.reference_scores, self._scores(data))
+        return named_scores("p_value", values, index_of(data))
+
+    def _scores(self, data: Any) -> Float[np.ndarray, "rows"]:
         parts = self.table.transform_parts(as_frame(data))
         return np.concatenate([self.anomaly_score_encoded(encoded) for _, encoded in parts])
-
-    def is_anomaly(self, data: Any) -> Bool[np.ndarray, "rows"]:
-        """Return whether each row's score is strictly above the threshold, shape (rows,)."""
-        return self.anomaly_score(data) > self.threshold.value
-
-    def p_value(self, data: Any) -> Float[np.ndarray, "rows"]:
-        """Return for each row the share of normal rows that score at least as high, in (0, 1]."""
-        return p_values(self.reference_scores, self.anomaly_score(data))
 
     def explain(self, data: Any) -> Explanation:
         """Return what each original column adds to each row's score, and the value expected.
@@ -262,7 +286,7 @@ class Detector:
             For a missing column or a value that cannot be read.
         """
         frame = as_frame(data)
-        return self._explain(self.table.transform(frame))
+        return self._explain(self.table.transform(frame), frame, index_of(data))
 
     def groups(self, data: Any) -> Groups:
         """Return the flagged rows of a table in groups, by what drives their scores.
@@ -290,7 +314,7 @@ class Detector:
         keep: Sequence[str] = (),
         explain: int = 0,
         watch: Watch | None = None,
-    ) -> Iterator[pl.DataFrame]:
+    ) -> Iterator[Any]:
         """Score a table batch by batch.
 
         Parameters
@@ -308,10 +332,11 @@ class Detector:
 
         Yields
         ------
-        polars.DataFrame
-            ``row`` from 0, kept columns, ``anomaly_score``, ``is_anomaly``, ``p_value``; for each k
-            ``reason_k``, ``reason_k_contribution``, ``reason_k_observed``, ``reason_k_expected``,
-            and ``reason_k_kind`` where the score has kinds; see `top_reasons`.
+        polars.DataFrame or pandas.DataFrame
+            Of a pandas frame with its index. ``row`` from 0, kept columns, ``anomaly_score``,
+            ``is_anomaly``, ``p_value``; for each k ``reason_k``, ``reason_k_contribution``,
+            ``reason_k_observed``, ``reason_k_expected``, and ``reason_k_kind`` where the score has
+            kinds; see `Explanation.top`.
 
         Raises
         ------
@@ -321,7 +346,8 @@ class Detector:
         if explain < 0:
             raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
         first = 0
-        for frame in as_batches(batches):
+        for table in each_table(batches):
+            frame = as_frame(table)
             scores, reasons = self._with_reasons(frame, first, explain, watch)
             scored = pl.DataFrame(
                 {
@@ -332,19 +358,20 @@ class Detector:
             )
             kept = kept_columns(frame, keep, ("row", *scored.columns, *reasons.columns))
             row = pl.Series("row", first + np.arange(frame.height))
-            yield pl.DataFrame({each.name: each for each in (row, *kept, *scored, *reasons)})
+            found = pl.DataFrame({each.name: each for each in (row, *kept, *scored, *reasons)})
+            yield with_index(found, index_of(table))
             first += frame.height
 
     def _with_reasons(
         self, frame: pl.DataFrame, first_row: int, count: int, watch: Watch | None
     ) -> tuple[Float[np.ndarray, "rows"], pl.DataFrame]:
-        """Return the scores of rows, and the columns of `top_reasons`; none for a count of 0."""
+        """Return scores of rows, and the columns of `Explanation.top`; none for a count of 0."""
         scores, reasons = [], [pl.DataFrame()]
         for part, encoded in self.table.transform_parts(frame, first_row=first_row):
             if count:
-                explanation = self._explain(encoded)
+                explanation = self._explain(encoded, part)
                 scores.append(explanation.score)
-                reasons.append(top_reasons(explanation, part, count))
+                reasons.append(explanation.top(count))
             else:
                 scores.append(self.anomaly_score_encoded(encoded))
             if watch is not None:
@@ -404,11 +431,18 @@ class Detector:
         varied = self.table.width if self.method.whole else self.table.network_width
         return encoded[:, :varied], np.square(encoded[:, varied:], dtype=np.float64)
 
-    def _explain(self, encoded: HostMatrix) -> Explanation:
-        scored = self.score_encoded(encoded)
+    def _explain(self, encoded: HostMatrix, frame: pl.DataFrame, index: Any = None) -> Explanation:
+        return self.explained(self.score_encoded(encoded), frame, index)
+
+    def explained(
+        self, scored: EncodedScores, frame: pl.DataFrame, index: Any = None
+    ) -> Explanation:
+        """Return the explanation of rows whose encoded ones are scored."""
         contributions = self.table.group(scored.contributions)
         expected = self.table.decode(scored.expected)
-        return Explanation(scored.score, contributions, expected, self.kinds_of(scored))
+        observed = frame[expected.columns]
+        kinds = self.kinds_of(scored)
+        return Explanation(scored.score, contributions, expected, observed, kinds, index)
 
     def kinds_of(self, scored: EncodedScores) -> np.ndarray | None:
         """Return `Explanation.kinds` of encoded rows."""

@@ -1,12 +1,15 @@
 """Why a row scored as it did: observed against expected, column by column, in the user's units."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
+from advae.display.text import count, number, shorten
+from advae.errors import InputError
+from advae.tables.frames import with_index
 from advae.tables.values import shown_values
 
 if TYPE_CHECKING:
@@ -15,8 +18,11 @@ if TYPE_CHECKING:
 EXPECTED_DIGITS = 6
 """Significant digits of an expected number, if it has no more before the point."""
 
+SHOWN = 3
+"""Rows that an explanation shows of itself."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What each original column adds to the score of each row.
 
@@ -31,59 +37,104 @@ class Explanation:
     expected
         What the model expects in the user's units, one column per original column: a number is an
         average, whole or not; a category, the likeliest; null, a missing value.
+    observed
+        The same columns as they are.
     kinds
         What each value is surprising by, most of all: ``"unusual value"``, by itself;
         ``"unusual for this row"``, given the rest of it; ``"far from all rows"``, the row as a
         whole. Texts, shape (rows, features); None where the score has one kind alone, the paper's.
+    index
+        That of the pandas frame which was explained, None of any other table.
     """
 
     score: Float[np.ndarray, "rows"]
     contributions: Float[np.ndarray, "rows features"]
     expected: pl.DataFrame
+    observed: pl.DataFrame
     kinds: np.ndarray | None = None
+    index: Any = None
 
+    def __repr__(self) -> str:
+        rows, features = self.contributions.shape
+        said = [f"Explanation of {count(rows, 'row')} and {count(features, 'column')}"]
+        for row in np.argsort(-self.score, kind="stable")[:SHOWN].tolist():
+            part = Explanation(
+                self.score[[row]],
+                self.contributions[[row]],
+                self.expected[[row]],
+                self.observed[[row]],
+                None if self.kinds is None else self.kinds[[row]],
+            )
+            reason = part.top(1).row(0, named=True)
+            name = row if self.index is None else self.index[row]
+            seen, expected = (
+                "missing" if (value := reason[f"reason_1_{part}"]) is None else shorten(value, 30)
+                for part in ("observed", "expected")
+            )
+            said.append(
+                f"  row {name}: score {number(self.score[row])}, most by "
+                f"{shorten(reason['reason_1'], 40)}: {seen}, expected {expected}"
+            )
+        if rows > SHOWN:
+            said.append(f"  and {count(rows - SHOWN, 'row')} with lower scores")
+        return "\n".join(said)
 
-def top_reasons(explanation: Explanation, frame: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Return the columns that contributed most to each row, the largest first.
+    def to_frame(self) -> Any:
+        """Return the contributions, a column each, that add up to the score of their row.
 
-    Parameters
-    ----------
-    explanation
-        Of the rows of ``frame``.
-    frame
-        The rows themselves, for the observed values.
-    count
-        How many columns to name, at least 1; there are never more than the table has.
+        Returns
+        -------
+            A Polars frame; of a pandas frame a pandas one with its index.
+        """
+        frame = pl.DataFrame(
+            {name: self.contributions[:, place] for place, name in enumerate(self.expected.columns)}
+        )
+        return with_index(frame, self.index)
 
-    Returns
-    -------
-    For k from 1 to ``count``: ``reason_k``, the column; ``reason_k_contribution``, in the unit
-    of the score; ``reason_k_observed``, as it is, and ``reason_k_expected``, as an estimate: as
-    text, null where missing; ``reason_k_kind``, of `Explanation.kinds`, where there are any. Where
-    the estimate is what was observed, its kind in brackets stands in its place.
-    """
-    names = np.array(explanation.expected.columns, object)
-    contributions = explanation.contributions
-    # Stable, so that ties have one order.
-    order = np.argsort(-contributions, axis=1, kind="stable")[:, :count]
-    observed = _shown_at(frame[explanation.expected.columns], order)
-    expected = _shown_at(explanation.expected, order, EXPECTED_DIGITS)
-    rows = np.arange(len(contributions))
-    kinds = None
-    if explanation.kinds is not None:
-        kinds = np.take_along_axis(explanation.kinds, order, axis=1)
-        rounded = _shown_at(frame[explanation.expected.columns], order, EXPECTED_DIGITS)
-        expected = np.where(rounded == expected, "(" + kinds + ")", expected)
-    columns: dict[str, np.ndarray | pl.Series] = {}
-    for rank in range(order.shape[1]):
-        chosen, reason = order[:, rank], f"reason_{rank + 1}"
-        columns[reason] = pl.Series(names[chosen], dtype=pl.String)
-        columns[f"{reason}_contribution"] = contributions[rows, chosen]
-        columns[f"{reason}_observed"] = pl.Series(observed[:, rank].tolist(), dtype=pl.String)
-        columns[f"{reason}_expected"] = pl.Series(expected[:, rank].tolist(), dtype=pl.String)
-        if kinds is not None:
-            columns[f"{reason}_kind"] = pl.Series(kinds[:, rank].tolist(), dtype=pl.String)
-    return pl.DataFrame(columns)
+    def top(self, count: int = 3) -> Any:
+        """Return the columns that contributed most to each row, the largest first.
+
+        Parameters
+        ----------
+        count
+            How many columns to name, at least 1; there are never more than the table has.
+
+        Returns
+        -------
+            For k from 1 to ``count``: ``reason_k``, the column; ``reason_k_contribution``, in the
+            unit of the score; ``reason_k_observed``, as it is, and ``reason_k_expected``, as an
+            estimate: as text, null where missing; ``reason_k_kind``, of ``kinds``, where there are
+            any. Where the estimate is what was observed, its kind in brackets stands in its place.
+            A Polars frame; of a pandas frame a pandas one with its index.
+
+        Raises
+        ------
+        InputError
+            For a count below 1.
+        """
+        if count < 1:
+            raise InputError(f"count is {count}; expected at least 1 column to name")
+        names = np.array(self.expected.columns, object)
+        # Stable, so that ties have one order.
+        order = np.argsort(-self.contributions, axis=1, kind="stable")[:, :count]
+        observed = _shown_at(self.observed, order)
+        expected = _shown_at(self.expected, order, EXPECTED_DIGITS)
+        rows = np.arange(len(order))
+        kinds = None
+        if self.kinds is not None:
+            kinds = np.take_along_axis(self.kinds, order, axis=1)
+            rounded = _shown_at(self.observed, order, EXPECTED_DIGITS)
+            expected = np.where(rounded == expected, "(" + kinds + ")", expected)
+        columns: dict[str, np.ndarray | pl.Series] = {}
+        for rank in range(order.shape[1]):
+            chosen, reason = order[:, rank], f"reason_{rank + 1}"
+            columns[reason] = pl.Series(names[chosen], dtype=pl.String)
+            columns[f"{reason}_contribution"] = self.contributions[rows, chosen]
+            columns[f"{reason}_observed"] = pl.Series(observed[:, rank].tolist(), dtype=pl.String)
+            columns[f"{reason}_expected"] = pl.Series(expected[:, rank].tolist(), dtype=pl.String)
+            if kinds is not None:
+                columns[f"{reason}_kind"] = pl.Series(kinds[:, rank].tolist(), dtype=pl.String)
+        return with_index(pl.DataFrame(columns), self.index)
 
 
 def _shown_at(
@@ -96,8 +147,8 @@ def _shown_at(
     shown = np.empty(order.size, object)
     cells = np.argsort(order, axis=None, kind="stable")
     numbers, starts = np.unique(order.ravel()[cells], return_index=True)
-    for number, own in zip(numbers, np.split(cells, starts[1:]), strict=False):
-        values = frame.to_series(int(number))[own // order.shape[1]]
+    for place, own in zip(numbers, np.split(cells, starts[1:]), strict=False):
+        values = frame.to_series(int(place))[own // order.shape[1]]
         shown[own] = shown_values(values.to_frame(), digits)[:, 0]
     return shown.reshape(order.shape)
 

@@ -140,8 +140,26 @@ FEWEST_IDENTIFIERS = 20
 DIFFERENT = 0.95
 """Least share of different values in a column of identifiers; not 1, since rows can be copied."""
 
+GROWING = 0.9
+"""Rank correlation with the number of the row from which on a column is said to grow or to fall."""
+
+TAILED = 0.05
+"""Share of the range below which nine tenths of the values are said to have a heavy tail."""
+
+MOST_CODES, FEW_CODES, ROWS_A_CODE = 200, 4, 5
+"""Most and fewest different numbers that seem codes, and fewest rows for each of them."""
+
+FILLED = 0.1
+"""Share of the whole numbers in their range that codes fill at most."""
+
 APART = 4
 """A number seems a code if it is so many times as far from the others as these from each other."""
+
+CODE_NAME = re.compile(
+    r"(^|[_\W])(code|zip|zipcode|postcode|plz|mcc|sku|status|type|class|kind|category|branch|"
+    r"store|shop|country|region|port|channel|currency|department)$|[a-z](Code|Type|Class|Status)$",
+    re.ASCII | re.IGNORECASE,
+)
 
 IDENTIFIER_NAME = re.compile(
     r"(^|[_\W])(id|uuid|guid|key|index|rownum|row)$|[a-z]Id$|ID$", re.ASCII
@@ -183,13 +201,15 @@ class ColumnWatch:
         """Return the encoder of the column, None where fitting would refuse it."""
         return None if self._refusal is not None or self._fit.crowded else self._fit.build()
 
-    def findings(self, sample: pl.Series) -> Iterator[Finding]:
+    def findings(self, sample: pl.Series, places: NDArray[np.int64]) -> Iterator[Finding]:
         """Yield what is wrong with the column.
 
         Parameters
         ----------
         sample
             A uniform sample of its values.
+        places
+            The numbers of their rows in the table.
         """
         if self._refusal is not None:
             advice = "Correct the values, or ignore the column."
@@ -222,7 +242,7 @@ class ColumnWatch:
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
             )
         if sample.dtype.is_numeric():
-            yield from self._number(column, sample)
+            yield from self._number(column, sample, places)
         if column.caution == "dated":
             yield self._finding(
                 "time",
@@ -264,7 +284,9 @@ class ColumnWatch:
         message = f"always {shown}; a row with another value will score higher"
         return self._finding("constant", "hint", message, advice)
 
-    def _number(self, column: Column, sample: pl.Series) -> Iterator[Finding]:
+    def _number(
+        self, column: Column, sample: pl.Series, places: NDArray[np.int64]
+    ) -> Iterator[Finding]:
         profile, ordered = column.profile, column.caution == "ordered"
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
         low, high = profile.quantiles[0], profile.quantiles[-1]
@@ -286,6 +308,17 @@ class ColumnWatch:
                 "judged, since new rows would lie beyond",
                 "If the file is only sorted by it, shuffle the rows, or fit with time = 'trend'.",
             )
+        else:
+            yield from self._growing(sample, places)
+        if whole and self._seems_coded(known):
+            few = ", ".join(f"{each:g}" for each in known.unique().sort().head(3))
+            yield self._finding(
+                "coded",
+                "hint",
+                f"{known.n_unique()} different whole numbers ({few}, ...), as codes are: learned "
+                "as amounts, of which neighbours are alike",
+                "If they are codes, give them as text, such as c5411, so that each is a category.",
+            )
         code = _code_for_missing(known)
         if code is not None:
             often = float(np.mean(known.to_numpy() == code))
@@ -305,6 +338,42 @@ class ColumnWatch:
                 f"{share(middle / (high - low))} of it, and their differences hardly count",
                 "Check the extreme values; if they are right, give the column on a log scale.",
             )
+        elif 0 < middle < TAILED * (high - low):
+            yield self._finding(
+                "heavy-tail",
+                "hint",
+                f"nine tenths of the values fill {share(middle / (high - low))} of the range "
+                f"{low:g} to {high:g}: the few far ones can decide scores alone",
+                "If ratios count and not differences, give the column on a log scale.",
+            )
+
+    def _growing(self, sample: pl.Series, places: NDArray[np.int64]) -> Iterator[Finding]:
+        values = sample.cast(pl.Float64).fill_nan(None)
+        known = values.is_not_null().to_numpy()
+        if known.sum() < FEWEST_IDENTIFIERS or values.n_unique() < FEWEST_IDENTIFIERS:
+            return
+        ranks = rankdata(values.drop_nulls().to_numpy()), rankdata(places[known])
+        correlation = float(np.corrcoef(*ranks)[0, 1])
+        if abs(correlation) >= GROWING:
+            verb = "grow" if correlation > 0 else "fall"
+            yield self._finding(
+                "grows",
+                "problem",
+                f"the values {verb} along the table (rank correlation {correlation:.2f} with the "
+                "number of the row), so new rows will lie beyond training",
+                "If it only counts up, ignore it or give its difference to the row before; if the "
+                "file is only sorted by it, shuffle the rows.",
+            )
+
+    def _seems_coded(self, known: pl.Series) -> bool:
+        """Return whether whole numbers seem to name kinds of things."""
+        different = known.unique().sort()
+        if not FEW_CODES <= len(different) <= min(MOST_CODES, len(known) / ROWS_A_CODE):
+            return False
+        low, high = float(different[0]), float(different[-1])
+        sparse = low >= 100 and len(different) <= FILLED * (high - low + 1)
+        even = different.diff().drop_nulls().n_unique() == 1
+        return bool(CODE_NAME.search(self.name)) or (sparse and not even)
 
 
 def _all_differ(values: pl.Series) -> bool:

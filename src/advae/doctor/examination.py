@@ -178,7 +178,8 @@ class _Patient:
         values, anomalous = self._sample["row"], self._sample["anomalous"]
         yield from self._calibration(config)
         for watch in self._watches:
-            yield from watch.findings(values[watch.name].filter(~anomalous))
+            normal = self._sample["place"][~anomalous]
+            yield from watch.findings(values[watch.name].filter(~anomalous), normal)
         if self._empty_rows:
             yield Finding(
                 "empty-rows",
@@ -243,12 +244,14 @@ def _given_away(
     np.maximum.at(best, table.owner, area)
     suspects = np.flatnonzero(best >= GIVES_AWAY)
     if len(suspects):
+        least = float(best[suspects].min())
+        right = "always" if least == 1 else f"in at least {share(least)} of cases"
         yield Finding(
             "gives-away-label",
             "problem",
             tuple(table.feature_names[suspect] for suspect in suspects),
-            "tells anomalies from normal rows by itself: area under the ROC curve "
-            f"{best[suspects].min():.3f} or more",
+            "tells anomalies from normal rows by itself: of one row of each kind, it names the "
+            f"anomaly {right}",
             "Ignore it if it is only known after a row has been judged.",
         )
 

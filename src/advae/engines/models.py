@@ -95,4 +95,5 @@ def score_schema(detector: "Detector", explain: int) -> Mapping[str, pl.DataType
 
 
 def _scores(detector: "Detector", frame: pl.DataFrame, explain: int) -> pl.DataFrame:
-    return next(detector.score_batches([frame], explain=explain)).drop("row")
+    scored: pl.DataFrame = next(detector.score_batches([frame], explain=explain))
+    return scored.drop("row")

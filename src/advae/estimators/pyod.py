@@ -150,7 +150,8 @@ class AdVAE(BaseDetector):  # type: ignore[misc] # PyOD is untyped
         """
         check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
         frame = checked_frame(self, X, self.detector_.table.feature_names)
-        return self.detector_.anomaly_score(_numbers(frame))
+        scores: Float[np.ndarray, "rows"] = self.detector_.anomaly_score(_numbers(frame))
+        return scores
 
 
 def _numbers(frame: pl.DataFrame) -> pl.DataFrame:

@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, OutlierMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from advae.config import (
@@ -28,7 +28,7 @@ from advae.detector.detector import Detector, Threshold
 from advae.detector.explanation import Explanation
 from advae.detector.fitting import fit_detector
 from advae.errors import ConfigError, InputError, quoted_list
-from advae.tables.frames import as_frame
+from advae.tables.frames import as_frame, index_of
 
 Scores = Float[np.ndarray, "rows"]
 
@@ -44,7 +44,7 @@ def checked_frame(
         Gets the attributes ``n_features_in_`` and ``feature_names_in_`` in training, and is
         compared with them later.
     X : table of shape (n_samples, n_features)
-        Array of two dimensions, or a frame.
+        Array of two dimensions, sparse matrix, frame, or list of dicts.
     learned : sequence of str, default=None
         The names of the columns in training; None for the training rows themselves.
 
@@ -62,7 +62,8 @@ def checked_frame(
     streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
     # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
     columns = isinstance(X, dict) and not hasattr(X, "shape")
-    if streams or columns or isinstance(X, pl.LazyFrame):
+    records = isinstance(X, list | tuple) and any(isinstance(each, dict) for each in X)
+    if streams or columns or records or isinstance(X, pl.LazyFrame):
         X = as_frame(X)
     if hasattr(X, "columns"):
         frame = as_frame(X)
@@ -79,6 +80,7 @@ def checked_frame(
             X,
             reset=reset,
             dtype=None,
+            accept_sparse=get_tags(estimator).input_tags.sparse,
             ensure_all_finite="allow-nan",
             ensure_min_samples=2 if reset else 1,
         )
@@ -116,7 +118,12 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is untyped
+class AdVAEDetector(
+    OutlierMixin,  # type: ignore[misc] # scikit-learn is untyped
+    OneToOneFeatureMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Self-adversarial variational autoencoder for rows that are not normal.
 
     Fit it on normal rows. Signs are scikit-learn's:
@@ -128,18 +135,35 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
     | ``score_samples``     | at least ``offset_``   | below ``offset_``, at most 0 |
     | ``anomaly_score``     | at most ``threshold_`` | above ``threshold_``         |
 
-    Tables are NumPy arrays, pandas or polars frames (anything that ``as_frame`` reads), with
-    numbers, texts, truth values and times, missing ones included. No scaling is needed.
+    Tables are NumPy arrays, pandas or polars frames, sparse matrices or lists of dicts (anything
+    that ``as_frame`` reads), with numbers, texts, truth values and times, missing ones included.
+    No scaling is needed. Scores come as arrays, whatever the table was. ``transform`` gives each
+    column's part of the score, and ``set_output(transform="pandas")`` gives it as a frame.
+
+    Two parameters say how many rows are flagged, and most users need one of them:
+
+    | parameter       | share of                    | counts on                              |
+    | --------------- | --------------------------- | -------------------------------------- |
+    | `alpha`         | *new* normal rows, at most  | training rows that are normal          |
+    | `contamination` | the rows of ``fit``, just   | a guess of how many of them are not    |
+
+    With `contamination` at "auto" the threshold is learned, and keeps the promise of `alpha`. A
+    number overrides it: the threshold is then the quantile of the training scores that flags this
+    share of them, whether or not anything is wrong with them, and nothing is promised of new rows.
+
+    The parameters below come in groups: the threshold (`alpha` to `calibration`), the rows and the
+    run (`trim` to `random_state`), the method, for who studies it (`method` to `surprise`), and
+    columns (`time`, `hashed`). Each that is left at None has its value from `preset`.
 
     Parameters
     ----------
     preset : {"default", "paper"}, default="default"
         The settings that every parameter left at None takes its value from.
     alpha : float in (0, 1), default=None
-        Share of normal rows that may be flagged; 0.1 in both presets.
+        Share of new normal rows that may be flagged; 0.1 in both presets.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        "auto" flags rows above the learned threshold. A number instead sets the threshold so that
-        this share of the rows given to ``fit`` is flagged, as ``IsolationForest`` does.
+        Share of the rows given to ``fit`` that is flagged, as ``IsolationForest`` has it. "auto"
+        leaves it to the learned threshold, and so to `alpha`.
     threshold : {"conformal", "kde"} or float, default=None
         How the threshold is learned, or the score itself, at least 0; see ``Config``.
     calibration : float in (0, 1), default=None
@@ -155,7 +179,7 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
     random_state : int, RandomState instance or None, default=None
         An int gives the same detector in every call, the one that ``Config(seed=...)`` gives.
     method : str, default=None
-        Name of the method, see `Config`: ``"advae"``.
+        Name of the method, see `Config`.
     variant : {"adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"}, default=None
         Which networks discriminate.
     hidden, latent : int, default=None
@@ -402,7 +426,8 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
             At least 0, float64; equation (12) with preset ``"paper"``.
         """
         check_is_fitted(self)
-        return self.detector_.anomaly_score(self.to_frame(X))
+        scores: Scores = self.detector_.anomaly_score(self.to_frame(X))
+        return scores
 
     def p_value(self, X: Any) -> Scores:
         """Return for each row the share of normal rows expected to score at least as high.
@@ -419,7 +444,8 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
             where ``detector_.calibration_scores`` is empty.
         """
         check_is_fitted(self)
-        return self.detector_.p_value(self.to_frame(X))
+        values: Scores = self.detector_.p_value(self.to_frame(X))
+        return values
 
     def explain(self, X: Any) -> Explanation:
         """Return what each column adds to each row's score, and the value expected there.
@@ -436,7 +462,23 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
             ``anomaly_score``, and the expected values in the columns' own units.
         """
         check_is_fitted(self)
-        return self.detector_.explain(self.to_frame(X))
+        explanation = self.detector_.explain(self.to_frame(X))
+        return replace(explanation, index=index_of(X))
+
+    def transform(self, X: Any) -> Float[np.ndarray, "rows features"]:
+        """Return each column's part of each row's anomaly score.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows with the columns of ``fit``, in its order.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_features), or frame after ``set_output``
+            At least 0; those of a row add up to its ``anomaly_score``.
+        """
+        return self.explain(X).contributions
 
     @property
     def threshold_(self) -> float:
@@ -464,6 +506,7 @@ class AdVAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     def _config(self) -> Config:

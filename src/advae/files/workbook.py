@@ -82,6 +82,8 @@ def _cells(path: Path, sheet: str | None) -> Sequence[Sequence[object]]:
             raise InputError(
                 f"{path}: no sheet {quoted(sheet)}; there are {quoted_list(workbook.sheet_names)}."
             )
+        if not workbook.sheet_names:
+            raise InputError(f"{path}: the workbook has no sheet. Save it again, with one.")
         name = workbook.sheet_names[0] if sheet is None else sheet
         return workbook.get_sheet_by_name(name).to_python()
     except CalamineError as error:

@@ -9,7 +9,14 @@ from advae.errors import ConfigError
 if TYPE_CHECKING:
     from advae.core.method import Method
 
-METHODS = {"advae": "advae.methods.advae.method:AdVAEMethod"}
+METHODS = {
+    "advae": "advae.methods.advae.method:AdVAEMethod",
+    "complementary-vae": "advae.methods.complementary_vae:ComplementaryVAE",
+    "dagmm": "advae.methods.dagmm:DAGMM",
+    "gan": "advae.methods.gan:GAN",
+    "mo-gaal": "advae.methods.mo_gaal:MOGAAL",
+    "wgan-gp": "advae.methods.wgan_gp:WGANGP",
+}
 """Where each method is: module and class."""
 
 

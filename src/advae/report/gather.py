@@ -8,19 +8,28 @@ import polars as pl
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from advae.detector.detector import Detector
+from advae.detector.detector import Detector, EncodedScores
 from advae.detector.groups import Grouper
 from advae.display.text import LONGEST, shorten
 from advae.parallel import rows_at_once
 from advae.report.columns import ColumnTally, Drivers
 from advae.report.latent import SHOWN
+from advae.report.segments import MOST_COLUMNS, SegmentTally
+from advae.report.timeline import TimeTally
 from advae.tables.frames import names_given
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Highest, Reservoir
+from advae.tables.times import TimeColumn
 from advae.tables.values import check_columns, shown_values
+
+SEGMENTED = ("category", "boolean")
+"""Kinds of columns whose values are kinds of rows."""
 
 SCORES = 500_000
 """Scores kept for histograms, slider and curves: all of them up to this many rows."""
+
+LISTED = 1000
+"""Flagged rows that the page lists, those that score highest."""
 
 MOST_ROWS = 16_384
 """Most rows encoded and scored at a time."""
@@ -56,16 +65,28 @@ class Gathered:
         self.hits = 0
         self.scores = Reservoir(SCORES, np.random.default_rng(0))
         self.highest = Highest(top)
+        self.listed = Highest(LISTED)
         self.normal, self.alarms = (
             Reservoir(SHOWN, np.random.default_rng(seed)) for seed in (1, 2)
         )
         self.tallies = [ColumnTally(column) for column in detector.table.features]
         self.drivers = Drivers(len(self.tallies))
         self.grouper = Grouper(detector)
+        self.times = next(
+            (
+                TimeTally(column)
+                for column in detector.table.features
+                if isinstance(column, TimeColumn) and column.dates is not None
+            ),
+            None,
+        )
         self.extra_columns: tuple[str, ...] = ()
         self.labels = None if label is None else LabelReader(label)
         self._detector, self._where = detector, where
         self._keep = names_given(keep)
+        kinds = [each.name for each in detector.table.features if each.kind in SEGMENTED]
+        named = list(dict.fromkeys([*self._keep, *kinds]))
+        self.segments = [SegmentTally(name) for name in named[:MOST_COLUMNS]]
 
     @property
     def counts(self) -> dict[str, tuple[int, int]]:
@@ -103,6 +124,10 @@ class Gathered:
         self.scores.update({"score": scores} | labels)
         self.drivers.update(table.group(scored.contributions), flagged)
         self.grouper.update(frame, encoded, scores, self.rows)
+        if self.times is not None:
+            self.times.update(frame, flagged)
+        for segments in self.segments:
+            segments.update(frame, flagged)
         for tally, places in zip(self.tallies, table.places, strict=True):
             tally.update(encoded[:, list(places)], frame[tally.column.name])
 
@@ -119,6 +144,7 @@ class Gathered:
             self.highest.update(
                 scores[best], {name: values[best] for name, values in taken.items()} | shown
             )
+        self._list(frame, scored, flagged, labels)
         self.rows += frame.height
         self.flagged += int(flagged.sum())
         if labels:
@@ -127,6 +153,37 @@ class Gathered:
     def _labels(self, frame: pl.DataFrame) -> dict[str, Bool[np.ndarray, "rows"]]:
         return {} if self.labels is None else {"anomalous": self.labels.read(frame)}
 
+    def _list(
+        self,
+        frame: pl.DataFrame,
+        scored: EncodedScores,
+        flagged: Bool[np.ndarray, "rows"],
+        labels: dict[str, Bool[np.ndarray, "rows"]],
+    ) -> None:
+        """Take note of flagged rows and of what speaks most against each."""
+        alarms = np.flatnonzero(flagged)
+        best = alarms[self.listed.candidates(scored.score[alarms])]
+        if not len(best):
+            return
+        detector = self._detector
+        by_kind = None if scored.by_kind is None else scored.by_kind[best]
+        few = EncodedScores(
+            scored.score[best], scored.contributions[best], scored.expected[best], by_kind
+        )
+        cut = frame[best].with_columns(pl.selectors.string().str.head(LONGEST + 1))
+        reasons = detector.explained(few, cut).top(1)
+        texts = {each.name: _texts(each) for each in reasons if each.dtype == pl.String}
+        kept = {"kept": self._kept(frame[best])}
+        taken = {"row": self.rows + best} | {name: own[best] for name, own in labels.items()}
+        self.listed.update(scored.score[best], taken | texts | kept)
+
+    def _kept(self, frame: pl.DataFrame) -> NDArray[Any]:
+        """Return the columns to show of a few rows, as texts of bounded length."""
+        kept = np.empty((frame.height, len(self._keep)), object)
+        for number, name in enumerate(self._keep):
+            kept[:, number] = _texts(frame[name])
+        return kept
+
     def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return the values of a few rows as texts of bounded length."""
         frame = frame.with_columns(pl.selectors.string().str.head(LONGEST + 1))
@@ -134,12 +191,14 @@ class Gathered:
         for place, text in np.ndenumerate(observed):
             if text is not None:
                 observed[place] = shorten(text)
-        kept = np.empty((frame.height, len(self._keep)), object)
-        for number, name in enumerate(self._keep):
-            kept[:, number] = [
-                "" if value is None else shorten(value) for value in frame[name].to_list()
-            ]
-        return {"observed": observed, "kept": kept}
+        return {"observed": observed, "kept": self._kept(frame)}
+
+
+def _texts(values: pl.Series) -> NDArray[Any]:
+    """Return values as texts of bounded length, empty where missing."""
+    texts = np.empty(len(values), object)
+    texts[:] = ["" if value is None else shorten(value) for value in values.to_list()]
+    return texts
 
 
 def gather(

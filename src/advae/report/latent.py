@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from advae.config import VARIANTS
 from advae.detector.detector import Detector
-from advae.methods.advae.latent import Codes, encode_rows, transform_codes
 from advae.tables.sampling import Reservoir
 
 SHOWN = 1000
@@ -71,8 +69,8 @@ class LatentView:
 
 def view_latent(
     detector: Detector, normal: Reservoir, flagged: Reservoir, missed: int = 0
-) -> LatentView:
-    """Project a sample of the scored rows.
+) -> LatentView | None:
+    """Project a sample of the scored rows; None for a method that has nothing to project.
 
     Parameters
     ----------
@@ -86,7 +84,9 @@ def view_latent(
     """
     samples = [sample for sample in (normal, flagged) if len(sample)]
     encoded = np.concatenate([sample["encoded"] for sample in samples])
-    codes = encode_rows(detector.scorer.model, encoded)
+    codes = detector.method.latent_rows(detector.scorer, encoded)
+    if codes is None:
+        return None
     mean = codes.mean.astype(np.float64)
     log_variance = codes.log_variance.astype(np.float64)
     divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1.0 - log_variance)
@@ -102,11 +102,10 @@ def view_latent(
         return np.asarray(np.clip((points - low) / (high - low), 0.0, 1.0).T)
 
     groups = _groups(samples, normal, placed(points), missed)
-    if VARIANTS[detector.config.variant].transforms and len(normal):
-        typical_codes = Codes(*(part[: len(normal)] for part in codes))
-        made = transform_codes(detector.scorer.model, typical_codes)
-        noise = np.random.default_rng(0).standard_normal(made.mean.shape)
-        drawn = made.mean + np.exp(0.5 * made.log_variance) * noise
+    if codes.made is not None and len(normal):
+        made_mean, made_log_variance = (part[: len(normal)] for part in codes.made[:2])
+        noise = np.random.default_rng(0).standard_normal(made_mean.shape)
+        drawn = made_mean + np.exp(0.5 * made_log_variance) * noise
         groups.insert(0, _group("synthetic", 0, placed((drawn - centre) @ axes.T)))
     return LatentView(
         groups=tuple(groups),

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from advae.atomic import replacing
 from advae.detector.detector import Detector
 from advae.display import charts, text
+from advae.errors import InputError
 from advae.report.history import caption
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
@@ -62,7 +63,8 @@ DIRECTIONS = {
     "present": "present, none was expected",
     "same": "as expected",
 }
-ARROWS = {"higher": "↑", "lower": "↓", "later": "→", "earlier": "←", "same": "="}
+PAGES = (".html", ".htm")
+"""Endings of files that a page may be written to."""
 
 # In JSON these characters occur inside strings only, where an escape means the same.
 _RISKY = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -124,7 +126,6 @@ def _environment() -> Environment:
         point_names=POINT_NAMES,
         levels=LEVELS,
         directions=DIRECTIONS,
-        arrows=ARROWS,
     )
     return environment
 
@@ -201,7 +202,12 @@ def _payload(report: Report, cells: int) -> dict[str, Any]:
         "directions": DIRECTIONS,
         "first": FIRST_CELLS,
         "rows": rows,
-        "latent": [_points(group) for group in report.latent.groups],
+        "listed": {
+            "file": f"{Path(report.data).stem or 'table'}-flagged.csv",
+            "headings": ["row", *report.kept, *report.listed.headings],
+            "rows": report.listed.rows,
+        },
+        "latent": [_points(group) for group in report.latent.groups] if report.latent else [],
     }
 
 
@@ -231,7 +237,7 @@ def _cell(cell: Cell) -> list[Any]:
         None if cell.observed_at is None else round(cell.observed_at, 3),
         None if cell.expected_at is None else round(cell.expected_at, 3),
         cell.direction,
-        cell.remark,
+        "; ".join(filter(None, (cell.kind, cell.remark))),
     ]
 
 
@@ -256,6 +262,17 @@ def _points(group: PointGroup) -> dict[str, Any]:
 def _significant(value: float) -> float:
     # All that float32 tells: the script rounds for itself, and a number rounded twice can differ.
     return float(f"{value:.9g}")
+
+
+def check_page(path: str | Path) -> None:
+    """Refuse to write a page under the name of something else."""
+    suffix = Path(path).suffix
+    if suffix and suffix.lower() not in PAGES:
+        raise InputError(
+            f"{path}: a report is an HTML page, and {suffix} names another kind of file. Write to "
+            f"{Path(path).with_suffix('.html')}"
+            + ("; a browser prints it as PDF." if suffix.lower() == ".pdf" else ".")
+        )
 
 
 def write_report(
@@ -297,8 +314,9 @@ def write_report(
     ------
     InputError
         For a table without rows, a missing column, a value or label that cannot be read, a normal
-        label that does not occur, or a file that cannot be written.
+        label that does not occur, or a file that cannot be written, or is named as another kind.
     """
+    check_page(path)
     report = summarise(
         detector,
         data,

@@ -6,24 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from advae.core.threshold import p_values
-from advae.detector.counterfactual import counterfactuals
+from advae.detector.counterfactual import counterfactuals, shown_estimates
 from advae.detector.detector import Detector
 from advae.display.text import share, shorten
 from advae.tables.columns import Column, OnePart
-from advae.tables.encoder import TableEncoder
 from advae.tables.sampling import Highest
 from advae.tables.values import shown_values
-
-
-def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"]) -> np.ndarray:
-    """Return decoded values as texts, shape (rows, features), None where missing."""
-    decoded = table.decode(encoded)
-    shown = [
-        shown_values(decoded[:, [number]], column.digits)
-        for number, column in enumerate(table.features)
-    ]
-    return np.concatenate(shown, axis=1)
-
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
@@ -39,6 +27,8 @@ class Cell:
         Position of the column in the table.
     observed, expected
         Values in the user's own units; None where missing.
+    brief
+        The observed value, a number with as few digits as the expected one; None where missing.
     contribution
         What the column adds to the row's score.
     observed_at, expected_at
@@ -46,6 +36,8 @@ class Cell:
     direction
         ``"higher"``, ``"lower"``, ``"later"``, ``"earlier"``, ``"differs"``, ``"missing"``,
         ``"present"`` or ``"same"``, seen from what was expected.
+    kind
+        What the value is surprising by, of `Explanation.kinds`; empty where scores have no kinds.
     remark
         How unusual the observed value was in training, or which cycle of a time counts most.
     """
@@ -53,10 +45,12 @@ class Cell:
     column: int
     observed: str | None
     expected: str | None
+    brief: str | None
     contribution: float
     observed_at: float | None
     expected_at: float | None
     direction: str
+    kind: str
     remark: str
 
 
@@ -113,6 +107,47 @@ class RowView:
     others: int
     rest: float
     remedy: Remedy | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Flagged rows in few columns, the highest score first.
+
+    Attributes
+    ----------
+    headings
+        Of the columns that stand beside ``kept`` and perhaps ``label``: ``"score"`` and so on.
+    rows
+        Position in the table, kept values, label where there are labels, score, p-value, then the
+        column that contributes most, its observed and expected value, and its kind of surprise.
+    """
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+
+def view_listed(detector: Detector, listed: Highest) -> Listed:
+    """Return the flagged rows that were gathered."""
+    reasons = [
+        name
+        for name in ("reason_1", "reason_1_observed", "reason_1_expected", "reason_1_kind")
+        if name in listed
+    ]
+    labelled = ["label"] if "anomalous" in listed else []
+    headings = (*labelled, "anomaly_score", "p_value", *reasons)
+    chances = p_values(detector.reference_scores, listed.scores)
+    rows = [
+        (
+            int(listed["row"][rank]),
+            *listed["kept"][rank],
+            *(["anomaly" if listed["anomalous"][rank] else "normal"] if labelled else []),
+            float(f"{score:.6g}"),
+            float(f"{chance:.3g}"),
+            *(listed[name][rank] for name in reasons),
+        )
+        for rank, (score, chance) in enumerate(zip(listed.scores, chances, strict=True))
+    ]
+    return Listed(headings, tuple(rows))
 
 
 def view_rows(detector: Detector, top: Highest) -> tuple[RowView, ...]:
@@ -225,17 +260,21 @@ class _Explainer:
                 direction = "present"
             else:
                 direction = column.direction(seen[row], wanted[row], alike=rounded[row] == hoped)
-            kind = "" if kinds is None else f"{kinds[row, self.number]}; "
+            kind = "" if kinds is None else str(kinds[row, self.number])
             cells.append(
                 Cell(
                     column=self.number,
                     observed=observed,
                     expected=hoped,
+                    brief=_shown(rounded[row])
+                    if column.kind == "number" and observed
+                    else observed,
                     contribution=float(added[row].sum()),
                     observed_at=_place(seen_places[row]),
                     expected_at=_place(wanted_places[row]),
                     direction=direction,
-                    remark=kind + self._remark(float(seen_at[row]), added[row]),
+                    kind=kind,
+                    remark=self._remark(float(seen_at[row]), added[row]),
                 )
             )
         return cells

@@ -59,8 +59,8 @@ class ScoreView:
     groups
         Kinds of rows, those of the model first.
     density
-        The kernel density of the training scores, as a share for each of `BINS` parts of the
-        axis; empty where all training scores are equal.
+        The training scores smoothed along the axis, as a share for each of its `BINS` parts;
+        empty where all are equal.
     thresholds
         The threshold in use, then the other ones possible.
     """
@@ -150,11 +150,13 @@ def _group(
 
 
 def _density(axis: ScoreAxis, training: Float[np.ndarray, "rows"]) -> tuple[float, ...]:
-    bandwidth = silverman_bandwidth(training)
+    # Of places on the axis, which is logarithmic: smoothed as scores, the line missed the bars.
+    places = axis.place(training)
+    bandwidth = silverman_bandwidth(places)
     if not bandwidth:
         return ()
-    edges = axis.at(np.linspace(0.0, 1.0, BINS + 1)).tolist()
-    return tuple(np.diff([kde_cdf(training, bandwidth, edge) for edge in edges]).tolist())
+    edges = [-np.inf, *np.linspace(0.0, 1.0, BINS + 1)[1:-1].tolist(), np.inf]
+    return tuple(np.diff([kde_cdf(places, bandwidth, edge) for edge in edges]).tolist())
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from advae.report.gather import gather
 from advae.report.history import HistoryView, view_history
 from advae.report.latent import LatentView, view_latent
 from advae.report.remarks import find_remarks
-from advae.report.rows import RowView, view_rows
+from advae.report.rows import Listed, RowView, view_listed, view_rows
 from advae.report.scores import LabelView, ScoreView, view_labels, view_scores
+from advae.report.segments import Segments, view_segments
+from advae.report.timeline import Timeline
 from advae.report.training import TermView, view_training
 from advae.tables.frames import as_batches, names_given
 from advae.tables.labels import LabelColumn
@@ -56,15 +58,22 @@ class Report:
     stories
         The flagged rows in groups, by what drives their scores.
     scores, labels, top, columns, latent, training
-        The sections of the page; ``labels`` is None without labels.
+        The sections of the page; ``labels`` is None without labels, and ``latent`` for a method
+        whose latent space is not drawn.
     unused
         Columns of the table that training did not have.
     kept
         Names of the columns shown beside the most anomalous rows.
     feature_names
         The detector's columns, in the order that the cells of ``top`` refer to.
-    beside_rows
-        Whether the model compares rows with training rows that it keeps.
+    listed
+        The flagged rows that score highest, as one may take them along.
+    timeline
+        When rows came, and flagged ones; None without a column that tells.
+    segments
+        Rows and flagged ones by the values of columns.
+    in_nats
+        Whether scores are in nats; else they are the paper's.
     feature_bars
         For each of these, the share of training rows in each bar of its drawing.
     history
@@ -84,12 +93,15 @@ class Report:
     labels: LabelView | None
     top: tuple[RowView, ...]
     columns: tuple[ColumnView, ...]
-    latent: LatentView
+    latent: LatentView | None
     training: tuple[TermView, ...]
     unused: tuple[str, ...]
     kept: tuple[str, ...]
     feature_names: tuple[str, ...]
-    beside_rows: bool
+    listed: Listed
+    timeline: Timeline | None
+    segments: tuple[Segments, ...]
+    in_nats: bool
     feature_bars: tuple[tuple[float, ...], ...]
     history: HistoryView | None
 
@@ -168,7 +180,10 @@ def summarise(
         unused=found.extra_columns,
         kept=tuple(names_given(keep)),
         feature_names=detector.table.feature_names,
-        beside_rows=detector.method.kept_rows(detector.scorer) > 0,
+        listed=view_listed(detector, found.listed),
+        timeline=None if found.times is None else found.times.view(),
+        segments=view_segments(found.segments),
+        in_nats=detector.config.surprise,
         feature_bars=tuple(
             tuple(feature.distribution.bars.tolist()) for feature in detector.table.features
         ),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from advae.core.validation import VALIDATION_ERROR, best_block
+from advae.core.validation import VALIDATION_ERROR, History, best_block
 from advae.detector.detector import Detector
 
 COLLAPSED = 0.05
@@ -80,7 +80,60 @@ _MEANINGS = {
         "KLD(q ‖ q_T)",
         "How far the synthetic anomalies stand from the rows they are made of.",
     ),
+    "reconstruction": (
+        "Reconstruction error",
+        "",
+        "How far reconstructions of normal rows are from the rows. It should fall and level off.",
+    ),
+    "kld": (
+        "Latent information",
+        "KLD(q)",
+        "How much the latent variables tell of a row, in nats. Near 0 the posterior has collapsed.",
+    ),
+    "anomaly_reconstruction": (
+        "Reconstruction error, anomalies made",
+        "",
+        "How far reconstructions of anomalies that were made of normal rows are from these.",
+    ),
+    "anomaly_kld": (
+        "Divergence from the anomaly prior",
+        "",
+        "How far latent variables of anomalies made are from the complement of the normal prior.",
+    ),
+    "energy": (
+        "Energy",
+        "−log p(z)",
+        "How improbable rows are to the Gaussian mixture of their batch. It should fall.",
+    ),
+    "inverse_variance": (
+        "Inverse variances",
+        "Σ 1 / Σ_jj",
+        "Large where a Gaussian of the mixture shrinks to a point.",
+    ),
+    "discriminator_real": (
+        "Discriminator, rows",
+        "−log D",
+        "What the discriminator lacks to know normal rows; 0.69 is chance.",
+    ),
+    "discriminator_made": (
+        "Discriminator, made rows",
+        "−log(1 − D)",
+        "What the discriminator lacks to know rows that a generator made; 0.69 is chance.",
+    ),
+    "critic_distance": (
+        "Critic's distance",
+        "D(G(z)) − D(x)",
+        "The negated distance of made rows from normal ones, to the critic; it should near 0.",
+    ),
+    "critic_penalty": (
+        "Gradient penalty",
+        "(‖∇D‖ − 1)²",
+        "How far the critic's slopes are from 1.",
+    ),
 }
+
+_RECONSTRUCTION = ("encoder_reconstruction", "reconstruction")
+"""The terms that the error of rows held out stands beside; a training has one or none."""
 
 
 def view_training(detector: Detector) -> tuple[TermView, ...]:
@@ -92,9 +145,14 @@ def view_training(detector: Detector) -> tuple[TermView, ...]:
     views = []
     for name in [*known, *(name for name in history if name not in _MEANINGS)]:
         title, symbol, meaning = _MEANINGS.get(name, (name.replace("_", " "), "", ""))
-        extra = held_out if name == "encoder_reconstruction" else ()
+        extra = held_out if name in _RECONSTRUCTION else ()
         views.append(TermView(title, symbol, meaning, iterations, tuple(history[name]), extra))
     return tuple(views)
+
+
+def _own_error(history: History) -> list[float]:
+    """Return the reconstruction error of the training rows after each block; empty without one."""
+    return next((history[name] for name in _RECONSTRUCTION if name in history), [])
 
 
 def training_warnings(detector: Detector) -> list[str]:
@@ -122,8 +180,8 @@ def training_warnings(detector: Detector) -> list[str]:
             f"the self-adversarial part of the method did nothing here. A larger {setting} than "
             f"{getattr(config, setting):g} would make it act."
         )
-    held_out, own = history.get(VALIDATION_ERROR, []), history["encoder_reconstruction"]
-    if not config.patience and held_out and held_out[-1] > OVERFITTED * min(held_out):
+    held_out, own = history.get(VALIDATION_ERROR, []), _own_error(history)
+    if not config.patience and own and held_out and held_out[-1] > OVERFITTED * min(held_out):
         best = best_block(history)
         when = f"The held-out error was least at iteration {int(history['iteration'][best]):,}"
         if own[-1] < own[best]:

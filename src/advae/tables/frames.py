@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -36,8 +36,9 @@ def as_frame(data: Any) -> pl.DataFrame:
     ----------
     data
         A Polars frame, lazy or not; a pandas frame; anything with the Arrow capsule interface;
-        a dict of columns; or a two-dimensional NumPy array, shape (rows, columns), whose
-        columns are called ``column_0``, ``column_1`` and so on.
+        a dict of columns; a list of dicts, one a row; or a two-dimensional NumPy array or SciPy
+        sparse matrix, shape (rows, columns), whose columns are called ``column_0``, ``column_1``
+        and so on.
 
     Raises
     ------
@@ -49,6 +50,11 @@ def as_frame(data: Any) -> pl.DataFrame:
         return data
     if isinstance(data, pl.LazyFrame):
         return data.collect()
+    if hasattr(data, "toarray"):  # SciPy's: what is not stored is 0, a value like others
+        data = data.toarray()
+    if _are_records(data):
+        names = dict.fromkeys(name for record in data for name in record)
+        data = {name: [record.get(name) for record in data] for name in names}
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
             raise InputError(
@@ -61,8 +67,8 @@ def as_frame(data: Any) -> pl.DataFrame:
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
             f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "
-            "Arrow table, a dict of columns or a two-dimensional NumPy array; lists and iterators "
-            "of them only where a table may come in batches."
+            "Arrow table, a dict of columns, a list of dicts or a two-dimensional NumPy array; "
+            "lists and iterators of them only where a table may come in batches."
         )
     try:
         if isinstance(data, dict):
@@ -86,7 +92,49 @@ def as_batches(data: Any) -> Iterator[pl.DataFrame]:
     InputError
         For anything else, when it is reached.
     """
-    return map(as_frame, data if isinstance(data, Iterator | list | tuple) else [data])
+    return map(as_frame, each_table(data))
+
+
+def each_table(data: Any) -> Iterable[Any]:
+    """Return the batches of a table as they were given, or the table as the only one."""
+    in_batches = isinstance(data, Iterator | list | tuple) and not _are_records(data)
+    return data if in_batches else [data]
+
+
+def _are_records(data: Any) -> bool:
+    """Return whether these are rows, a dict each, and not batches, each a dict of columns."""
+    return (
+        isinstance(data, list | tuple)
+        and bool(data)
+        and all(isinstance(each, dict) for each in data)
+        and not any(isinstance(v, Sized) and not isinstance(v, str) for v in data[0].values())
+    )
+
+
+def index_of(data: Any) -> Any:
+    """Return the index of a pandas frame; None of any other table."""
+    return data.index if _is_pandas(data) else None
+
+
+def with_index(frame: pl.DataFrame, index: Any) -> Any:
+    """Return a frame as a pandas one with an index of `index_of`, or as it is if that is None."""
+    if index is None:
+        return frame
+    import pandas as pd
+
+    # Not Polars' own conversion, which needs pyarrow.
+    plain = {
+        each.name: each.to_numpy()
+        if (each.dtype.is_numeric() or each.dtype == pl.Boolean) and not each.null_count()
+        else pd.Series(each.to_list(), index, dtype=None if each.null_count() < len(each) else "O")
+        for each in frame
+    }
+    return pd.DataFrame(plain, index)
+
+
+def named_scores(name: str, values: np.ndarray, index: Any) -> Any:
+    """Return one value a row: an array, or with an index of `index_of` a pandas series."""
+    return values if index is None else with_index(pl.DataFrame({name: values}), index)[name]
 
 
 def names_given(names: Collection[str]) -> list[str]:

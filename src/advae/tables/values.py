@@ -39,7 +39,12 @@ def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> 
     missing = [name for name in wanted if name not in known]
     if not missing:
         return
-    near = {name: difflib.get_close_matches(name, found, n=1) for name in missing[:10]}
+    # In one case: difflib tells "ID" from "id" in every letter.
+    folded = {name.casefold(): name for name in reversed(list(found))}
+    near = {
+        name: [folded[close] for close in difflib.get_close_matches(name.casefold(), folded, n=1)]
+        for name in missing[:10]
+    }
     hints = [f"{quoted(close[0])} for {quoted(name)}" for name, close in near.items() if close]
     raise InputError(
         f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "

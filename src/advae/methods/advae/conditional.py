@@ -184,12 +184,8 @@ State: TypeAlias = tuple[Conditional, Moments[Conditional]]
 
 
 def iterations_for(rows: int, usual: int) -> int:
-    """Return how many iterations a table of so many rows takes, of which ``usual`` are usual.
-
-    A small table is learned after two for each row, and at least a sixth of the usual ones.
-    """
-    small = min(usual, max(usual // 6, 2 * rows))
-    return max(1, min(2 * usual, max(small, PASSES * rows // BATCH)))
+    """Return how many iterations a table of so many rows takes: ``usual``, or `PASSES`."""
+    return max(1, min(2 * usual, max(usual, PASSES * rows // BATCH)))
 
 
 @partial(compiled, donate=(0, 1))
@@ -253,7 +249,8 @@ def train(
     member
         Its number.
     """
-    seed, iterations = config.seed, iterations_for(len(seen), config.iterations // 2)
+    usual = config.iterations_for(len(seen)) // 2
+    seed, iterations = config.seed, iterations_for(len(seen), usual)
     targets = observed(classes, whole)
     plan = plan_of(classes, targets[seen])
     net, plan = _with_room(_initial(classes, targets[seen], seed, member), plan, whole.shape[1] - 1)

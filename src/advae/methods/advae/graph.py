@@ -14,10 +14,11 @@ from advae.core.method import ScoredInGraph
 from advae.graph import Graph, Value
 from advae.methods.advae.classes import CATEGORICAL, MOMENTS, NUMBER, Classes
 from advae.methods.advae.conditional import Conditional, parts_of
-from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Dense, Encoder, Generator
+from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Encoder, Generator
 from advae.methods.advae.reference import DOUBT, SAME, Factors, Memory, Whitening
 from advae.methods.advae.scoring import Scorer
 from advae.methods.advae.surprise import FLOOR, Marginal, Shares, Surprise
+from advae.methods.dense import Dense
 
 AT_ONCE = 25
 """Most points of latent noise that stand side by side: each has all rows."""

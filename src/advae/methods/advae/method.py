@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, Int
 from advae.config import VARIANTS, Config, Variant
 from advae.core.adam import StepSize
 from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix, Vector
-from advae.core.method import Members, Method, Scored, ScoredInGraph, Terms
+from advae.core.method import LatentRows, Members, Method, Scored, ScoredInGraph, Terms
 from advae.core.randomness import generator
 from advae.graph import Graph, Value
 from advae.methods.advae import graph as graphs
 from advae.methods.advae import scoring
+from advae.methods.advae.latent import encode_rows, transform_codes
 from advae.methods.advae.losses import Noise, Settings, squared_error
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Sizes, initialise
 from advae.methods.advae.scoring import Scorer
@@ -139,6 +140,13 @@ class AdVAEMethod(Method):
     def in_graph(self, graph: Graph, scorer: Scorer, x: Value, width: int) -> ScoredInGraph:
         """Write down the scores as operators."""
         return graphs.in_graph(graph, scorer, x, width)
+
+    def latent_rows(self, scorer: Scorer, x: HostMatrix) -> LatentRows:
+        """Return q = E(x), and q_T = T(q) where T took part in training."""
+        codes = encode_rows(scorer.model, x)
+        if not self.variant.transforms:
+            return LatentRows(*codes)
+        return LatentRows(*codes, LatentRows(*transform_codes(scorer.model, codes)))
 
     def strangers(
         self, scorer: Scorer, members: Members, absent: Int[np.ndarray, "absent"]

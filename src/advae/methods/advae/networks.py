@@ -1,6 +1,5 @@
 """The three networks of adVAE: encoder E, generator G and Gaussian transformer T (Figure 4)."""
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -8,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from advae.core.arrays import ColumnsByRows, LatentByRows
 from advae.methods.advae.gaussian import Gaussian
+from advae.methods.dense import Dense, Turned, dense_shapes, first_weights
 
 INPUT_RANGE = (-1.0, 2.0)
 """NOTE[DIFF]: after training the encoder sees values clipped to this range, and the residual uses
@@ -28,71 +28,6 @@ class Sizes(NamedTuple):
     columns: int
     hidden: int
     latent: int
-
-
-class Dense(NamedTuple):
-    """An affine layer: ``weight.T @ x + bias``, for ``x`` with a column for each row."""
-
-    weight: Float[Array, "inputs outputs"]
-    bias: Float[Array, "outputs"]
-
-    def __call__(self, x: Float[Array, "inputs rows"]) -> Float[Array, "outputs rows"]:
-        """Apply the layer to every row."""
-        return _affine(x, self.weight, self.bias)
-
-    def turned(self) -> "Turned":
-        """Return the layer for many calls."""
-        return Turned(self.weight.T, self.bias[:, None])
-
-
-class Turned(NamedTuple):
-    """A `Dense` layer with its weight transposed once, not in each call: for a loop over calls."""
-
-    weight: Float[Array, "outputs inputs"]
-    bias: Float[Array, "outputs 1"]
-
-    def __call__(self, x: Float[Array, "inputs rows"]) -> Float[Array, "outputs rows"]:
-        """Apply the layer to every row."""
-        return self.weight @ x + self.bias
-
-
-@jax.custom_vjp
-def _affine(
-    x: Float[Array, "inputs rows"],
-    weight: Float[Array, "inputs outputs"],
-    bias: Float[Array, "outputs"],
-) -> Float[Array, "outputs rows"]:
-    """Return ``weight.T @ x + bias``.
-
-    Its gradients are written out for the speed of XLA on a CPU: as JAX derives them, that of the
-    weight comes transposed, and Adam reads it against the order of the memory; that of the bias is
-    a sum over rows, which is faster as a product.
-    """
-    return weight.T @ x + bias[:, None]
-
-
-_Kept = tuple[Float[Array, "inputs rows"], Float[Array, "inputs outputs"]]
-
-
-def _affine_forward(
-    x: Float[Array, "inputs rows"],
-    weight: Float[Array, "inputs outputs"],
-    bias: Float[Array, "outputs"],
-) -> tuple[Float[Array, "outputs rows"], _Kept]:
-    return _affine(x, weight, bias), (x, weight)
-
-
-def _affine_backward(
-    kept: _Kept, gradient: Float[Array, "outputs rows"]
-) -> tuple[Float[Array, "inputs rows"], Float[Array, "inputs outputs"], Float[Array, "outputs"]]:
-    x, weight = kept
-    ones = jnp.ones((gradient.shape[1], 1), gradient.dtype)
-    # Not x @ gradient.T, whose transposition takes longer than the product.
-    of_weight = jax.lax.dot_general(x, gradient, (((1,), (1,)), ((), ())))
-    return weight @ gradient, of_weight, (gradient @ ones)[:, 0]
-
-
-_affine.defvjp(_affine_forward, _affine_backward)
 
 
 class Encoder(NamedTuple):
@@ -161,10 +96,7 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
     d, h, k = sizes
 
     def layers(*widths: int) -> tuple[Dense, Dense, Dense]:
-        first, second, head = (
-            Dense(float32_shape(members, inputs, outputs), float32_shape(members, outputs))
-            for inputs, outputs in itertools.pairwise(widths)
-        )
+        first, second, head = dense_shapes(members, *widths)
         return first, second, head
 
     return AdVAE(
@@ -174,27 +106,9 @@ def network_shapes(sizes: Sizes, members: int) -> AdVAE:
     )
 
 
-def float32_shape(*shape: int) -> Any:
-    """Return what stands for a float32 array of this shape where only its shape is known."""
-    return jax.ShapeDtypeStruct(shape, np.float32)  # type: ignore[no-untyped-call]
-
-
 def initialise(sizes: Sizes, generators: Sequence[np.random.Generator]) -> AdVAE:
-    """Return networks with Kaiming-uniform weights and zero biases, one for each generator.
-
-    They are stacked on a leading axis. Kaiming-uniform for rectifiers (He et al. 2015): variance
-    2 / inputs.
-    """
-
-    def drawn(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        if len(leaf.shape) < 3:
-            return np.zeros(leaf.shape, np.float32)
-        _, inputs, outputs = leaf.shape
-        bound = (6.0 / inputs) ** 0.5
-        weights = [own.uniform(-bound, bound, (inputs, outputs)) for own in generators]
-        return np.asarray(weights, np.float32)
-
-    model: AdVAE = jax.tree.map(drawn, network_shapes(sizes, len(generators)))
+    """Return untrained networks, one for each generator, stacked on a leading axis."""
+    model: AdVAE = first_weights(network_shapes(sizes, len(generators)), generators)
     return model
 
 

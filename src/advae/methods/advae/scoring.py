@@ -27,11 +27,9 @@ from advae.methods.advae.latent import latent_noise
 from advae.methods.advae.networks import (
     INPUT_RANGE,
     AdVAE,
-    Dense,
     Generator,
     Sizes,
     activations,
-    float32_shape,
     network_shapes,
 )
 from advae.methods.advae.reference import (
@@ -47,6 +45,7 @@ from advae.methods.advae.reference import (
     whitening_of,
 )
 from advae.methods.advae.surprise import Prepared, Shares, Surprise, joined, learn_shares
+from advae.methods.dense import Dense, float32_shape
 from advae.variables import Variable
 
 RESIDUAL_ROWS = 20_000

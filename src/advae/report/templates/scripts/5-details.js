@@ -49,11 +49,13 @@ function detail(row, columns, id) {
       head("Expected", "num key-expected"), head("Among training values"), head("In words"))),
     body);
   const holder = element("td", { role: "cell", colspan: columns });
+  const copy = element("button", { type: "button", class: "quiet copy" }, "Copy this row");
+  copy.addEventListener("click", () => copyText(asText(row, id), copy));
   if (row.remedy) holder.append(remedy(row.remedy));
   else if (row.flagged) {
     holder.append(element("p", { class: "remedy" }, "No change of a few columns lowers its score."));
   }
-  holder.append(table);
+  holder.append(table, copy);
   const hidden = row.cells.slice(page.first);
   const rest = row.rest + hidden.reduce((sum, each) => sum + each[3], 0);
   const others = (columns) => `${columns} other column${columns === 1 ? "" : "s"}`;

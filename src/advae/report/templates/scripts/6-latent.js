@@ -6,7 +6,7 @@ for (const box of all("[data-points]")) {
   box.addEventListener("change", paint);
   paint();
 }
-frame.addEventListener("pointermove", (event) => {
+frame?.addEventListener("pointermove", (event) => {
   const area = frame.getBoundingClientRect();
   let nearest = null;
   let least = 20 ** 2;
@@ -26,4 +26,4 @@ frame.addEventListener("pointermove", (event) => {
     tip.style.top = `${(1 - nearest.y) * area.height}px`;
   }
 });
-frame.addEventListener("pointerleave", () => { tip.hidden = true; halo.setAttribute("d", ""); });
+frame?.addEventListener("pointerleave", () => { tip.hidden = true; halo.setAttribute("d", ""); });

@@ -1,0 +1,1 @@
+"""Detectors to compare with that no package has, written from their papers."""

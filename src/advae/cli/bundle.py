@@ -1,0 +1,194 @@
+"""What fit, score, info and report do with models by segment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from advae.cli import console, outlets
+from advae.cli.shared import interruptible, open_database, open_rows, open_table
+from advae.display.text import count, number, share
+from advae.errors import InputError, quoted
+
+if TYPE_CHECKING:
+    from advae.config import Config
+    from advae.detector.bundle import Bundle, Key
+    from advae.detector.detector import Detector
+    from advae.files.options import ReadOptions
+
+MOST_SHOWN = 30
+"""Segments in a table on the terminal."""
+
+
+def fit_bundle(
+    data: str,
+    output: Path,
+    by: Sequence[str],
+    config: "Config",
+    query: str | None,
+    reading: "ReadOptions",
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Learn a model for each segment, and write them as they come."""
+    from advae.detector.segments import fit_detectors
+
+    with interruptible():
+        database = open_database(data, query)
+        if database is None:
+            source: Any = open_table(data, settings["label"], reading)
+        else:
+            source = database.query(query or "")
+        shown = console.remarks()
+        columns = (
+            TextColumn("segments"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+        )
+        hidden = quiet or not shown.is_terminal
+        with source.located(), Progress(*columns, console=shown, disable=hidden) as progress:
+            task = progress.add_task("segments", total=None)
+            bundle = fit_detectors(
+                source.batches(),
+                list(by),
+                config,
+                output=output,
+                reading=reading,
+                on_segment=lambda done, of: progress.update(task, completed=done, total=of),
+                **settings,
+            )
+    left = [each for each in bundle.segments if each.why]
+    if left:
+        rows = count(sum(each.rows for each in left), "row")
+        some = "; ".join(f"{_named(each.key)}: {each.why}" for each in left[:3])
+        console.remark(
+            f"{count(len(left), 'segment')} without a model of its own ({rows}), left to the "
+            f"fallback: {some}{'; ...' if len(left) > 3 else ''}"
+        )
+    if not quiet:
+        show_bundle(bundle, output)
+
+
+def show_bundle(bundle: "Bundle", path: Path) -> None:
+    """Print the segments of a bundle, the largest first."""
+    out = console.output()
+    rows = sum(each.rows for each in bundle.segments)
+    out.print(
+        f"[bold]{console.escape(str(path))}[/]: {count(len(bundle.detectors), 'model')} by "
+        f"{console.escape(', '.join(bundle.by))}, and one for all other rows; {rows:,} rows"
+    )
+    table = Table(
+        console.escape(" / ".join(bundle.by)),
+        console.right("rows"),
+        console.right("threshold"),
+        "model",
+    )
+    largest = sorted(bundle.segments, key=lambda each: -each.rows)
+    for each in largest[:MOST_SHOWN]:
+        threshold = "" if each.threshold is None else number(each.threshold)
+        own = "its own" if not each.why else f"fallback: {each.why}"
+        table.add_row(_named(each.key), f"{each.rows:,}", threshold, console.escape(own))
+    console.print_table(out, table)
+    if len(largest) > MOST_SHOWN:
+        out.print(f"and {len(largest) - MOST_SHOWN:,} more")
+
+
+def score_bundle(
+    model: Path,
+    data: str,
+    output: Path | None,
+    keep: Sequence[str],
+    explain: int,
+    reading: "ReadOptions",
+    quiet: bool,
+) -> None:
+    """Score each row by the model of its segment."""
+    from advae.detector.bundle import load_bundle
+    from advae.files import sink
+
+    bundle = load_bundle(model)
+    carried = list(dict.fromkeys([*bundle.by, *keep]))
+    source = open_rows(bundle.fallback, data, carried, reading)
+    if output is None:
+        outlets.write_utf8()
+    rows = flagged = strange = 0
+
+    def watched() -> Any:
+        nonlocal rows, flagged, strange
+        for frame in bundle.score_batches(source.batches(), keep=keep, explain=explain):
+            rows += frame.height
+            flagged += int(frame["is_anomaly"].sum())
+            strange += int((~frame["own_model"]).sum())
+            yield frame
+
+    with interruptible(), source.located():
+        sink.write_frames(watched(), output)
+    if not quiet:
+        part = share(flagged / max(rows, 1))
+        console.remarks().print(f"[bold]{flagged:,}[/] of {count(rows, 'row')} flagged ({part})")
+    if strange:
+        console.remark(
+            f"{count(strange, 'row')} of segments without a model of their own: the fallback "
+            "scored them (own_model is false)"
+        )
+
+
+def segment_of(bundle: "Bundle", values: Sequence[str]) -> "Detector":
+    """Return the detector that --segment names."""
+    if len(values) != len(bundle.by):
+        raise InputError(
+            f"--segment is given {len(values)} times, and segments are told apart by "
+            f"{', '.join(map(quoted, bundle.by))}. Give it once for each of these, in this order."
+        )
+    return bundle.detector(*values)
+
+
+def segments_table(bundle: "Bundle", data: str, reading: "ReadOptions") -> None:
+    """Print how many rows of DATA each segment has and how many are flagged, the worst first."""
+    source = open_rows(bundle.fallback, data, list(bundle.by), reading)
+    with interruptible(), source.located():
+        parts = [
+            frame.group_by([*bundle.by, "own_model"]).agg(
+                rows=pl.len(), flagged=pl.col("is_anomaly").sum(), highest=pl.max("anomaly_score")
+            )
+            for frame in bundle.score_batches(source.batches())
+        ]
+    found = (
+        pl.concat(parts)
+        .group_by([*bundle.by, "own_model"])
+        .agg(pl.sum("rows", "flagged"), pl.max("highest"))
+        .with_columns(share=pl.col("flagged") / pl.col("rows"))
+        .sort("share", "rows", *bundle.by, descending=[True, True, *([False] * len(bundle.by))])
+    )
+    out = console.output()
+    headings = [console.right(each) for each in ("rows", "flagged", "share", "highest score")]
+    table = Table(console.escape(" / ".join(bundle.by)), *headings, "model")
+    for row in found.head(MOST_SHOWN).iter_rows(named=True):
+        key = tuple(None if row[name] is None else str(row[name]) for name in bundle.by)
+        figures = (f"{row['rows']:,}", f"{row['flagged']:,}", share(row["share"]))
+        own = "its own" if row["own_model"] else "fallback"
+        table.add_row(_named(key), *figures, number(row["highest"]), own)
+    console.print_table(out, table)
+    if found.height > MOST_SHOWN:
+        out.print(f"and {found.height - MOST_SHOWN:,} more segments")
+    out.print("A page on one of them: add --segment VALUE.")
+
+
+def rows_of_segment(frames: Any, by: Sequence[str], values: Sequence[str]) -> Any:
+    """Yield the rows of one segment."""
+    from advae.detector.bundle import rows_by_key
+
+    for frame in frames:
+        for key, rows in rows_by_key(frame, by):
+            if key == tuple(values):
+                yield frame[rows]
+
+
+def _named(key: "Key") -> str:
+    from advae.detector.bundle import spelled
+
+    return console.escape(spelled(key))

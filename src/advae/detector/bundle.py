@@ -1,0 +1,354 @@
+"""One detector for each segment of a table, and one for all other rows, in one file.
+
+The file is an uncompressed ZIP archive: ``index.json``, and a model file for each detector, so that
+one is read without the others. Nothing in it can run.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from advae.atomic import replacing_path
+from advae.detector import model_file
+from advae.detector.detector import Detector
+from advae.errors import AdVAEError, InputError, ModelFileError, quoted, quoted_list
+from advae.tables.frames import BatchSchema, as_batches, check_free, exactly, merged
+from advae.tables.values import check_columns
+
+Key: TypeAlias = tuple[str | None, ...]
+"""What a segment has in the columns that tell segments apart, as text; None where it is missing."""
+
+LOADED = 256
+"""How many detectors of a file are held, the last ones used."""
+
+ROWS_AT_ONCE = 500_000
+"""Most rows that are parted into segments together: the more, the fuller is each call."""
+
+_INDEX, _FALLBACK, _VERSION = "index.json", "fallback.advae", 1
+_LARGEST_INDEX = 2**28
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment of the training table.
+
+    Parameters
+    ----------
+    key
+        Its values in the columns that tell segments apart.
+    rows
+        How many training rows it had.
+    threshold
+        Of its detector; None if it has none.
+    why
+        Why it has no detector of its own; empty if it has one.
+    """
+
+    key: Key
+    rows: int
+    threshold: float | None
+    why: str = ""
+
+
+class Models(Mapping[Key, Detector]):
+    """The detectors of a file by segment, each read when it is asked for."""
+
+    def __init__(self, path: Path, files: Mapping[Key, str]) -> None:
+        self._path, self._files = path, files
+        self._read = lru_cache(maxsize=LOADED)(self._load)
+
+    def __getitem__(self, key: Key) -> Detector:
+        """Return the detector of a segment."""
+        return self._read(self._files[key])
+
+    def __iter__(self) -> Iterator[Key]:
+        """Yield the segments that have a detector."""
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        """Return how many segments have a detector."""
+        return len(self._files)
+
+    def _load(self, name: str) -> Detector:
+        with _opened(self._path) as archive:
+            return _model(archive, name, self._path)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Detectors by segment, made by `fit_detectors` or `load_bundle`.
+
+    Parameters
+    ----------
+    by
+        The columns that tell segments apart. Their values are compared as texts, and no detector
+        learns them.
+    segments
+        Those of the training table, in the order of their keys.
+    detectors
+        Of the segments that have one.
+    fallback
+        Learned from a sample of all rows; it scores the rows of every other segment.
+    """
+
+    by: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    detectors: Mapping[Key, Detector]
+    fallback: Detector
+
+    def detector(self, *key: object) -> Detector:
+        """Return the detector of a segment, by its value in each of ``by``.
+
+        Raises
+        ------
+        InputError
+            If no segment with a detector has these values.
+        """
+        found = tuple(None if value is None else str(value) for value in key)
+        if found not in self.detectors:
+            own = ", ".join(
+                f"{name} {quoted(value)}" for name, value in zip(self.by, key, strict=False)
+            )
+            several = [segment for segment in self.segments if segment.key == found]
+            why = several[0].why if several else "training had no such rows"
+            raise InputError(
+                f"no model of its own for {own or 'nothing'}: {why}. Segments with one are such as "
+                f"{quoted_list([' / '.join(map(str, each)) for each in self.detectors], 5)}."
+            )
+        return self.detectors[found]
+
+    def anomaly_score(self, data: Any) -> Float[np.ndarray, "rows"]:
+        """Return the score of each row by the detector of its segment, shape (rows,)."""
+        return np.concatenate(
+            [frame["anomaly_score"].to_numpy() for frame in self.score_batches(data)]
+        )
+
+    def score_batches(
+        self, batches: Any, *, keep: Sequence[str] = (), explain: int = 0
+    ) -> Iterator[pl.DataFrame]:
+        """Score a table, each row by the detector of its segment.
+
+        Parameters
+        ----------
+        batches
+            The training columns and those of ``by``, in any order; see
+            `advae.tables.frames.as_batches`.
+        keep, explain
+            See `Detector.score_batches`.
+
+        Yields
+        ------
+        polars.DataFrame
+            ``row`` from 0, the columns of ``by``, and the others of `Detector.score_batches`, with
+            ``own_model`` before them: whether the row's segment has a detector of its own.
+
+        Raises
+        ------
+        InputError
+            For a missing or clashing column, or a value that cannot be read.
+        """
+        check_free([*self.by, *keep], ["own_model"])
+        kept = list(dict.fromkeys([*self.by, *keep]))
+        first = 0
+        for frame in merged(map(BatchSchema().match, as_batches(batches)), ROWS_AT_ONCE):
+            check_columns(self.by, frame.columns, "the table")
+            parts = [
+                self._scored(frame[rows], rows, key, kept, explain)
+                for key, rows in self._routes(frame)
+            ]
+            scored = pl.concat(parts, how="diagonal_relaxed").sort("row")
+            yield scored.with_columns(row=pl.col("row") + first)
+            first += frame.height
+
+    def _routes(self, frame: pl.DataFrame) -> Iterator[tuple[Key | None, np.ndarray]]:
+        """Yield the rows of each segment that has a detector, then all others under None."""
+        others = [np.empty(0, np.int64)]
+        for key, rows in rows_by_key(frame, self.by):
+            if key in self.detectors:
+                yield key, rows
+            else:
+                others.append(rows)
+        rest = np.sort(np.concatenate(others))
+        if len(rest) or not frame.height:
+            yield None, rest
+
+    def _scored(
+        self,
+        frame: pl.DataFrame,
+        rows: np.ndarray,
+        key: Key | None,
+        kept: Sequence[str],
+        explain: int,
+    ) -> pl.DataFrame:
+        detector = self.fallback if key is None else self.detectors[key]
+        try:
+            scored: pl.DataFrame
+            (scored,) = detector.score_batches([frame], keep=kept, explain=explain)
+        except AdVAEError as error:
+            if key is None:
+                raise
+            raise InputError(f"segment {spelled(key)}: {error}") from None
+        own = pl.Series("own_model", np.full(len(rows), key is not None))
+        place = 1 + len(kept)
+        return scored.with_columns(row=pl.Series(rows)).insert_column(place, own)
+
+    def save(self, path: str | Path) -> None:
+        """Write all detectors to one file.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        with writing(path, self.by) as add:
+            for segment in self.segments:
+                add(segment, self.detectors.get(segment.key))
+            add(None, self.fallback)
+
+
+def spelled(key: Key) -> str:
+    """Return a key as text."""
+    return " / ".join("(missing)" if value is None else value for value in key)
+
+
+def rows_by_key(frame: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[Key, np.ndarray]]:
+    """Yield the positions of the rows of each segment, in the order of the segments' first rows."""
+    texts = frame.select(exactly(name).cast(pl.String) for name in by)
+    texts.columns = [str(number) for number in range(len(by))]
+    parts = texts.with_row_index("place").group_by(texts.columns, maintain_order=True)
+    for key, part in parts:
+        yield tuple(key), part["place"].to_numpy().astype(np.int64)
+
+
+class Writer:
+    """Puts detectors into an archive as they come, so that few of them are held."""
+
+    def __init__(self, archive: zipfile.ZipFile, by: Sequence[str], folder: Path) -> None:
+        self._archive, self._folder = archive, folder
+        self._index: dict[str, Any] = {"version": _VERSION, "by": list(by), "segments": []}
+
+    def __call__(self, segment: Segment | None, detector: Detector | None) -> None:
+        """Add a segment and its detector, or under None that of all other rows."""
+        name = _FALLBACK
+        if segment is not None:
+            entry: dict[str, Any] = asdict(segment)
+            if detector is not None:
+                entry["file"] = name = f"segments/{len(self._index['segments']):06}.advae"
+            self._index["segments"].append(entry)
+        if detector is not None:
+            path = self._folder / "model.advae"
+            model_file.save(detector, path)
+            self._archive.write(path, name)
+
+    def finish(self) -> None:
+        """Write the index."""
+        self._archive.writestr(_INDEX, json.dumps(self._index))
+
+
+@contextmanager
+def writing(path: str | Path, by: Sequence[str]) -> Iterator[Writer]:
+    """Lend what writes a bundle; the file appears when the block ends well."""
+    with replacing_path(Path(path)) as unfinished, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+            writer = Writer(archive, by, Path(folder))
+            yield writer
+            writer.finish()
+        with unfinished.open("rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Return whether a file looks like a bundle rather than a model file."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read a bundle: its index and the fallback; other detectors when they are asked for.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, of a later version, or no bundle.
+    """
+    path = Path(path)
+    with _opened(path) as archive:
+        index = _index(archive, path)
+        fallback = _model(archive, _FALLBACK, path)
+    try:
+        segments = [
+            (Segment(tuple(each["key"]), each["rows"], each["threshold"], each["why"]), each)
+            for each in index["segments"]
+        ]
+        files = {own.key: str(each["file"]) for own, each in segments if "file" in each}
+        by = tuple(map(str, index["by"]))
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, f"its index lacks {error}") from None
+    if any(len(own.key) != len(by) for own, _ in segments):
+        raise _damaged(path, "its index has keys of another length")
+    return Bundle(by, tuple(own for own, _ in segments), Models(path, files), fallback)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError:
+        raise ModelFileError(f"bundle {path} does not exist. Check the path.") from None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    try:
+        if archive.getinfo(_INDEX).file_size > _LARGEST_INDEX:
+            raise _damaged(path, "its index is too large")
+        index = json.loads(archive.read(_INDEX))
+    except (KeyError, ValueError, RecursionError):
+        raise ModelFileError(
+            f"{path} is no bundle of models. Give a file that advae fit --by wrote."
+        ) from None
+    version = index.get("version") if isinstance(index, dict) else None
+    if version != _VERSION:
+        raise ModelFileError(
+            f"{path} is a bundle of version {version!r}; this advae reads {_VERSION}. Upgrade "
+            "advae, or fit again."
+        )
+    found: dict[str, Any] = index
+    return found
+
+
+def _model(archive: zipfile.ZipFile, name: str, path: Path) -> Detector:
+    """Read one detector of an archive."""
+    try:
+        stored = archive.getinfo(name)
+    except KeyError:
+        raise _damaged(path, f"it lacks {name}") from None
+    if stored.compress_type != zipfile.ZIP_STORED:  # what is compressed could be of any size
+        raise _damaged(path, f"{name} is compressed")
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "model.advae"
+        own.write_bytes(archive.read(name))
+        try:
+            return model_file.load(own)
+        except ModelFileError as error:
+            raise _damaged(path, str(error).replace(str(own), name)) from None
+
+
+def _damaged(path: Path, reason: str) -> ModelFileError:
+    return ModelFileError(f"{path} is damaged: {reason}. Restore it or fit again.")

@@ -1,0 +1,165 @@
+"""From a table of normal rows to a detector for each segment."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from advae.config import Config
+from advae.core.randomness import choice
+from advae.detector.bundle import Bundle, Key, Segment, load_bundle, rows_by_key, spelled, writing
+from advae.detector.detector import Detector
+from advae.detector.fitting import fit_detector
+from advae.errors import AdVAEError, ConfigError, InputError, quoted
+from advae.files.options import ReadOptions
+from advae.tables.frames import BatchSchema, as_batches, joined, names_given
+from advae.tables.labels import LabelColumn
+from advae.tables.values import check_columns
+
+FEWEST_ROWS = 100
+"""A segment with fewer rows has no detector of its own, unless other numbers are asked for."""
+
+ITERATIONS = 1000
+"""Of a segment's detector, unless the settings say how many: a thousand models are to be learned in
+minutes, and tables of 300 to 1,500 rows lose little by it (`benchmarks.accuracy.small_tables`)."""
+
+OnSegment = Callable[[int, int], None]
+"""Called after each segment with how many are done, and of how many."""
+
+
+def fit_detectors(
+    data: Any,
+    by: str | Sequence[str],
+    config: Config | None = None,
+    *,
+    fewest: int = FEWEST_ROWS,
+    label: str | LabelColumn | None = None,
+    hashed: Collection[str] = (),
+    ignored: Collection[str] = (),
+    sample: int = 500_000,
+    output: str | Path | None = None,
+    reading: ReadOptions | None = None,
+    on_segment: OnSegment | None = None,
+) -> Bundle:
+    """Learn what is normal in each segment of a table.
+
+    Segments share compiled programs: the second and all later ones of a kind take no compilation.
+    Each detector has a threshold of its own, which promises its share of alarms in its segment.
+
+    Parameters
+    ----------
+    data
+        Normal rows of all segments: a table or its batches. All rows are held in memory.
+    by
+        The columns that tell segments apart, compared as texts; they are not learned.
+    config, label, hashed, ignored, sample, reading
+        See `fit_detector`; ``sample`` counts for each detector, and for the fallback. Without
+        ``iterations`` in the settings a segment's detector has `ITERATIONS`.
+    fewest
+        A segment with fewer rows is left to the fallback.
+    output
+        Where to write the detectors as they are learned; then few of them are held in memory, and
+        the file is what is returned. None to hold them all.
+    on_segment
+        Called after each segment with how many are done, and of how many; an exception from it
+        ends the work, and leaves no file.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be used, or all segments have too few rows.
+    ConfigError
+        For a setting that cannot be.
+    """
+    config = Config() if config is None else config
+    if fewest < 2:
+        raise ConfigError(f"fewest is {fewest}; expected at least 2 rows")
+    names = names_given([by] if isinstance(by, str) else by)
+    if not names:
+        raise ConfigError("by names no column; expected those that tell segments apart")
+    each = config if config.iterations else replace(config, iterations=ITERATIONS)
+    frame = _gathered(data, names)
+    known = LabelColumn.of(label)
+    if known is not None and known.name in names:
+        raise ConfigError(f"by names {quoted(known.name)}, which is the label; expected another")
+    settings: dict[str, Any] = {
+        "label": known,
+        "hashed": [name for name in names_given(hashed) if name not in names],
+        "ignored": [*names_given(ignored), *names],
+        "sample": sample,
+        "reading": reading,
+    }
+    parts = sorted(rows_by_key(frame, names), key=lambda part: _order(part[0]))
+    enough = [key for key, rows in parts if len(rows) >= fewest]
+    if not enough:
+        most = max((len(rows) for _, rows in parts), default=0)
+        raise InputError(
+            f"no segment by {', '.join(map(quoted, names))} has {fewest:,} rows (the largest of "
+            f"{len(parts):,} has {most:,}). Name columns with fewer different values, or lower the "
+            "least number of rows."
+        )
+
+    def learned() -> Iterator[tuple[Segment | None, Detector | None]]:
+        for number, (key, rows) in enumerate(parts):
+            yield _segment(frame, rows, key, each, fewest, settings)
+            if on_segment is not None:
+                on_segment(number + 1, len(parts) + 1)
+        yield None, fit_detector(_sampled(frame, sample, config.seed), config, **settings)
+        if on_segment is not None:
+            on_segment(len(parts) + 1, len(parts) + 1)
+
+    if output is not None:
+        with writing(output, names) as add:
+            for segment, detector in learned():
+                add(segment, detector)
+        return load_bundle(output)
+    found = list(learned())
+    own = {s.key: d for s, d in found if s is not None and d is not None}
+    fallback = found[-1][1]
+    assert fallback is not None
+    return Bundle(tuple(names), tuple(s for s, _ in found if s is not None), own, fallback)
+
+
+def _gathered(data: Any, names: Sequence[str]) -> pl.DataFrame:
+    batches = list(map(BatchSchema().match, as_batches(data)))
+    if not batches:
+        raise InputError("there is no table to learn from: no frame came. Give at least one.")
+    check_columns(names, batches[0].columns, "the table")
+    return joined(batches)
+
+
+def _order(key: Key) -> tuple[tuple[bool, str], ...]:
+    return tuple((value is None, value or "") for value in key)
+
+
+def _segment(
+    frame: pl.DataFrame,
+    rows: np.ndarray,
+    key: Key,
+    config: Config,
+    fewest: int,
+    settings: dict[str, Any],
+) -> tuple[Segment, Detector | None]:
+    """Return a segment and its detector, or why it has none."""
+    count = len(rows)
+    if count < fewest:
+        return Segment(key, count, None, f"{count:,} rows, fewer than {fewest:,}"), None
+    try:
+        detector = fit_detector(frame[rows], config, **settings)
+    except InputError as error:  # such as rows that are all identical
+        return Segment(key, count, None, str(error)), None
+    except AdVAEError as error:
+        raise type(error)(f"segment {spelled(key)}: {error}") from None
+    note = f"Segment {spelled(key)} of a bundle."
+    summary = replace(detector.summary, notes=(note, *detector.summary.notes))
+    return Segment(key, count, detector.threshold.value), replace(detector, summary=summary)
+
+
+def _sampled(frame: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
+    if frame.height <= most:
+        return frame
+    drawn = choice(seed, "fallback rows", frame.height).permutation(frame.height)[:most]
+    return frame[np.sort(drawn)]

@@ -1,0 +1,100 @@
+"""Models by segment on the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with training rows of two shops and a few of a third, and new rows."""
+    folder = tmp_path_factory.mktemp("segments")
+    draws = np.random.default_rng(0)
+
+    def rows(shops: list[str]) -> pl.DataFrame:
+        level = np.array([{"north": 0.0, "south": 40.0}.get(shop, 20.0) for shop in shops])
+        first = (level + draws.normal(size=len(shops))).round(3)
+        return pl.DataFrame(
+            {
+                "shop": shops,
+                "first": first,
+                "second": (first + level).round(3),
+                "id": range(len(shops)),
+            }
+        )
+
+    rows(["north", "south"] * 110 + ["late"] * 5).write_csv(folder / "train.csv")
+    new = rows(["north", "south", "late", "new"] * 5)
+    new.with_columns(first=pl.when(id=0).then(40.0).otherwise("first")).write_csv(
+        folder / "new.csv"
+    )
+    return folder
+
+
+@pytest.fixture
+def model(folder: Path, run: Run) -> Path:
+    path = folder / "b.advae"
+    if not path.exists():
+        done = run(
+            *("fit", folder / "train.csv", "--by", "shop", "--ignore", "id", "-o", path),
+            *("--iterations", 100),
+        )
+        assert done.code == 0, done.err
+        assert "2 models by shop, and one for all other rows; 225 rows" in done.out
+        assert "1 segment without a model of its own (5 rows)" in done.err
+        assert "late: 5 rows, fewer than 100" in done.err
+    return path
+
+
+def test_rows_are_scored_by_their_segment(model: Path, folder: Path, run: Run) -> None:
+    out = folder / "scores.csv"
+    done = run("score", model, folder / "new.csv", "-o", out, "--keep", "id", "--explain", 1)
+    assert done.code == 0, done.err
+    assert "10 rows of segments without a model of their own" in done.err
+    scored = pl.read_csv(out)
+    assert scored["id"].to_list() == list(range(20))
+    assert scored["own_model"].to_list() == [True, True, False, False] * 5
+    assert scored["is_anomaly"][0]
+    assert scored["reason_1"][0] in ("first", "second")
+
+
+def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> None:
+    shown = run("info", model)
+    assert shown.code == 0
+    assert "fallback: 5 rows, fewer than 100" in shown.out
+    told = json.loads(run("info", model, "--json").out)
+    assert told["by"] == ["shop"]
+    assert [each["key"] for each in told["segments"]] == [["late"], ["north"], ["south"]]
+    table = run("report", model, folder / "new.csv")
+    assert table.code == 0
+    north = next(line for line in table.out.splitlines() if "north" in line)
+    assert [cell.strip() for cell in north.strip("│").split("│")][1:3] == ["5", "1"]
+    page = folder / "north.html"
+    written = run("report", model, folder / "new.csv", "--segment", "north", "-o", page)
+    assert written.code == 0, written.err
+    assert "1 of 5 rows flagged" in written.out
+    assert page.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["score", "{b}", "{new}", "--groups"], "MODEL has a model for each segment"),
+        (["threshold", "{b}"], "this command takes a single model"),
+        (["report", "{b}", "{new}", "--segment", "late"], "5 rows, fewer than 100"),
+        (["report", "{b}", "{new}", "--segment", "a", "--segment", "b"], "is given 2 times"),
+        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--resume"], "Leave out --resume"),
+        (["fit", "{train}", "--by", "shops", "-o", "x.advae"], "missing column 'shops'"),
+    ],
+)
+def test_what_cannot_be_is_one_error(
+    words: list[str], message: str, model: Path, folder: Path, run: Run
+) -> None:
+    places = {"b": model, "new": folder / "new.csv", "train": folder / "train.csv"}
+    done = run(*(word.format(**places) for word in words))
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err.replace("\n", " ")

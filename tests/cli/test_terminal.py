@@ -1,0 +1,86 @@
+"""What the terminal says without a model: help, progress, tables that fit, and names meant."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from command_line import Run
+
+from advae.cli import COMMANDS, console
+from advae.cli.brief import Brief
+from advae.errors import InputError
+from advae.report.page import check_page
+from advae.tables.values import check_columns
+
+
+@pytest.mark.parametrize("command", [each.__name__ for each in COMMANDS])
+def test_help_is_short_to_ask_for_and_has_an_example(run: Run, command: str) -> None:
+    shown = run(command, "-h")
+    assert shown.code == 0
+    assert f"Example: advae {command}" in " ".join(shown.out.split())
+    assert max(map(len, shown.out.splitlines())) <= 80
+
+
+def test_help_comes_in_groups(run: Run) -> None:
+    shown = run("fit", "-h").out
+    groups = re.findall(r"─ ([A-Z][A-Za-z ]+) ─", shown)
+    assert groups == ["Arguments", "Options", "Databases and clusters", "Advanced",
+                      "How DATA is written"]  # fmt: skip
+    advanced = shown[shown.index("─ Advanced") : shown.index("─ How DATA")]
+    assert "--patience" in advanced
+    assert "--ignore" not in advanced
+
+
+def snapshot(done: int, error: float) -> SimpleNamespace:
+    return SimpleNamespace(
+        iteration=done, planned=1000, history={"encoder_reconstruction": [0.5, error]}
+    )
+
+
+def test_progress_speaks_of_what_a_user_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.training_progress(quiet=False) as show:
+        show(snapshot(500, 0.1))  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert said == "learning 50 %  error on normal rows 20 % of what it was at first\n"
+    with console.training_progress(quiet=False, verbose=True) as show:
+        show(snapshot(500, 0.1))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.startswith("training 500/1000")
+
+
+@pytest.mark.parametrize("width", [80, 120, 400])
+def test_the_table_fits_whatever_is_kept(width: int) -> None:
+    kept = [f"a column with a long name {n}" for n in range(8)]
+    frame = pl.DataFrame(
+        {"row": range(9)}
+        | {name: ["a value of some length"] * 9 for name in kept}
+        | {"anomaly_score": [float(n) for n in range(9)], "is_anomaly": [False] * 9}
+        | {"p_value": [0.5] * 9, "reason_1": ["amount"] * 9}
+    )
+    brief = Brief(kept)
+    list(brief.watch([frame]))
+    places, left_out = brief.fitting(width)
+    shown = [[brief.headings[place], *(row[place] for row in brief.highest)] for place in places]
+    assert sum(max(map(len, column)) + 3 for column in shown) + 1 <= width
+    assert [column[0] for column in shown][-3:] == ["score", "p-value", "first reason"]
+    assert shown[0][0] == "row"
+    assert left_out == kept[len(shown) - 4 :]
+
+
+def test_names_that_differ_in_case_are_meant() -> None:
+    with pytest.raises(InputError, match=r"Did you mean 'Customer_ID' for 'customer_id'\?"):
+        check_columns(["customer_id"], ["amount", "Customer_ID"], "t.csv")
+    with pytest.raises(InputError, match="Did you mean 'id' for 'ID'"):
+        check_columns(["ID"], ["id", "amount"], "t.csv")
+    with pytest.raises(InputError, match="Add or rename"):
+        check_columns(["ID"], ["amount"], "t.csv")
+
+
+def test_a_report_is_html(run: Run, tmp_path: Path) -> None:
+    for name in ("report.html", "REPORT.HTM", "report"):
+        check_page(name)
+    refused = run("report", tmp_path / "no.advae", tmp_path / "no.csv", "-o", "report.pdf")
+    assert refused.code == 2
+    assert "report.html" in refused.err
+    assert "PDF" in refused.err

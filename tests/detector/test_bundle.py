@@ -1,0 +1,163 @@
+"""A detector for each segment: what each learns, how rows find it, and the file of all of them."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import advae
+from advae.config import Config
+from advae.detector.bundle import Bundle, Segment, load_bundle
+from advae.errors import ConfigError, InputError, ModelFileError
+
+CONFIG = Config(iterations=100, hidden=16, latent=2, memory=256)
+LEVELS = {"a": 0.0, "b": 50.0, "c": 100.0}
+
+
+def table(rows: int, names: tuple[str, ...] = ("a", "b", "c"), seed: int = 0) -> pl.DataFrame:
+    """Return rows of segments in turn, each around a level of its own."""
+    draws = np.random.default_rng(seed)
+    shop = [names[place % len(names)] for place in range(rows)]
+    level = np.array([LEVELS.get(name, 50.0) for name in shop])
+    first = level + draws.normal(size=rows)
+    second = first + 0.1 * draws.normal(size=rows)
+    return pl.DataFrame({"shop": shop, "first": first, "second": second})
+
+
+@pytest.fixture(scope="module")
+def training() -> pl.DataFrame:
+    few = table(12, ("few",), seed=5)
+    same = pl.DataFrame({"shop": ["same"] * 150, "first": [1.0] * 150, "second": [1.0] * 150})
+    return pl.concat([table(450), few, same])
+
+
+@pytest.fixture(scope="module")
+def bundle(training: pl.DataFrame) -> Bundle:
+    return advae.fit_detectors(training, "shop", CONFIG)
+
+
+def test_each_segment_has_the_detector_of_its_rows(bundle: Bundle, training: pl.DataFrame) -> None:
+    rows = training.filter(shop="b")
+    alone = advae.fit_detector(rows, CONFIG, ignored=["shop"])
+    new = table(30, ("b",), seed=1)
+    np.testing.assert_array_equal(bundle.detector("b").anomaly_score(new), alone.anomaly_score(new))
+    assert bundle.detector("b").threshold.value == alone.threshold.value
+    own = {each.key: each for each in bundle.segments}
+    assert own["b",] == Segment(("b",), 150, alone.threshold.value)
+
+
+def test_segments_without_a_detector_say_why(bundle: Bundle) -> None:
+    why = {each.key[0]: each.why for each in bundle.segments if each.why}
+    assert why.keys() == {"few", "same"}
+    assert "12 rows, fewer than 100" in why["few"]
+    assert "identical" in why["same"]
+    with pytest.raises(InputError, match="12 rows, fewer than 100"):
+        bundle.detector("few")
+    with pytest.raises(InputError, match="training had no such rows"):
+        bundle.detector("elsewhere")
+
+
+def test_a_row_is_judged_by_its_segment_wherever_it_stands(bundle: Bundle) -> None:
+    new = table(300, ("a", "few", "b", "elsewhere", "c"), seed=2)
+    new = new.with_columns(shop=pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise("shop"))
+    scored = pl.concat(bundle.score_batches([new[:100], new[100:]], keep=["first"], explain=1))
+    assert scored["row"].to_list() == list(range(300))
+    assert scored.columns[:4] == ["row", "shop", "first", "own_model"]
+    assert scored["first"].equals(new["first"])
+    assert scored["own_model"].to_list() == [name in LEVELS for name in new["shop"]]
+    for name in LEVELS:
+        rows = new.filter(shop=name)
+        found = scored.filter(shop=name)
+        detector = bundle.detector(name)
+        np.testing.assert_array_equal(found["anomaly_score"], detector.anomaly_score(rows))
+        np.testing.assert_array_equal(found["is_anomaly"], detector.is_anomaly(rows))
+    others = new.filter(~pl.col("shop").is_in(list(LEVELS)).fill_null(False))
+    found = scored.filter(~pl.col("own_model"))
+    np.testing.assert_array_equal(found["anomaly_score"], bundle.fallback.anomaly_score(others))
+    np.testing.assert_array_equal(bundle.anomaly_score(new), scored["anomaly_score"])
+    # What is normal in one segment is not in another.
+    moved = table(30, ("a",), seed=3).with_columns(shop=pl.lit("c"))
+    assert all(frame["is_anomaly"].all() for frame in bundle.score_batches(moved))
+
+
+def test_a_file_gives_the_same_scores_and_reads_what_is_asked_for(
+    bundle: Bundle, training: pl.DataFrame, tmp_path: Path
+) -> None:
+    path, streamed = tmp_path / "b.advae", tmp_path / "streamed.advae"
+    bundle.save(path)
+    advae.fit_detectors(training, ["shop"], CONFIG, output=streamed)
+    new = table(40, ("a", "b", "c", "few"), seed=4)
+    for file in (path, streamed):
+        loaded = load_bundle(file)
+        assert loaded.segments == bundle.segments
+        np.testing.assert_array_equal(loaded.anomaly_score(new), bundle.anomaly_score(new))
+    # The damage of one model is no matter to the others.
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo("segments/000001.advae").header_offset
+    content = bytearray(path.read_bytes())
+    content[place + 2000] ^= 1
+    path.write_bytes(content)
+    damaged = load_bundle(path)
+    assert damaged.detector("a").threshold == bundle.detector("a").threshold
+    with pytest.raises(ModelFileError, match=r"b\.advae is damaged.*segments/000001"):
+        damaged.detector("b")
+
+
+def test_keys_of_several_columns_and_types(training: pl.DataFrame) -> None:
+    frame = table(400, ("a", "b")).with_columns(line=pl.int_range(pl.len()) // 2 % 2)
+    bundle = advae.fit_detectors(frame, ["shop", "line"], CONFIG, fewest=100)
+    assert [each.key for each in bundle.segments] == [
+        *(("a", "0"), ("a", "1"), ("b", "0"), ("b", "1"))
+    ]
+    assert bundle.detector("a", 1) is bundle.detectors["a", "1"]
+    assert "line" not in bundle.fallback.table.feature_names
+
+
+def test_what_cannot_be_is_refused(training: pl.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="missing column 'shops'"):
+        advae.fit_detectors(training, "shops", CONFIG)
+    with pytest.raises(InputError, match=r"no segment by 'shop' has 1,000 rows \(the largest of 5"):
+        advae.fit_detectors(training, "shop", CONFIG, fewest=1000)
+    with pytest.raises(ConfigError, match="fewest is 1"):
+        advae.fit_detectors(training, "shop", CONFIG, fewest=1)
+    with pytest.raises(ConfigError, match="by names no column"):
+        advae.fit_detectors(training, [], CONFIG)
+    with pytest.raises(ConfigError, match="'shop', which is the label"):
+        advae.fit_detectors(training, "shop", CONFIG, label="shop")
+    output = tmp_path / "b.advae"
+    output.write_text("old")
+
+    def stop(done: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        advae.fit_detectors(training, "shop", CONFIG, output=output, on_segment=stop)
+    assert output.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        (b"", "damaged"),
+        ({"other.txt": "x"}, "is no bundle of models"),
+        ({"index.json": "[1"}, "is no bundle of models"),
+        ({"index.json": json.dumps({"version": 99})}, "version 99"),
+        ({"index.json": json.dumps({"version": 1, "by": ["x"], "segments": []})}, "lacks fallback"),
+        ({"index.json": '{"version": 1}', "fallback.advae": "x"}, "not an advae model file"),
+    ],
+)
+def test_other_files_are_refused(content: object, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.advae"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, dict):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in content.items():
+                archive.writestr(name, text)
+    with pytest.raises(ModelFileError, match=message):
+        load_bundle(path)
