@@ -8,7 +8,10 @@ import pytest
 from paper_data import require_data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-WITHOUT_DATA = ("engines", "reading", "segments", "speed", "speed.scale", "speed.report", "onnx")
+WITHOUT_DATA = (
+    *("engines", "reading", "speed", "speed.scale", "speed.report", "onnx", "segments"),
+    "alarms watching",
+)
 WITH_DATA = (
     "speed.time_to_quality",
     "promises.explanations",

@@ -12,6 +12,7 @@ import typer
 
 from benchmarks.alarms import groups as grouping
 from benchmarks.alarms import verdicts as reviewing
+from benchmarks.alarms import watching as following
 from benchmarks.harness.data import missing_data
 from benchmarks.harness.machine import machine_facts
 
@@ -24,7 +25,10 @@ Output = Annotated[Path | None, typer.Option(help="JSON file for the results.")]
 
 @app.callback()
 def benchmark() -> None:
-    """Measure and print; without the data folder, say what is missing."""
+    """Measure and print; without the data folder, groups and verdicts say what is missing."""
+
+
+def _check_data() -> None:
     lacking = missing_data("adbench", "mixed", "../cases/tables/payments.py")
     if lacking:
         print(lacking)
@@ -42,6 +46,7 @@ def groups(
     output: Output = None,
 ) -> None:
     """Plant five families of anomalies in each table, and compare the groups with them."""
+    _check_data()
     if quick:
         tables, seeds = "vowels,payments", "0"
     found = grouping.run(
@@ -65,11 +70,23 @@ def verdicts(
     output: Output = None,
 ) -> None:
     """Review a model on ten days: what was excused, what still alarms, what is missed."""
+    _check_data()
     if quick:
         tables, seeds = "vowels", "0"
     found = reviewing.run(
         tuple(tables.split(",")), tuple(map(int, seeds.split(","))), models, 100 if quick else None
     )
+    _write(found, output)
+
+
+@app.command()
+def watching(
+    runs: Annotated[int, typer.Option(help="Simulated years.")] = 10,
+    quick: Quick = False,
+    output: Output = None,
+) -> None:
+    """Kill a watch at random moments, follow clean days for years, and shift a column."""
+    found = following.run(1, 3, 40, 300) if quick else following.run(runs, 365, 1000)
     _write(found, output)
 
 

@@ -76,6 +76,11 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndar
     return record, arrays
 
 
+def fingerprint(content: bytes) -> str:
+    """Return 16 hexadecimal digits that tell a file from others, by its bytes."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def _envelope(path: Path, kind: str) -> dict[str, Any]:
     try:
         status = path.stat()

@@ -1,7 +1,8 @@
 """The command line: thin commands over the library, one module each.
 
 Exit codes: 0; 2 for anything wrong with input or use, with one message; 3 where ``score`` flags
-more than ``--fail-above`` allows; 130 when interrupted.
+more than ``--fail-above`` allows; 4 where ``watch`` has new alarms, 5 where it found drift; 130
+when interrupted.
 JAX and Polars are imported inside the commands, so that help appears at once.
 """
 
@@ -30,6 +31,7 @@ from advae.cli.review import review
 from advae.cli.score import score
 from advae.cli.serve import serve
 from advae.cli.threshold import threshold
+from advae.cli.watch import watch
 from advae.errors import AdVAEError
 
 INTERRUPTED = 130
@@ -69,6 +71,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     doctor: "advae doctor normal.csv --ignore case",
     fit: "advae fit normal.csv -o model.advae --ignore case",
     score: "advae score model.advae new.csv -o scores.csv --keep case --explain 3",
+    watch: "advae watch model.advae incoming --state watch.json --to alarms",
     report: "advae report model.advae new.csv -o report.html --keep case",
     evaluate: "advae evaluate model.advae new.csv --label malignant",
     threshold: "advae threshold model.advae --alpha 0.01",

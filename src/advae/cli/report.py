@@ -41,6 +41,10 @@ def report(
         list[str] | None,
         typer.Option(metavar="COL", help="Column of DATA to show beside the anomalous rows."),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(metavar="STATE", help="State of a watch, whose days are drawn."),
+    ] = None,
     segment: Annotated[
         list[str] | None,
         typer.Option(metavar="VALUE", help="Segment that the page is on, if MODEL has several."),
@@ -55,8 +59,12 @@ def report(
     """
     from advae.detector.bundle import is_bundle, load_bundle
     from advae.report.page import check_page, write_report
+    from advae.watching.state import load
 
     check_page(output)
+    days = None if history is None else load(history)
+    if history is not None and days is None:
+        raise InputError(f"{history}: no such file. Give the --state FILE of advae watch.")
     known = label_column(label, normal)
     bundle = load_bundle(model) if is_bundle(model) else None
     if segment and bundle is None:
@@ -78,6 +86,7 @@ def report(
             keep=keep or [],
             data_name=Path(data).name,
             model_name=model.name,
+            history=days,
         )
     if not quiet:
         _show_report(written, str(output))

@@ -149,9 +149,9 @@ def score(
     from advae.detector.bundle import is_bundle
     from advae.detector.groups import Grouper
     from advae.detector.tally import Tally
-    from advae.engines.models import fingerprint
     from advae.files import sink
     from advae.files.options import ReadOptions
+    from advae.tensorfile import fingerprint
 
     given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
     in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())

@@ -1,7 +1,6 @@
 """A model as bytes, to be sent to workers, and what a worker does with it."""
 
 import functools
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,17 +53,12 @@ class PortableModel:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this model from others, see `fingerprint`."""
-        return fingerprint(self.content)
+        """What tells this model from others, see `advae.tensorfile.fingerprint`."""
+        return tensorfile.fingerprint(self.content)
 
     def detector(self) -> "Detector":
         """Return the detector, which each process makes once."""
         return _detector(self)
-
-
-def fingerprint(content: bytes) -> str:
-    """Return 16 hexadecimal digits that tell a model file from others, by its bytes."""
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,11 +17,13 @@ from advae.atomic import replacing
 from advae.detector.detector import Detector
 from advae.display import charts, text
 from advae.errors import InputError
+from advae.report.history import caption
 from advae.report.latent import PointGroup
 from advae.report.rows import CELLS, Cell, Remedy, RowView
 from advae.report.scores import BINS, STEPS
 from advae.report.summary import Report, summarise
 from advae.tables.labels import LabelColumn
+from advae.watching.state import State
 
 MOST_COLUMNS = 250
 """Columns listed; in wider tables those that matter least are left out."""
@@ -113,6 +115,7 @@ def _environment() -> Environment:
         share=lambda value: _unbroken(text.share(value)),
         unbroken=_unbroken,
         formula=_formula,
+        caption=caption,
         sentence=lambda value: f"{value[:1].upper()}{value[1:]}",
     )
     environment.globals.update(
@@ -281,6 +284,7 @@ def write_report(
     keep: Sequence[str] = (),
     data_name: str = "the table",
     model_name: str = "the model",
+    history: State | None = None,
 ) -> Report:
     """Score a table and write a page on it: one HTML file that needs nothing else.
 
@@ -298,6 +302,8 @@ def write_report(
         Columns to show beside the most anomalous rows.
     data_name, model_name
         What to call the table and the model on the page.
+    history
+        What ``advae watch`` remembers, see `advae.watching.state.load`, to be drawn.
 
     Returns
     -------
@@ -312,7 +318,13 @@ def write_report(
     """
     check_page(path)
     report = summarise(
-        detector, data, label=label, keep=keep, data_name=data_name, model_name=model_name
+        detector,
+        data,
+        label=label,
+        keep=keep,
+        data_name=data_name,
+        model_name=model_name,
+        history=history,
     )
     # The name of a model file need not be text.
     page = render_page(report).encode(errors="replace")

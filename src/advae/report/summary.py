@@ -10,6 +10,7 @@ from advae.detector.groups import Group, Groups
 from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
+from advae.report.history import HistoryView, view_history
 from advae.report.latent import LatentView, view_latent
 from advae.report.remarks import find_remarks
 from advae.report.rows import Listed, RowView, view_listed, view_rows
@@ -19,6 +20,7 @@ from advae.report.timeline import Timeline
 from advae.report.training import TermView, view_training
 from advae.tables.frames import as_batches, names_given
 from advae.tables.labels import LabelColumn
+from advae.watching.state import State
 
 TOP = 50
 """Most anomalous rows that are explained."""
@@ -74,6 +76,8 @@ class Report:
         Whether scores are in nats; else they are the paper's.
     feature_bars
         For each of these, the share of training rows in each bar of its drawing.
+    history
+        The days of a watch; None without.
     """
 
     data: str
@@ -99,6 +103,7 @@ class Report:
     segments: tuple[Segments, ...]
     in_nats: bool
     feature_bars: tuple[tuple[float, ...], ...]
+    history: HistoryView | None
 
 
 def summarise(
@@ -111,6 +116,7 @@ def summarise(
     data_name: str = "the table",
     model_name: str = "the model",
     made: datetime | None = None,
+    history: State | None = None,
 ) -> Report:
     """Score a table and sum up what there is to see, in one pass and bounded memory.
 
@@ -131,6 +137,8 @@ def summarise(
         What to call the table and the model.
     made
         When; now if None.
+    history
+        What ``advae watch`` remembers.
 
     Raises
     ------
@@ -179,6 +187,7 @@ def summarise(
         feature_bars=tuple(
             tuple(feature.distribution.bars.tolist()) for feature in detector.table.features
         ),
+        history=None if history is None else view_history(history),
     )
 
 

@@ -559,8 +559,9 @@ class GroupedColumn(Column):
     @cached_property
     def distribution(self) -> GroupedDistribution:
         """Known by the rows in each group."""
-        rows = tuple(self.frequencies.values())
-        return GroupedDistribution(rows, self._strange, self._nearly_strange, self.profile)
+        return GroupedDistribution(
+            self.frequencies, self._strange, self._nearly_strange, self.profile
+        )
 
     def positions(self, encoded: Encoded) -> Positions:
         """Return the numbers of the groups, whose encoded columns stand before that of missing."""

@@ -5,12 +5,14 @@ tells the position of each value, NaN where it is missing.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from advae.tables.profile import QUANTILE_LEVELS, Profile
+from advae.display.text import quote
+from advae.tables.profile import QUANTILE_LEVELS, RESERVOIR_SIZE, Profile
 
 BARS = 24
 """Bars that a column of numbers is drawn with."""
@@ -21,6 +23,34 @@ MARGIN = 0.06
 FEWEST_GROUPED = 5
 """Training rows of a category from which on it is a group by itself: with fewer, an index does not
 follow chi-squared."""
+
+
+PORTIONS = (1, 5, 10, 15, 19)
+"""The quantiles, of 21, that `portions` are cut at, beside the least and the greatest value."""
+
+MOST_NAMED = 8
+"""Groups that are a portion each; the others are one."""
+
+
+class Portion(NamedTuple):
+    """Values of a column, and how many of the training rows had one of them, at most.
+
+    Attributes
+    ----------
+    what
+        The values in words, after "are".
+    groups
+        Their groups, shape (groups,).
+    share
+        The greatest share of the training rows, in [0, 1].
+    rows
+        The training rows that it was counted in.
+    """
+
+    what: str
+    groups: Bool[np.ndarray, "groups"]
+    share: float
+    rows: int
 
 
 class Distribution(ABC):
@@ -52,12 +82,25 @@ class Distribution(ABC):
         """
 
     @abstractmethod
+    def portions(self) -> list[Portion]:
+        """Return portions of the values, one of which grows wherever the distribution changes."""
+
+    @abstractmethod
     def strange(self, positions: Float[np.ndarray, "rows"]) -> Bool[np.ndarray, "rows"]:
         """Return which rows hold a value unlike those that training knew."""
 
     @abstractmethod
     def places(self, positions: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
         """Return where values stand among the bars: inside [0, 1], beyond it, or NaN (missing)."""
+
+    def _by_presence(self, profile: Profile) -> list[Portion]:
+        """Return missing values, and all others."""
+        missing = np.arange(self.missing + 1) == self.missing
+        share, rows = profile.missing / profile.rows, profile.rows
+        return [
+            Portion("missing", missing, share, rows),
+            Portion("there", ~missing, 1 - share, rows),
+        ]
 
     def bar_counts(self, positions: Float[np.ndarray, "rows"]) -> Int[np.ndarray, "bars"]:
         """Count the present values in each bar, those beyond in the outermost."""
@@ -86,6 +129,7 @@ class ScaledDistribution(Distribution):
 
     def __init__(self, quantiles: Float[np.ndarray, "levels"], profile: Profile) -> None:
         self._quantiles = quantiles
+        self._profile = profile
         self._distinct = np.unique(quantiles)
         self.missing = 2 * len(self._distinct) + 1
         # Of levels with one quantile, those between the first and the last tell nothing more.
@@ -121,6 +165,28 @@ class ScaledDistribution(Distribution):
         shared = np.append(np.diff(straightest(self._levels, low, high)), counts[-1])
         return stability_index(self._training, shared)
 
+    def portions(self) -> list[Portion]:
+        """Return the values below and above some quantiles, and missing ones.
+
+        At most 25 % of the training rows lie below their 25 % quantile, however many are at it.
+        """
+        profile, groups = self._profile, np.arange(self.missing + 1)
+        there = 1 - profile.missing / profile.rows
+        rows = min(profile.rows, RESERVOIR_SIZE)
+        found = []
+        for number in (0, *PORTIONS, len(QUANTILE_LEVELS) - 1):
+            level = float(QUANTILE_LEVELS[number])
+            at = 2 * int(np.searchsorted(self._distinct, self._quantiles[number])) + 1
+            name = {0.0: "the least", 0.5: "the median", 1.0: "the greatest"}.get(
+                level, f"the {level:.0%} quantile".replace("%", " %")
+            )
+            below, above = groups < at, (groups > at) & (groups < self.missing)
+            if level < 1:
+                found.append(Portion(f"below {name} of training", below, level * there, rows))
+            if level > 0:
+                found.append(Portion(f"above {name} of training", above, (1 - level) * there, rows))
+        return [*found, *self._by_presence(profile)]
+
     def strange(self, positions: Float[np.ndarray, "rows"]) -> Bool[np.ndarray, "rows"]:
         """Return which values lie outside the training range."""
         return np.asarray((positions < 0) | (positions > 1))
@@ -147,8 +213,8 @@ class GroupedDistribution(Distribution):
     Parameters
     ----------
     rows
-        Training rows in each group, that of missing values left out. The position of a value is
-        the number of its group.
+        Training rows in each group by its name, that of missing values left out. The position of a
+        value is the number of its group.
     strange
         For each group, whether its values are strange.
     nearly_strange
@@ -158,10 +224,15 @@ class GroupedDistribution(Distribution):
     """
 
     def __init__(
-        self, rows: Sequence[int], strange: Sequence[bool], nearly_strange: int, profile: Profile
+        self,
+        rows: Mapping[str, int],
+        strange: Sequence[bool],
+        nearly_strange: int,
+        profile: Profile,
     ) -> None:
         self.missing = len(rows)
-        self._training = np.array([*rows, profile.missing], np.float64)
+        self._names, self._profile = tuple(rows), profile
+        self._training = np.array([*rows.values(), profile.missing], np.float64)
         self._strange = np.array([*strange, False])
         self.bars = self._training[:-1] / max(self._training[:-1].sum(), 1.0)
         self.strange_expected = (nearly_strange + 1) / (profile.rows + 1)
@@ -176,6 +247,21 @@ class GroupedDistribution(Distribution):
         return stability_index(
             *(np.append(rows[~few], rows[few].sum()) for rows in (self._training, counts))
         )
+
+    def portions(self) -> list[Portion]:
+        """Return each of the largest groups, all but it, the other groups, and missing values."""
+        counts, rows = self._training[:-1], self._profile.rows
+        largest = np.argsort(-counts, kind="stable")[:MOST_NAMED]
+        groups, found = np.arange(self.missing + 1), []
+        for group in largest[counts[largest] > 0].tolist():
+            only, name, share = groups == group, quote(self._names[group]), counts[group] / rows
+            found.append(Portion(name, only, share, rows))
+            found.append(Portion(f"other than {name}", ~only, 1 - share, rows))
+        rest = ~np.isin(groups, [*largest[counts[largest] > 0], self.missing])
+        if rest.any():
+            share = float(counts[rest[:-1]].sum()) / rows
+            found.append(Portion("none of training's frequent values", rest, share, rows))
+        return [*found, *self._by_presence(self._profile)]
 
     def strange(self, positions: Float[np.ndarray, "rows"]) -> Bool[np.ndarray, "rows"]:
         """Return which values are rare or unseen, or differ from the only one of training."""

@@ -1,0 +1,1 @@
+"""Scoring what is new, again and again: each alarm once, and drift said when it is no chance."""
