@@ -145,7 +145,8 @@ def _specimen_scores(
             for (name, dtype), values in zip(types.items(), specimens, strict=True)
         }
     )
-    return detector.unreviewed.anomaly_score(frame)
+    scores: np.ndarray = detector.unreviewed.anomaly_score(frame)
+    return scores
 
 
 def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
