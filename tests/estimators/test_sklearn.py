@@ -402,7 +402,7 @@ def test_columns_are_named_as_pandas_names_them() -> None:
     detector = advae.fit_detector(table, config, hashed=[("who", 1)])
     np.testing.assert_array_equal(detector.anomaly_score(table), wanted)
     (scored,) = detector.score_batches(table, keep=[0])
-    assert scored.columns[:2] == ["row", "0"]
+    assert list(scored.columns[:2]) == ["row", "0"]
     assert advae.fit_detector(table, config, ignored=table.columns[1:]).ignored == ("('who', 1)",)
     table.columns = ["amount", "who"]
     for hashed in (table.columns[1:], np.array(["who", "who"])):

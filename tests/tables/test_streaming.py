@@ -150,6 +150,13 @@ def from_small_types(folder: Path) -> Any:
         )
 
 
+def in_polars(scored: Iterator[Any]) -> pl.DataFrame:
+    """Join scored batches; those of pandas frames are pandas frames."""
+    return pl.concat(
+        each if isinstance(each, pl.DataFrame) else pl.from_pandas(each) for each in scored
+    )
+
+
 @pytest.mark.parametrize("sample", [1000, 120])
 @pytest.mark.parametrize(
     "batches", [from_pandas, from_sqlite, from_columns_turned_over, from_small_types]
@@ -162,7 +169,7 @@ def test_types_may_differ_between_batches(
     parts = advae.fit_detector(batches(tmp_path), CONFIG, sample=sample)
     assert parts.table.feature_names == whole.table.feature_names
     assert (parts.anomaly_score(table) == whole.anomaly_score(table)).all()
-    found = pl.concat(parts.score_batches(batches(tmp_path)))["anomaly_score"]
+    found = in_polars(parts.score_batches(batches(tmp_path)))["anomaly_score"]
     assert (found.to_numpy() == whole.anomaly_score(table)).all()
     assert {finding.check for finding in examine(batches(tmp_path)).findings} == {
         finding.check for finding in examine(table).findings
@@ -253,7 +260,7 @@ def test_a_table_may_come_in_any_form(given: Callable[[pl.DataFrame], Any], tmp_
     whole = advae.fit_detector(table, CONFIG)
     fitted = advae.fit_detector(given(table), CONFIG)
     assert (fitted.anomaly_score(table) == whole.anomaly_score(table)).all()
-    scored = pl.concat(whole.score_batches(given(table), keep=["a"], explain=1))
+    scored = in_polars(whole.score_batches(given(table), keep=["a"], explain=1))
     assert scored["row"].to_list() == list(range(200))
     assert (scored["anomaly_score"].to_numpy() == whole.anomaly_score(table)).all()
     assert write_report(whole, given(table), tmp_path / "r.html").rows == 200
