@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fit_arguments(data: Path, model: Path) -> list[object]:
     # Long enough that there is a middle to be killed in, also for a watcher that gets little time.
-    return ["fit", data, "-o", model, "--preset", "paper", "--iterations", 40_050]
+    return ["fit", data, "-o", model, "--preset", "paper", "--iterations", 40_050, "--verbose"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_interrupted_fit_resumes_to_the_same_bytes(
 ) -> None:
     model, checkpoint = tmp_path / "m.advae", tmp_path / "m.advae.checkpoint"
     command = [*PROGRAM, *map(str, fit_arguments(data, model))]
-    early = "learning 10 %"  # the first line of progress, after a tenth
+    early = "training 40"  # the first line of progress, after a tenth
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

@@ -82,7 +82,8 @@ def test_python_takes_the_names_as_they_are(tmp_path: Path) -> None:
     config = advae.Config(iterations=300)
     detector = advae.fit_detector(rows, config, ignored=[KEPT, LEFT_OUT], hashed=[HASHED])
     halves = [frame[:50], frame[50:].to_pandas()]
-    scored = pl.concat(detector.score_batches(halves, keep=[KEPT], explain=3))
+    first, second = detector.score_batches(halves, keep=[KEPT], explain=3)
+    scored = pl.concat([first, pl.from_pandas(second)])
     assert scored["anomaly_score"].to_list() == detector.anomaly_score(frame).tolist()
     assert counterfactuals(detector, detector.table.transform(frame[-2:]))
     advae.write_report(detector, frame, tmp_path / "r.html", keep=[KEPT], label=label)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -149,6 +148,8 @@ def segment_of(bundle: "Bundle", values: Sequence[str]) -> "Detector":
 
 def segments_table(bundle: "Bundle", data: str, reading: "ReadOptions") -> None:
     """Print how many rows of DATA each segment has and how many are flagged, the worst first."""
+    import polars as pl
+
     source = open_rows(bundle.fallback, data, list(bundle.by), reading)
     with interruptible(), source.located():
         parts = [

@@ -54,7 +54,9 @@ class SegmentTally:
         """Take in the next rows."""
         if self._counts is None:
             return
-        texts = to_texts(frame[self.column]).str.head(LONGEST + 1).fill_null(MISSING)
+        # Under another name: to Polars' expressions, which series are computed by, "*" is a pattern.
+        values = frame[self.column].alias("value")
+        texts = to_texts(values).str.head(LONGEST + 1).fill_null(MISSING)
         table = pl.DataFrame({"value": texts, "flagged": pl.Series(flagged)})
         found = table.group_by("value").agg(pl.len().alias("rows"), pl.col("flagged").sum())
         for value, rows, alarms in found.iter_rows() if found.height <= MOST_VALUES else ():
