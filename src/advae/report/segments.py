@@ -54,7 +54,7 @@ class SegmentTally:
         """Take in the next rows."""
         if self._counts is None:
             return
-        # Under another name: to Polars' expressions, which series are computed by, "*" is a pattern.
+        # Under another name: to Polars' expressions, which compute texts, "*" is a pattern.
         values = frame[self.column].alias("value")
         texts = to_texts(values).str.head(LONGEST + 1).fill_null(MISSING)
         table = pl.DataFrame({"value": texts, "flagged": pl.Series(flagged)})

@@ -15,6 +15,7 @@ from advae.detector import model_file
 from advae.detector.detector import Detector
 from advae.detector.explanation import example_rows
 from advae.errors import InputError, MissingExtraError
+from advae.tables.frames import as_frame
 
 try:
     import mlflow.artifacts
@@ -167,7 +168,7 @@ class _Pyfunc:
     ) -> "pd.DataFrame":
         """Return scores, flags and p-values; with ``explain`` among the parameters, reasons."""
         explain = int((params or {}).get("explain", 0))
-        scored = pl.concat(self.detector.score_batches([model_input], explain=explain))
+        scored = pl.concat(self.detector.score_batches([as_frame(model_input)], explain=explain))
         return _pandas(scored.drop("row"))
 
 
