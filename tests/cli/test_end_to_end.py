@@ -51,11 +51,12 @@ def test_interrupted_fit_resumes_to_the_same_bytes(
 ) -> None:
     model, checkpoint = tmp_path / "m.advae", tmp_path / "m.advae.checkpoint"
     command = [*PROGRAM, *map(str, fit_arguments(data, model))]
-    early = "training 40"  # the first line of progress, after a tenth
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        assert any(early in line for line in process.stderr), "the fit ended at once"
+        # The first line of progress, after a tenth.
+        early = next(line for line in process.stderr if line.startswith("training "))
+        early = early.partition("/")[0] + "/"
         process.send_signal(sent)
         _, err = process.communicate(timeout=ENOUGH)
     finally:
