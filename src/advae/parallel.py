@@ -22,8 +22,14 @@ def available() -> int:
     ones; no more than ``OMP_NUM_THREADS`` where that is set, as for other numerical libraries.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(_cores(), int(asked)) if asked.isdigit() and int(asked) > 0 else _cores()
+
+
+@functools.cache
+def _cores() -> int:
+    """Return the cores, counted once: that takes longer than a single row's score should."""
     cores: int = joblib.cpu_count()
-    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+    return cores
 
 
 def workers() -> ThreadPoolExecutor:

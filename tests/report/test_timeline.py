@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from advae.report.segments import MISSING, MOST_VALUES, SegmentTally, view_segments
+from advae.report.kinds import MISSING, MOST_VALUES, SegmentTally, view_segments
 from advae.report.timeline import PARTS, Timeline, TimeTally
 from advae.tables.encoder import ColumnFit
 from advae.tables.times import TimeColumn

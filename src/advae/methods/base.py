@@ -1,6 +1,7 @@
 """What methods of a few networks share: sizes, first weights, steps, and members' mean scores."""
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -80,17 +81,17 @@ class NetworkMethod(Method):
         del config
         return ()
 
+    @abstractmethod
     def networks(self, members: int) -> Any:
         """Return the shapes of the networks of so many members: a named tuple."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expected(self, member: Any, x: ColumnsByRows) -> ColumnsByRows:
         """Return what a member expects of rows that are `seen`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def surprise(self, member: Any, x: ColumnsByRows) -> Vector:
         """Return how surprising rows are to a member, at least 0."""
-        raise NotImplementedError
 
     def parts(self, member: Any, x: ColumnsByRows, expected: ColumnsByRows) -> ColumnsByRows:
         """Return in what proportions columns share a row's score, at least 0.

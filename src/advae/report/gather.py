@@ -13,8 +13,8 @@ from advae.detector.groups import Grouper
 from advae.display.text import LONGEST, shorten
 from advae.parallel import rows_at_once
 from advae.report.columns import ColumnTally, Drivers
+from advae.report.kinds import MOST_COLUMNS, SegmentTally
 from advae.report.latent import SHOWN
-from advae.report.segments import MOST_COLUMNS, SegmentTally
 from advae.report.timeline import TimeTally
 from advae.tables.frames import names_given
 from advae.tables.labels import LabelColumn, LabelReader

@@ -11,11 +11,11 @@ from advae.errors import InputError
 from advae.report.columns import ColumnView
 from advae.report.gather import gather
 from advae.report.history import HistoryView, view_history
+from advae.report.kinds import Segments, view_segments
 from advae.report.latent import LatentView, view_latent
 from advae.report.remarks import find_remarks
 from advae.report.rows import Listed, RowView, view_listed, view_rows
 from advae.report.scores import LabelView, ScoreView, view_labels, view_scores
-from advae.report.segments import Segments, view_segments
 from advae.report.timeline import Timeline
 from advae.report.training import TermView, view_training
 from advae.tables.frames import as_batches, names_given
