@@ -88,7 +88,7 @@ def _first_process() -> int:
     return os.getpid()
 
 
-BLOCK_ROWS = 256
+BLOCK_ROWS = 128
 """Rows of the one compiled shape. Every row is scored by the same program wherever it stands, so
 its score cannot depend, not even in the last bit, on the rows beside it. Small enough that a
 block's activations stay in a core's cache, so that blocks in different threads do not disturb

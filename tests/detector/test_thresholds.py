@@ -45,7 +45,7 @@ from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.split import Split, split_rows
 from advae.errors import ConfigError, InputError
 from advae.methods import method_of
-from advae.methods.advae.reference import Memory, Reference, recall
+from advae.methods.advae.reference import Memory, Reference, recall, tiles_of
 from advae.tables.encoder import TableEncoder
 
 # One shape of networks, batches and rows for all tests, so that little is compiled.
@@ -343,16 +343,16 @@ def test_the_nearest_row_is_that_in_the_units_of_the_row() -> None:
     wanted = kept[[(squares @ units[0] ** 2).argmin()]]
     holes = np.insert(kept, 4, np.nan, axis=0)
     memory = Memory(holes, np.where(np.isnan(holes), 0, holes), np.ones(1, np.float32))
-    found = recall(memory, row, units)
+    found = recall(tiles_of(memory), row, units)
     np.testing.assert_allclose(found.nearest, wanted, rtol=1e-5)
     # The error expected does not depend on them.
-    np.testing.assert_array_equal(found.error, recall(memory, row).error)
+    np.testing.assert_array_equal(found.error, recall(tiles_of(memory), row).error)
     # A kept row that equals it, but for rounding, is left out once.
     for equal in (row, row + np.float32(1e-5)):
         twin = Memory(*(np.vstack([part, equal]) for part in memory[:2]), memory.bandwidth)
-        np.testing.assert_allclose(recall(twin, row, units).nearest, wanted, rtol=1e-5)
+        np.testing.assert_allclose(recall(tiles_of(twin), row, units).nearest, wanted, rtol=1e-5)
     twins = Memory(*(np.vstack([part, row, row]) for part in memory[:2]), memory.bandwidth)
-    np.testing.assert_allclose(recall(twins, row, units).nearest, row, rtol=1e-5)
+    np.testing.assert_allclose(recall(tiles_of(twins), row, units).nearest, row, rtol=1e-5)
 
 
 def test_a_column_without_another_value_makes_no_row_a_stranger() -> None:

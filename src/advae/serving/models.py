@@ -101,7 +101,7 @@ class Model:
     """A model of the service, known by a name: the detector in use, and threads that score.
 
     Small requests that come while others are computed are scored together after these, by one
-    computation: a row alone takes as long as a block of 256. No request waits for others to come.
+    computation: a row alone takes as long as a block of 128. No request waits for others to come.
     Larger ones have threads of their own, so that small ones don't wait for them.
 
     Parameters

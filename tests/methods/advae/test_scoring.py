@@ -15,12 +15,13 @@ from advae.methods.advae.reference import (
     BANDWIDTH,
     DOUBT,
     SHRINKAGE,
+    TILE,
     Memory,
     Reference,
     geometric_mean,
-    padded,
     recall,
     remember,
+    tiles_of,
     weighed,
     whitening,
     without,
@@ -116,10 +117,14 @@ def test_a_combination_without_residuals_gets_a_bounded_weight(rows):
     np.testing.assert_allclose(matrix[2], [0, 0, 1], atol=1e-6)
 
 
+def recalled(memory, x):
+    return recall(tiles_of(memory), jnp.asarray(x))
+
+
 def test_recall_equals_the_reference(rows, errors):
     x = np.random.default_rng(2).uniform(-1, 2, size=(9, D)).astype(np.float32)
     memory = Memory(rows, errors, np.full(1, 0.3, np.float32))
-    found = recall(memory, jnp.asarray(x))
+    found = recalled(memory, (x))
     wanted = reference_error(rows, errors, x, 0.3)
     assert np.ptp(np.linalg.norm(wanted, axis=1)) > 0.3
     np.testing.assert_allclose(found.error, wanted, rtol=1e-3, atol=1e-6)
@@ -130,7 +135,7 @@ def test_a_row_does_not_vouch_for_itself(rows, errors):
     kept = np.concatenate([rows, rows[:2], rows[:1]])
     given = np.concatenate([errors, errors[:2], errors[:1]])
     memory = Memory(kept, given, np.full(1, 0.002, np.float32))
-    found = recall(memory, jnp.asarray(rows))
+    found = recalled(memory, (rows))
     wanted = reference_error(kept, given, rows, 0.002)
     np.testing.assert_allclose(found.error, wanted, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found.nearest, reference_nearest(kept, rows), rtol=1e-5)
@@ -148,24 +153,32 @@ def test_far_from_all_rows_no_error_is_expected(rows, errors):
     memory = Memory(rows, errors, np.full(1, 0.01, np.float32))
     beside = rows[:1] + np.float32(0.01)
     far = np.full((1, D), 1.9, np.float32)
-    error = recall(memory, jnp.asarray(np.concatenate([beside, far]))).error
+    error = recalled(memory, (np.concatenate([beside, far]))).error
     np.testing.assert_allclose(error[0], errors[0], rtol=0.05)
     assert not error[1].any()
 
 
-def test_padding_changes_nothing(rows, errors):
+def test_a_memory_has_room_in_its_tiles(rows, errors):
     memory = remember(rows, errors)
-    wide = padded(Reference(None, memory)).memory
-    assert wide.rows.shape == wide.errors.shape == (256, D)
-    x = jnp.asarray(np.concatenate([rows[:5], rows[:5] + 0.1]))
-    for found, plain in zip(recall(wide, x), recall(memory, x), strict=True):
-        np.testing.assert_allclose(found, plain, rtol=1e-5)
-    many = np.ones((512, D), np.float32)
-    exact = Reference(None, memory._replace(rows=many, errors=many))
-    assert padded(exact).memory.rows.shape == (512, D)
-    more = Reference(None, memory._replace(rows=np.ones((513, D)), errors=np.ones((513, D))))
-    assert padded(more).memory.rows.shape == (1024, D)
-    assert padded(Reference()) == Reference()
+    tiles = tiles_of(memory)
+    assert tiles.rows.shape == (2, TILE, D + 1)
+    assert tiles.errors.shape == (2, D + 1, TILE)
+    for kept, count in (512, 4), (513, 8):
+        many = np.ones((kept, D), np.float32)
+        assert len(tiles_of(Memory(many, many, memory.bandwidth)).rows) == count
+
+
+def test_the_nearest_row_and_the_error_come_from_all_tiles():
+    rng = np.random.default_rng(8)
+    kept, x = (rng.uniform(size=(n, D)).astype(np.float32) for n in (700, 40))
+    memory = Memory(kept, kept**2, np.full(1, 0.05, np.float32))
+    found = recalled(memory, np.concatenate([x, kept[::35]]))
+    wanted = reference_nearest(kept, np.concatenate([x, kept[::35]]))
+    places = (kept[:, None] == np.asarray(found.nearest)).all(axis=2).argmax(axis=0)
+    assert len(set(places // TILE)) == 6
+    np.testing.assert_allclose(found.nearest, wanted, rtol=1e-5)
+    error = reference_error(kept, kept**2, np.concatenate([x, kept[::35]]), 0.05)
+    np.testing.assert_allclose(found.error, error, rtol=1e-3, atol=1e-6)
 
 
 def test_a_lone_training_row_is_as_strange_as_it_was(rows, errors):
@@ -173,7 +186,7 @@ def test_a_lone_training_row_is_as_strange_as_it_was(rows, errors):
     bandwidth = np.full(1, 0.5, np.float32)
     memory = Memory(np.concatenate([rows, lone]), np.concatenate([errors, lone]), bandwidth)
     without_it = Memory(rows, errors, bandwidth)
-    with_it, before = (recall(each, jnp.asarray(lone)) for each in (memory, without_it))
+    with_it, before = (recalled(each, (lone)) for each in (memory, without_it))
     assert np.linalg.norm(before.error) > 1e-3
     np.testing.assert_allclose(with_it.error, before.error, rtol=1e-3)
     np.testing.assert_allclose(with_it.nearest, before.nearest, atol=1e-5)
@@ -195,7 +208,7 @@ def test_the_memory_measures_its_rows(rows, errors):
 def test_of_equally_near_rows_the_first_is_named():
     kept = np.array([[0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]], np.float32)
     memory = Memory(kept, np.zeros_like(kept), np.ones(1, np.float32))
-    np.testing.assert_array_equal(recall(memory, jnp.array([[0.5, 0.5]])).nearest, kept[:1])
+    np.testing.assert_array_equal(recalled(memory, jnp.array([[0.5, 0.5]])).nearest, kept[:1])
 
 
 @pytest.mark.parametrize("apart", [1e-3, 1e-4])
@@ -206,11 +219,10 @@ def test_rows_close_together_and_far_from_zero_are_told_apart(apart):
     x = (0.9 + apart * rng.normal(size=(20, D))).astype(np.float32)
     memory = remember(kept, kept)
     assert (np.unique(reference_nearest(kept, x)[:, 0]).size) > 10
-    for known in (memory, padded(Reference(None, memory)).memory):
-        found = recall(known, jnp.asarray(x))
-        np.testing.assert_allclose(found.nearest, reference_nearest(kept, x), atol=apart / 100)
-        wanted = reference_error(kept, kept, x, float(memory.bandwidth[0]))
-        np.testing.assert_allclose(found.error, wanted, rtol=0.02)
+    found = recalled(memory, x)
+    np.testing.assert_allclose(found.nearest, reference_nearest(kept, x), atol=apart / 100)
+    wanted = reference_error(kept, kept, x, float(memory.bandwidth[0]))
+    np.testing.assert_allclose(found.error, wanted, rtol=0.02)
 
 
 def test_equal_is_what_differs_by_rounding_alone():
@@ -223,10 +235,9 @@ def test_equal_is_what_differs_by_rounding_alone():
     for squared, same in (0, True), (5e-7, True), (1e-4, False), (1e-2, False):
         step[0, 0] = np.sqrt(squared * typical)
         for place in range(5):
-            for known in (memory, padded(Reference(None, memory)).memory):
-                found = recall(known, jnp.asarray(kept[place] + step))
-                itself = np.abs(found.nearest[0] - kept[place]).max() < 1e-5
-                assert itself != same, (squared, place)
+            found = recalled(memory, kept[place] + step)
+            itself = np.abs(found.nearest[0] - kept[place]).max() < 1e-5
+            assert itself != same, (squared, place)
 
 
 def test_the_bandwidth_of_rows_that_have_duplicates_is_not_zero():
@@ -238,7 +249,7 @@ def test_the_bandwidth_of_rows_that_have_duplicates_is_not_zero():
 def test_identical_rows_make_a_usable_memory():
     memory = remember(np.full((6, 2), 0.5, np.float32), np.full((6, 2), 0.1, np.float32))
     assert memory.bandwidth[0] > 0
-    found = recall(memory, jnp.array([[0.5, 0.5], [1.0, 0.0]]))
+    found = recalled(memory, jnp.array([[0.5, 0.5], [1.0, 0.0]]))
     np.testing.assert_allclose(found.error, [[0.1 / (1 + DOUBT / 5)] * 2, [0, 0]], rtol=1e-5)
     np.testing.assert_allclose(found.nearest, 0.5)
 
@@ -324,7 +335,7 @@ def test_a_reference_can_lack_rows(rows, errors):
     rest = np.delete(rows, [0, 7], axis=0), np.delete(errors, [0, 7], axis=0)
     smaller = Memory(*rest, reference.memory.bandwidth)
     for found, wanted in zip(
-        recall(fewer.memory, jnp.asarray(rows)), recall(smaller, jnp.asarray(rows)), strict=True
+        recalled(fewer.memory, (rows)), recalled(smaller, (rows)), strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
     assert without(Reference(), np.array([0])) == Reference()

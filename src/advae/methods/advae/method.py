@@ -128,7 +128,7 @@ class AdVAEMethod(Method):
         return scoring.scorer_shapes(self.sizes, config, stored)
 
     def prepared(self, scorer: Scorer) -> Scorer:
-        """Return the scorer with its memory padded, so that memories share a few programs."""
+        """Return the scorer with what the compiled score needs made of its arrays."""
         return scorer.prepared()
 
     def score(

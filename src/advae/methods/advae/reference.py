@@ -21,11 +21,12 @@ sum does.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from advae.core.arrays import HostMatrix, Matrix
+from advae.core.arrays import ColumnsByRows, HostMatrix, Matrix
 
 SHRINKAGE = 0.1
 """Share of the identity in the correlations of residuals: a combination of columns in which
@@ -41,6 +42,9 @@ expected where the weights of all rows come to this."""
 SAME = 1e-6
 """Squared distance of rows that count as equal, in their mean squared distances from the centre:
 what rounding leaves."""
+
+TILE = 128
+"""Kept rows that are compared with a block of rows at a time."""
 
 _SMALLEST_BANDWIDTH = 1e-5
 """In mean squared distances from the centre: where most rows have a duplicate. Above `SAME`."""
@@ -79,11 +83,11 @@ class Reference(NamedTuple):
     """What scoring knows of the training rows besides the networks; the paper's knows nothing.
 
     ``whitening``: W of each member; None leaves residuals as they are. ``memory``: None expects no
-    error, and leaves out the other factor.
+    error, and leaves out the other factor; for the compiled score it is in `Tiles`.
     """
 
     whitening: Whitening | None = None
-    memory: Memory | None = None
+    memory: Any = None
 
 
 def in_factors(rows: int, columns: int) -> bool:
@@ -158,21 +162,47 @@ def whitening_of(make: Callable[..., Any], members: int, columns: int, rows: int
     return Factors(*(make(*shape) for shape in shapes))
 
 
-def padded(reference: Reference) -> Reference:
-    """Return a reference whose memory has rows of NaN to the next power of two, at least 256.
+class Tiles(NamedTuple):
+    """A `Memory` for the compiled score: its rows in tiles, whose distances stay in a core's cache.
 
-    So that memories of different sizes share a few compiled programs.
+    ``rows``: less their centre, and in one more column their negated squares, -inf where there is
+    no row; shape (tiles, `TILE`, columns + 1). ``errors``: transposed, and a row of ones,
+    (tiles, columns + 1, `TILE`). ``plain``: the rows as they are, (kept, columns). ``centre``:
+    their mean, (columns,). ``typical``: their mean square about it, (1,). ``bandwidth``: as in
+    `Memory`.
     """
-    if reference.memory is None:
-        return reference
-    rows, errors, bandwidth = map(np.asarray, reference.memory)
-    missing = max(256, 1 << (len(rows) - 1).bit_length()) - len(rows)
-    memory = Memory(
-        np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan),
-        np.pad(errors, ((0, missing), (0, 0))),
+
+    rows: Any
+    errors: Any
+    plain: Any
+    centre: Any
+    typical: Any
+    bandwidth: Any
+
+
+def tiles_of(memory: Memory) -> Tiles:
+    """Return the tiles of a memory, up to the next power of two, so that programs are shared."""
+    rows, errors, bandwidth = map(np.asarray, memory)
+    missing = max(2 * TILE, 1 << (len(rows) - 1).bit_length()) - len(rows)
+    rows = np.pad(rows, ((0, missing), (0, 0)), constant_values=np.nan)
+    errors = np.pad(errors, ((0, missing), (0, 0)))
+    there = ~np.isnan(rows[:, 0])
+    # About their centre, where squares are small and little is lost by rounding.
+    centre = rows[there].mean(axis=0, dtype=np.float64).astype(np.float32)
+    plain = np.where(there[:, None], rows, centre)
+    kept = plain - centre
+    squares = np.square(kept).sum(axis=1)
+    closing = np.where(there, -squares, -np.inf)[:, None]
+    tiles = np.concatenate([kept, closing], axis=1).reshape(-1, TILE, rows.shape[1] + 1)
+    sides = np.concatenate([errors, np.ones_like(closing)], axis=1).reshape(tiles.shape)
+    return Tiles(
+        tiles.astype(np.float32),
+        np.ascontiguousarray(np.swapaxes(sides, 1, 2), np.float32),
+        plain,
+        centre,
+        squares[there].mean(keepdims=True),
         bandwidth,
     )
-    return reference._replace(memory=memory)
 
 
 class Recalled(NamedTuple):
@@ -182,9 +212,16 @@ class Recalled(NamedTuple):
     nearest: Matrix
 
 
-def recall(
-    memory: Memory, x: Matrix, units: Float[Array, "rows columns"] | None = None
-) -> Recalled:
+class _Found(NamedTuple):
+    """What the tiles so far have for each row: the nearest, whether one was left out, and sums."""
+
+    closeness: Float[Array, "rows"]
+    place: Int[Array, "rows"]
+    dropped: Bool[Array, "rows"]
+    sums: ColumnsByRows
+
+
+def recall(known: Tiles, x: Matrix, units: Float[Array, "rows columns"] | None = None) -> Recalled:
     """Return what the memory has beside each row: the expected error, and the nearest row.
 
     A row cannot vouch for itself: of the memory's rows that equal x, one is left out. A training
@@ -193,54 +230,66 @@ def recall(
 
     Parameters
     ----------
-    memory
-        Training rows; rows of NaN are none.
+    known
+        Training rows, as `tiles_of` returns them.
     x
         Rows, shape (rows, columns).
     units
         Of the columns in each row, for the distances that say which row is nearest; None for 1.
         The error expected has the weights of plain distances.
     """
-    there = ~jnp.isnan(memory.rows[:, 0])
-    # About their centre, where squares are small and little is lost by rounding.
-    centre = jnp.nanmean(memory.rows, axis=0)
-    kept, x = jnp.where(there[:, None], memory.rows - centre, 0.0), x - centre
-    squares, own_square = jnp.sum(kept**2, axis=1), jnp.sum(x**2, axis=1)
-    typical = jnp.mean(squares, where=there)
-    # Less than the negated squared distance by the square of x, which all rows of the memory share.
-    # Every pass over it costs as much as a product, so sums come with the products.
-    closeness = (
-        _beside(2.0 * x, jnp.ones(len(x), x.dtype))
-        @ _beside(kept, jnp.where(there, -squares, -jnp.inf)).T
+    rows = len(x)
+    x = (x - known.centre).T
+    own_square = jnp.sum(x**2, axis=0)
+    beside = jnp.concatenate([2.0 * x, jnp.ones((1, rows), x.dtype)])
+    same = own_square - SAME * (own_square + known.typical)
+    weights = None if units is None else units.T**2
+
+    def add_tile(
+        found: _Found, tile: tuple[Array, ColumnsByRows, Int[Array, ""]]
+    ) -> tuple[_Found, None]:
+        kept, errors, first = tile
+        # Less than the negated squared distance by the square of x, which all kept rows share.
+        # Every pass over it costs as much as a product, so sums come with the products.
+        closeness = kept @ beside
+        best, itself = _best(closeness)
+        drop = (best >= same) & ~found.dropped
+        left_out = jnp.arange(TILE)[:, None] == jnp.where(drop, itself, TILE)
+        closeness = jnp.where(left_out, -jnp.inf, closeness)
+        if weights is None:
+            nearness = closeness
+        else:
+            plain = kept[:, :-1]
+            apart = plain @ (2.0 * weights * x) - plain**2 @ weights
+            nearness = jnp.where(jnp.isneginf(closeness), closeness, apart)
+        best, place = _best(nearness)
+        nearer = best > found.closeness
+        near = jnp.exp(jnp.minimum(closeness - own_square, 0.0) / known.bandwidth)
+        return _Found(
+            jnp.where(nearer, best, found.closeness),
+            jnp.where(nearer, first + place, found.place),
+            found.dropped | drop,
+            found.sums + errors @ near,
+        ), None
+
+    nothing = _Found(
+        jnp.full(rows, -jnp.inf, x.dtype),
+        jnp.zeros(rows, np.int32),
+        jnp.zeros(rows, bool),
+        jnp.zeros_like(beside),
     )
-    best, itself = _best(closeness)
-    same = own_square - best[:, 0] <= SAME * (own_square + typical)
-    # A place outside of the memory drops nothing.
-    dropped = jnp.arange(len(x)), jnp.where(same, itself, len(kept))
-    closeness = closeness.at[dropped].set(-jnp.inf, mode="drop")
-    if units is None:
-        _, nearest = _best(closeness)
-    else:
-        weights = units**2
-        apart = 2.0 * (weights * x) @ kept.T - weights @ (kept**2).T
-        _, nearest = _best(jnp.where(jnp.isneginf(closeness), closeness, apart))
-    weights = jnp.exp(jnp.minimum(closeness - own_square[:, None], 0.0) / memory.bandwidth)
-    sums = weights @ _beside(jnp.asarray(memory.errors), jnp.ones(len(kept), x.dtype))
-    return Recalled(sums[:, :-1] / (sums[:, -1:] + DOUBT), centre + kept[nearest])
-
-
-def _beside(rows: Matrix, last: Float[Array, "rows"]) -> Float[Array, "rows wider"]:
-    """Return rows with one more column."""
-    return jnp.concatenate([rows, last[:, None]], axis=1)
+    firsts = TILE * jnp.arange(len(known.rows), dtype=np.int32)
+    (_, place, _, sums), _ = jax.lax.scan(add_tile, nothing, (known.rows, known.errors, firsts))
+    return Recalled((sums[:-1] / (sums[-1] + DOUBT)).T, jnp.asarray(known.plain)[place])
 
 
 def _best(
-    closeness: Float[Array, "rows kept"],
-) -> tuple[Float[Array, "rows 1"], Int[Array, "rows"]]:
-    """Return the largest number of each row and its place, in two passes: faster than argmax."""
-    best = jnp.max(closeness, axis=1, keepdims=True)
-    places = jnp.arange(closeness.shape[1])
-    return best, jnp.min(jnp.where(closeness == best, places, len(places)), axis=1)
+    closeness: Float[Array, "kept rows"],
+) -> tuple[Float[Array, "rows"], Int[Array, "rows"]]:
+    """Return the largest number of each column and its place, in two passes: faster than argmax."""
+    best = jnp.max(closeness, axis=0)
+    places = jnp.arange(len(closeness), dtype=np.int32)[:, None]
+    return best, jnp.min(jnp.where(closeness == best, places, len(closeness)), axis=0)
 
 
 def geometric_mean(*factors: Matrix) -> Matrix:

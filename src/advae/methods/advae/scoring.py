@@ -79,9 +79,13 @@ class Scorer(NamedTuple):
     surprise: Any = None
 
     def prepared(self) -> "Scorer":
-        """Return the scorer with `reference.padded` and `surprise.prepared`."""
-        known = None if self.surprise is None else surprises.prepared(self.surprise)
-        return self._replace(reference=references.padded(self.reference), surprise=known)
+        """Return the scorer with `reference.tiles_of` its memory and `surprise.prepared`."""
+        memory, known = self.reference.memory, self.surprise
+        tiles = None if memory is None else references.tiles_of(memory)
+        return self._replace(
+            reference=self.reference._replace(memory=tiles),
+            surprise=None if known is None else surprises.prepared(known),
+        )
 
     def strangers(self, members: Members, absent: Int[np.ndarray, "absent"]) -> "Scorer":
         """Return the scorer with these members alone, and a memory that lacks some rows.

@@ -505,34 +505,33 @@ def _one_member(
     To hide a part of a row changes the first layer by what its variables add there: the rest of
     it is computed once.
     """
+    added = [
+        jnp.einsum("vch,vcr->vhr", block.inputs, read.inputs) + block.start[:, :, None]
+        for read, block in zip(reads, blocks, strict=True)
+    ]
+    seen = bias[:, None] + sum(jnp.sum(each, axis=0) for each in added)
+    hidden = jnp.concatenate(
+        [block.mark[:, :, None] - each for each, block in zip(added, blocks, strict=True)]
+    )
+    part = jnp.concatenate(parts)
+    several = len(part) > MOST_PARTS
+    if several:
+        hidden = jnp.zeros((MOST_PARTS, *hidden.shape[1:])).at[part].add(hidden)
+    first = jax.nn.relu(seen + hidden)
+    # A product for each part: one with all of them side by side would have to move them there.
+    layer = jnp.broadcast_to(middle, (len(first), *middle.shape))
+    second = jax.nn.relu(jnp.einsum("phk,phr->pkr", layer, first) + middle_bias[:, None])
+    second = second[part] if several else second
 
-    def seen(sums: tuple[Array, Array], one: tuple[_Read, Array, Block]) -> tuple[Any, None]:
-        read, part, block = one
-        whole, hidden = sums
-        added = block.inputs.T @ read.inputs + block.start[:, None]
-        own = hidden[part] + block.mark[:, None] - added
-        return (whole + added, jax.lax.dynamic_update_index_in_dim(hidden, own, part, 0)), None
-
-    groups = list(zip(reads, parts, blocks, strict=True))
-    width, rows = len(bias), reads[0].chosen.shape[1]
-    count = min(sum(map(len, parts)), MOST_PARTS)
-    sums = jnp.broadcast_to(bias[:, None], (width, rows)), jnp.zeros((count, width, rows))
-    for group in groups:
-        sums, _ = jax.lax.scan(seen, sums, group)
-    first = jax.nn.relu(sums[0] + sums[1])
-    # One product of all parts is faster than one for each.
-    side_by_side = jnp.moveaxis(first, 1, 0).reshape(width, count * rows)
-    across = jax.nn.relu(middle.T @ side_by_side + middle_bias[:, None])
-    second = jnp.moveaxis(across.reshape(width, count, rows), 1, 0)
-
-    def surprise(one: tuple[_Read, Array, Block]) -> Float[Array, "rows"]:
-        read, part, block = one
-        logits = block.head @ second[part] + block.bias[:, None]
-        is_class = jnp.arange(len(logits))[:, None] == read.chosen
-        chosen = jnp.sum(jnp.where(is_class, logits, 0.0), axis=0)
-        return jnp.maximum(jax.nn.logsumexp(logits, axis=0) - chosen, 0.0)
-
-    return jnp.concatenate([jax.lax.map(surprise, group) for group in groups])
+    found, start = [], 0
+    for read, block in zip(reads, blocks, strict=True):
+        own = second[start : start + len(read.chosen)]
+        start += len(own)
+        logits = jnp.einsum("vch,vhr->vcr", block.head, own) + block.bias[:, :, None]
+        is_class = jnp.arange(logits.shape[1])[:, None] == read.chosen[:, None]
+        chosen = jnp.sum(jnp.where(is_class, logits, 0.0), axis=1)
+        found.append(jnp.maximum(jax.nn.logsumexp(logits, axis=1) - chosen, 0.0))
+    return jnp.concatenate(found)
 
 
 class Joined(NamedTuple):
