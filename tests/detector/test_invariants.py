@@ -256,9 +256,10 @@ def test_texts_are_made_of_the_values_of_reasons_alone(detector, rows, monkeypat
 
 
 def test_rows_are_scored_in_parts_of_bounded_memory(detector, rows, monkeypatch):
+    block = parallel.BLOCK_ROWS
     assert parallel.rows_at_once(166) == 65_536
-    assert parallel.rows_at_once(10_000) == 1536
-    monkeypatch.setattr(parallel, "CELLS_AT_ONCE", 256 * detector.table.width)
+    assert parallel.rows_at_once(10_000) == 2**24 // 10_000 // block * block
+    monkeypatch.setattr(parallel, "CELLS_AT_ONCE", block * detector.table.width)
     encoded = []
     transform = type(detector.table).transform
 
@@ -270,7 +271,7 @@ def test_rows_are_scored_in_parts_of_bounded_memory(detector, rows, monkeypatch)
     (scored,) = detector.score_batches([rows], explain=1)
     np.testing.assert_array_equal(scored["anomaly_score"], detector.anomaly_score(rows))
     assert scored.height == len(scored["reason_1"]) == len(rows)
-    assert encoded == [(0, 256), (256, 256), (512, 44)] * 2
+    assert encoded == [(0, block), (block, block), (2 * block, 44)] * 2
 
 
 # --- a score is a function of the row and the model ---
