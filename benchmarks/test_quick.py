@@ -9,7 +9,16 @@ from paper_data import require_data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITHOUT_DATA = (
-    *("engines", "reading", "speed", "speed.scale", "speed.report", "onnx", "segments"),
+    *(
+        "engines",
+        "reading",
+        "speed",
+        "speed.scale",
+        "speed.report",
+        "speed.sizes",
+        "onnx",
+        "segments",
+    ),
     "alarms watching",
 )
 WITH_DATA = (

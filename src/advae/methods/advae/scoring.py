@@ -288,7 +288,9 @@ def _shares(
         for members in groups.values():
             unseen = np.setdiff1d(np.arange(len(whole)), member_rows[members[0]])
             stranger = scorer.strangers(members, np.empty(0, int))
-            found.append(score_rows(method, stranger, whole[unseen]).factors[:, 3])
+            # R knows no units; with them it is the program that scores rows out of fold.
+            units = np.ones((len(unseen), whole.shape[1]), np.float32)
+            found.append(score_rows(method, stranger, whole[unseen], units).factors[:, 3])
         conditional = np.concatenate(found)
     return learn_shares([*factors[:3], conditional])
 
