@@ -68,6 +68,8 @@ def test_rows_like_trainings_are_not_called_strange(training: int, new: int) -> 
         "1 column has values that training never, or hardly ever, had",
         "1 column has more missing values than in training",
     ]
+    dated = on_columns(views(table, odd), training, new, frozenset({"number 0", "number 1"}))
+    assert list(dated) == found[1:]
 
 
 def test_drift_missing_and_unseen_values_are_found(detector, table) -> None:

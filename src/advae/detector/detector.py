@@ -137,6 +137,16 @@ class Detector:
         return self.method.prepared(self.scorer)
 
     @cached_property
+    def dated(self) -> frozenset[str]:
+        """The columns that tell when a row came and are not judged by it: dates, running numbers.
+
+        New rows lie beyond their training range by nature.
+        """
+        places = set(unjudged(self.table, self.config))
+        features = zip(self.table.features, self.table.places, strict=True)
+        return frozenset(feature.name for feature, own in features if places & set(own))
+
+    @property
     def unreviewed(self) -> "Detector":
         """The same detector without its reviews."""
         return replace(self, reviews=())

@@ -48,15 +48,12 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
                 outside[place] += int(column.distribution.strange(positions).sum())
     if not tally.rows:
         raise InputError("the table has no rows. Give it rows.")
-    # When a row came is judged only if asked for: new ones come later by nature.
-    dates = {column.name for column in features if column.dates is not None}
-    unjudged = dates if detector.config.time == "cycles" else set[str]()
     lost = {
         column.name: int(count)
         for column, count, strange in zip(features, present, outside, strict=True)
-        if count and count == strange and column.name not in unjudged
+        if count and count == strange and column.name not in detector.dated
     }
-    findings = [*_outside(lost), *_moved(tally, {*lost, *unjudged})]
+    findings = [*_outside(lost), *_moved(tally, {*lost, *detector.dated})]
     return tally.rows, tuple(sorted(findings, key=lambda each: each.severity != "problem"))
 
 

@@ -28,7 +28,9 @@ def find_remarks(
     return (
         *_on_alarms(detector, gathered, scores),
         *_on_labels(labels),
-        *on_columns(columns, detector.table.features[0].profile.rows, gathered.rows),
+        *on_columns(
+            columns, detector.table.features[0].profile.rows, gathered.rows, detector.dated
+        ),
         *training_warnings(detector),
         *detector.summary.notes,
     )
@@ -76,7 +78,12 @@ def _on_labels(labels: LabelView | None) -> Iterable[str]:
         )
 
 
-def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Iterable[str]:
+def on_columns(
+    columns: tuple[ColumnView, ...],
+    training: int,
+    rows: int,
+    dated: frozenset[str] = frozenset(),
+) -> Iterable[str]:
     """Say which columns have more strange or missing values than training and chance explain.
 
     Parameters
@@ -85,6 +92,8 @@ def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Ite
         As the report shows them.
     training, rows
         Training rows, and new rows.
+    dated
+        Names of columns that new rows are beyond the range of by nature.
     """
 
     def unlikely(observed: float, expected: float) -> bool:
@@ -95,7 +104,9 @@ def on_columns(columns: tuple[ColumnView, ...], training: int, rows: int) -> Ite
         return bool(hypergeom.cdf(known - 1, training + rows, training, among) < UNLIKELY)
 
     strange = [each for each in columns if unlikely(each.strange, each.strange_expected)]
-    ranged = [each for each in strange if each.kind in ("number", "time")]
+    ranged = [
+        each for each in strange if each.kind in ("number", "time") and each.name not in dated
+    ]
     yield from _sentence(ranged, "values outside the training range", lambda each: each.strange)
     grouped = [each for each in strange if each.kind not in ("number", "time")]
     what = "values that training never, or hardly ever, had"

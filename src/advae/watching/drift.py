@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv, logsumexp, ndtr, ndtri
 
 from advae.core.arrays import HostMatrix
-from advae.detector.detector import Detector, unjudged
+from advae.detector.detector import Detector
 from advae.detector.tally import group_counts
 from advae.display.text import count, quote, share
 
@@ -120,12 +120,11 @@ class Follower:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         table = detector.table
-        dated = set(unjudged(table, detector.config))
         self.families: list[_Family] = []
         self._portions: list[Bool[np.ndarray, "groups"]] = []
         raw: list[tuple[int, str, float, int]] = []
-        for number, (feature, places) in enumerate(zip(table.features, table.places, strict=True)):
-            if dated & set(places):
+        for number, feature in enumerate(table.features):
+            if feature.name in detector.dated:
                 continue
             for portion in feature.distribution.portions():
                 raw.append((len(self.families), portion.what, portion.share, portion.rows))
