@@ -43,6 +43,21 @@ def test_more_alarms_than_promised_are_remarked_with_the_column_that_moved(
     assert "1 column has moved away from training (drift): “twice” (" in said
 
 
+def test_dates_move_by_nature_and_are_no_drift(clean: Path) -> None:
+    later = pl.read_parquet(clean).with_columns(
+        pl.col("at").dt.offset_by("3y"), pl.col("twice") + 12
+    )
+    tally = Tally(mixed_detector())
+    for _ in mixed_detector().score_batches([later], watch=tally.update):
+        pass
+    levels = {drift.column: drift.level for drift in tally.drifts}
+    assert levels["at"] == "dated"
+    assert levels["twice"] == "strong"
+    (said,) = tally.doubts()
+    assert "“twice”" in said
+    assert "“at”" not in said
+
+
 def test_the_summary_for_programs(run: Run, model: Path, moved: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.parquet"
     done = run("score", model, moved, "-o", out, "--summary", "json", "--groups")

@@ -33,7 +33,7 @@ def test_chance_level_holds_for_many_rare_categories() -> None:
 
 
 def views(table: TableEncoder, rows: pl.DataFrame) -> tuple[ColumnView, ...]:
-    tallies = [ColumnTally(column) for column in table.features]
+    tallies = [ColumnTally(column, dated=False) for column in table.features]
     encoded = table.transform(rows)
     for tally, places in zip(tallies, table.places, strict=True):
         tally.update(encoded[:, list(places)], rows[tally.column.name])

@@ -20,15 +20,20 @@ SHIFTED, STRONGLY_SHIFTED = 0.1, 0.25
 NAMED = 3
 """Columns that a sentence names."""
 
-Level = Literal["none", "chance", "shifted", "strong"]
+Level = Literal["none", "chance", "dated", "shifted", "strong"]
 
 
-def drift_level(drift: float, chance: float) -> Level:
-    """Say how far a column has drifted, given what chance alone exceeds once in 100 columns."""
+def drift_level(drift: float, chance: float, *, dated: bool) -> Level:
+    """Say how far a column has drifted, given what chance alone exceeds once in 100 columns.
+
+    ``dated``: whether it tells when a row came, so that it moves by nature.
+    """
     if drift < SHIFTED:
         return "none"
     if drift < chance:
         return "chance"
+    if dated:
+        return "dated"
     return "strong" if drift >= STRONGLY_SHIFTED else "shifted"
 
 
@@ -45,7 +50,8 @@ class Drift:
     chance
         The index that chance alone exceeds once in 100 columns.
     level
-        ``"none"``, ``"chance"`` (could be chance), ``"shifted"`` or ``"strong"``.
+        ``"none"``, ``"chance"`` (could be chance), ``"dated"`` (a date, which moves by
+        nature), ``"shifted"`` or ``"strong"``.
     missing, missing_in_training
         Shares of missing values, in [0, 1].
     """
@@ -58,7 +64,7 @@ class Drift:
     missing_in_training: float
 
     @classmethod
-    def of(cls, column: Column, counts: Float[np.ndarray, "groups"]) -> "Drift":
+    def of(cls, column: Column, counts: Float[np.ndarray, "groups"], *, dated: bool) -> "Drift":
         """Measure rows counted by the groups of ``column.distribution``."""
         index, chance = column.distribution.drift(counts)
         profile = column.profile
@@ -66,7 +72,7 @@ class Drift:
             column.name,
             index,
             chance,
-            drift_level(index, chance),
+            drift_level(index, chance, dated=dated),
             float(counts[-1] / max(counts.sum(), 1)),
             profile.missing / profile.rows,
         )
@@ -124,8 +130,11 @@ class Tally:
         """The columns, those that drifted most first; none before there are rows."""
         if not self.rows:
             return ()
-        features = self._detector.table.features
-        found = [Drift.of(*each) for each in zip(features, self._counts, strict=True)]
+        dated = self._detector.dated
+        found = [
+            Drift.of(column, counts, dated=column.name in dated)
+            for column, counts in zip(self._detector.table.features, self._counts, strict=True)
+        ]
         return tuple(sorted(found, key=lambda each: -each.index))
 
     @property

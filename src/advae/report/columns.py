@@ -34,7 +34,8 @@ class ColumnView:
     chance
         Drift that chance alone exceeds once in 100 columns.
     level
-        ``"none"``, ``"chance"`` (could be chance), ``"shifted"`` or ``"strong"``.
+        ``"none"``, ``"chance"`` (could be chance), ``"dated"`` (a date, which moves by
+        nature), ``"shifted"`` or ``"strong"``.
     missing, missing_expected
         Share of rows with a missing value, and the share that rows like training's would have.
     strange, strange_expected
@@ -62,10 +63,14 @@ class ColumnView:
 
 
 class ColumnTally:
-    """Counts the new values of one column against training's, in bounded memory."""
+    """Counts the new values of one column against training's, in bounded memory.
 
-    def __init__(self, column: Column) -> None:
+    ``dated``: whether it tells when a row came and is not judged by it.
+    """
+
+    def __init__(self, column: Column, *, dated: bool) -> None:
         self.column = column
+        self._dated = dated
         self._groups = np.zeros(column.distribution.missing + 1)
         self._bars = np.zeros(len(column.distribution.bars))
         self._strange = 0
@@ -115,7 +120,7 @@ class ColumnTally:
             leads=leads,
             drift=drift,
             chance=chance,
-            level=drift_level(drift, chance),
+            level=drift_level(drift, chance, dated=self._dated),
             missing=float(self._groups[-1]) / rows,
             missing_expected=(profile.missing + 1) / (profile.rows + 1),
             strange=self._strange / rows,

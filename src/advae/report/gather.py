@@ -69,7 +69,10 @@ class Gathered:
         self.normal, self.alarms = (
             Reservoir(SHOWN, np.random.default_rng(seed)) for seed in (1, 2)
         )
-        self.tallies = [ColumnTally(column) for column in detector.table.features]
+        self.tallies = [
+            ColumnTally(column, dated=column.name in detector.dated)
+            for column in detector.table.features
+        ]
         self.drivers = Drivers(len(self.tallies))
         self.grouper = Grouper(detector)
         self.times = next(

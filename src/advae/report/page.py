@@ -50,6 +50,7 @@ POINT_NAMES = {
 LEVELS = {
     "none": "steady",
     "chance": "may be chance",
+    "dated": "moves by nature",
     "shifted": "shifted",
     "strong": "strongly shifted",
 }
