@@ -85,6 +85,7 @@ def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> N
     [
         (["score", "{b}", "{new}", "--groups"], "MODEL has a model for each segment"),
         (["threshold", "{b}"], "this command takes a single model"),
+        (["serve", "{b}"], "this command takes a single model"),
         (["report", "{b}", "{new}", "--segment", "late"], "5 rows, fewer than 100"),
         (["report", "{b}", "{new}", "--segment", "a", "--segment", "b"], "is given 2 times"),
         (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--resume"], "Leave out --resume"),

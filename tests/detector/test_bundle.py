@@ -94,6 +94,8 @@ def test_a_file_gives_the_same_scores_and_reads_what_is_asked_for(
         loaded = load_bundle(file)
         assert loaded.segments == bundle.segments
         np.testing.assert_array_equal(loaded.anomaly_score(new), bundle.anomaly_score(new))
+    with pytest.raises(ModelFileError, match=r"advae\.load_bundle reads it"):
+        advae.load(path)
     # The damage of one model is no matter to the others.
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo("segments/000001.advae").header_offset

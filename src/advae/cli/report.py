@@ -57,7 +57,8 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
-    from advae.detector.bundle import is_bundle, load_bundle
+    from advae.detector.bundle import load_bundle
+    from advae.detector.model_file import is_bundle
     from advae.report.page import check_page, write_report
     from advae.watching.state import load
 

@@ -146,8 +146,8 @@ def score(
     from advae.cli.bundle import score_bundle
     from advae.cli.discovery import DiscoveryMarker
     from advae.cli.waiting import GroupMarker, RemedyMarker
-    from advae.detector.bundle import is_bundle
     from advae.detector.groups import Grouper
+    from advae.detector.model_file import is_bundle
     from advae.detector.tally import Tally
     from advae.files import sink
     from advae.files.options import ReadOptions

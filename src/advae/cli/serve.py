@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from advae.cli.shared import check_single
 from advae.errors import MissingExtraError
 
 DEFAULT_ROWS = 100_000
@@ -62,6 +63,8 @@ def serve(
             f"serving needs {error.name}. Install it with: pip install 'advae[serve]'"
         ) from None
 
+    for model in (*models, *([] if shadow is None else [shadow])):
+        check_single(model)
     settings = Settings(
         paths=tuple(models),
         kept=Path(),

@@ -64,14 +64,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary
 def load_model(model: Path) -> "Detector":
     """Read and check a model file."""
     from advae.detector import model_file
-    from advae.detector.bundle import is_bundle
+
+    check_single(model)
+    return model_file.load(model)
+
+
+def check_single(model: Path) -> None:
+    """Refuse a file that has a model for each segment."""
+    from advae.detector.model_file import is_bundle
 
     if is_bundle(model):
         raise InputError(
             f"{model} has a model for each segment, and this command takes a single model. score, "
             "info and report take such a file; Python's advae.load_bundle gives each model."
         )
-    return model_file.load(model)
 
 
 def open_database(data: str, query: str | None) -> "Database | None":

@@ -268,15 +268,6 @@ def writing(path: str | Path, by: Sequence[str]) -> Iterator[Writer]:
             os.fsync(stream.fileno())
 
 
-def is_bundle(path: str | Path) -> bool:
-    """Return whether a file looks like a bundle rather than a model file."""
-    try:
-        with Path(path).open("rb") as stream:
-            return stream.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
-
-
 def load_bundle(path: str | Path) -> Bundle:
     """Read a bundle: its index and the fallback; other detectors when they are asked for.
 

@@ -67,6 +67,15 @@ def save(detector: Detector, path: str | Path) -> None:
     tensorfile.write(Path(path), record, arrays)
 
 
+def is_bundle(path: str | Path) -> bool:
+    """Return whether a file looks like a bundle rather than a model file."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
 def load(path: str | Path) -> Detector:
     """Read a detector and check it: version, checksum, shapes, and scores of the golden rows.
 
@@ -80,6 +89,10 @@ def load(path: str | Path) -> Detector:
     """
     check_process()
     path = Path(path)
+    if is_bundle(path):
+        raise ModelFileError(
+            f"{path} has a model for each segment. advae.load_bundle reads it and gives each model."
+        )
     record, _, arrays = read(path)
     try:
         detector = _detector(record, arrays, path)
