@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from command_line import Run
 
+import advae
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -99,3 +101,13 @@ def test_what_cannot_be_is_one_error(
     done = run(*(word.format(**places) for word in words))
     assert (done.code, done.out) == (2, "")
     assert message in done.err.replace("\n", " ")
+
+
+def test_the_columns_to_learn_may_be_named(folder: Path, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "only.advae"
+    words = ("fit", folder / "train.csv", "--by", "shop", "-o", out, "--iterations", 20)
+    done = run(*words, "--only", "first", "--only", "second")
+    assert done.code == 0, done.err
+    bundle = advae.load_bundle(out)
+    assert [each.name for each in bundle.detector("north").table.features] == ["first", "second"]
+    assert run(*words, "--only", "first", "--ignore", "id").code == 2

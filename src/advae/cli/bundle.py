@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from advae.cli import console, outlets
-from advae.cli.shared import interruptible, open_database, open_rows, open_table
+from advae.cli.shared import ignored_columns, interruptible, open_database, open_rows, open_table
 from advae.display.text import count, number, share
 from advae.errors import InputError, quoted
 
@@ -30,6 +30,8 @@ def fit_bundle(
     query: str | None,
     reading: "ReadOptions",
     quiet: bool,
+    ignore: list[str] | None,
+    only: list[str] | None,
     **settings: Any,
 ) -> None:
     """Learn a model for each segment, and write them as they come."""
@@ -57,6 +59,7 @@ def fit_bundle(
                 config,
                 output=output,
                 reading=reading,
+                ignored=ignored_columns(source, ignore, only, settings["label"]),
                 on_segment=lambda done, of: progress.update(task, completed=done, total=of),
                 **settings,
             )

@@ -178,8 +178,6 @@ def fit(
             )
     check_output(output, data)
     if by:
-        if only:
-            raise InputError("--by learns several models of all columns. Leave out --only.")
         fit_bundle(
             data,
             output,
@@ -188,9 +186,10 @@ def fit(
             query,
             reading,
             quiet,
+            ignore,
+            only,
             label=known,
             hashed=hash_ or (),
-            ignored=ignore or (),
             sample=sample,
         )
         return
