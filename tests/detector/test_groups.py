@@ -81,6 +81,16 @@ def test_a_group_counts_its_rows_and_knows_its_ends(detector: advae.Detector) ->
             assert sum(driver.share for driver in group.drivers) <= 1 + 1e-6
 
 
+def test_a_number_that_rows_are_in_the_order_of_tells_its_name() -> None:
+    config = advae.Config(iterations=50)
+    ordered = payments(600, 0).drop("at").with_columns(month=1 + pl.int_range(600) // 100)
+    learned = advae.fit_detector(ordered, config)
+    new = with_families()[0].drop("at").with_columns(month=pl.lit(7))
+    assert {(group.since, group.until) for group in learned.groups(new).groups} == {
+        ("month 7", "7")
+    }
+
+
 def test_groups_do_not_depend_on_how_rows_are_cut(detector: advae.Detector) -> None:
     rows, _ = with_families()
     whole = detector.groups(rows)

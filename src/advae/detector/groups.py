@@ -95,7 +95,8 @@ class Group:
     first, last
         Positions of the first and the last of them in the table, from 0.
     since, until
-        The least and the greatest date among them, as text; empty in a table without dates.
+        The least and the greatest date among them, as text; of a table without dates those of a
+        number that rows are in the order of, with its name; empty where there is none.
     typical
         Position of the row that stands for the group.
     highest
@@ -163,8 +164,9 @@ class Grouper:
         # The parts of a column: one for every way, and before them one for any way.
         self._starts = np.cumsum([0, *(each + 1 for each in ways[:-1])])
         self._half = np.array([column.ways_alike for column in detector.table.features])
-        dates = (column.dates for column in detector.table.features)
-        self._dated = next(filter(None, dates), None)
+        dates = filter(None, (column.dates for column in detector.table.features))
+        # A date before a running number.
+        self._dated = min(dates, key=lambda each: each.caution != "dated", default=None)
         self._held: dict[str, list[np.ndarray]] = {
             name: []
             for name in ("row", "score", "column", "weight", "way", "share", "kind", "date")
@@ -291,7 +293,7 @@ class Grouper:
             return "", ""
         ends = self._dated.show(np.array([present.min(), present.max()]))
         since, until = map(shorten, shown_values(ends.to_frame())[:, 0])
-        return since, until
+        return (since if self._dated.caution == "dated" else f"{self._dated.name} {since}"), until
 
     def _drivers(
         self, held: dict[str, np.ndarray], own: Int[np.ndarray, "rows"]

@@ -248,7 +248,7 @@ class ColumnWatch:
                 "time",
                 "hint",
                 "dates: learned by the place in the day, week and year, not by the date itself",
-                "Fit with time = 'trend' if rows before or after the training period should score "
+                "Fit with the time trend if rows before or after the training period should score "
                 "higher for that.",
             )
 
@@ -306,7 +306,7 @@ class ColumnWatch:
                 "hint",
                 "the rows are in its order, as if it told when they came: where it stands is not "
                 "judged, since new rows would lie beyond",
-                "If the file is only sorted by it, shuffle the rows, or fit with time = 'trend'.",
+                "If the file is only sorted by it, shuffle the rows, or fit with the time trend.",
             )
         else:
             yield from self._growing(sample, places)

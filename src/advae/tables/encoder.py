@@ -289,9 +289,9 @@ CAUTIONS: dict[Caution, str] = {
     "empty": "Missing in every training row; a row with a value scores higher",
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
     "dated": "Dated; learned by the place in the day, week and year, by the date itself only if "
-    "asked (time = 'trend')",
+    "the time trend is asked for",
     "ordered": "The rows are in its order, as if it told when they came, and new ones would lie "
-    "beyond it; learned only if asked (time = 'trend')",
+    "beyond it; learned only if the time trend is asked for",
 }
 
 CACHED_ROWS = 8192
