@@ -382,6 +382,7 @@ def _all_differ(values: pl.Series) -> bool:
     return len(present) >= FEWEST_IDENTIFIERS and present.n_unique() >= DIFFERENT * len(present)
 
 
+@np.errstate(over="ignore")  # what is infinitely far apart is far apart
 def _code_for_missing(values: pl.Series) -> float | None:
     """Return the lowest or highest number if it is whole, frequent and far from all others.
 

@@ -97,9 +97,10 @@ class NumberSummary:
         self.rows += len(numbers)
         self.missing += len(numbers) - len(present)
         self.range.update(present)
-        steps = np.diff(present, prepend=self._last)
-        self._ups += int((steps > 0).sum())
-        self._downs += int((steps < 0).sum())
+        # Compared, not subtracted: differences of the largest numbers overflow.
+        known = np.append(self._last, present)
+        self._ups += int((known[1:] > known[:-1]).sum())
+        self._downs += int((known[1:] < known[:-1]).sum())
         self._last = present[-1:] if len(present) else self._last
         self._sample.update({"numbers": present})
 
