@@ -115,10 +115,24 @@ def test_ignored_columns_are_neither_learned_nor_lost(run: Run, tmp_path: Path) 
     path, model = tmp_path / "data.csv", tmp_path / "m.advae"
     keys = [f"{number:03}" for number in range(60)]
     good_table().with_columns(pl.Series("key", keys)).write_csv(path)
-    refused = run("fit", path, "-o", model, "--iterations", 10, "--ignore", "kee")
+    refused = run(
+        "fit", path, "-o", model, "--preset", "paper", "--iterations", 10, "--ignore", "kee"
+    )
     assert refused.code == 2
     assert "kee" in refused.err
-    fitted = run("fit", path, "-o", model, "--iterations", 10, "--ignore", "key", "--quiet")
+    fitted = run(
+        "fit",
+        path,
+        "-o",
+        model,
+        "--preset",
+        "paper",
+        "--iterations",
+        10,
+        "--ignore",
+        "key",
+        "--quiet",
+    )
     assert (fitted.code, fitted.out, fitted.err) == (0, "", "")
     scored = run("score", model, path, "--keep", "key")
     assert "not used" not in scored.err  # an ignored column is not remarked on
@@ -130,7 +144,7 @@ def test_what_was_trained_survives_that_the_model_cannot_be_saved(
 ) -> None:
     path, model = tmp_path / "data.csv", tmp_path / "m.advae"
     good_table().write_csv(path)
-    words = ("fit", path, "-o", model, "--iterations", 50)
+    words = ("fit", path, "-o", model, "--preset", "paper", "--iterations", 50)
 
     def full(*_: object) -> None:
         raise advae.InputError("cannot write the model: No space left on device")
@@ -191,7 +205,7 @@ def test_hostile_file(hostile: HostileFile, run: Run, model: Path, tmp_path: Pat
     data = hostile.write(source)
     before = sorted(source.rglob("*"))
     arguments = {
-        "fit": ("fit", data, "-o", out / "m.advae", "--iterations", 10),
+        "fit": ("fit", data, "-o", out / "m.advae", "--preset", "paper", "--iterations", 10),
         "score": ("score", model, data, "-o", out / "scores.csv"),
         "evaluate": ("evaluate", model, data, "--label", "label"),
     }[hostile.operation]
@@ -264,7 +278,7 @@ def test_labels_may_be_called_as_scores_are(
 def test_a_column_without_a_name(run: Run, tmp_path: Path) -> None:
     data, model, scores = tmp_path / "t.parquet", tmp_path / "m.advae", tmp_path / "s.parquet"
     good_table().rename({"amount": ""}).write_parquet(data)
-    assert run("fit", data, "-o", model, "--iterations", 50).code == 0
+    assert run("fit", data, "-o", model, "--preset", "paper", "--iterations", 50).code == 0
     done = run("score", model, data, "--explain", 9, "--keep", "", "-o", scores)
     assert done.code == 0, done.err
     scored = pl.read_parquet(scores)

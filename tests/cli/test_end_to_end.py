@@ -80,7 +80,12 @@ def test_interrupted_fit_resumes_to_the_same_bytes(
 def test_interrupted_score_leaves_nothing_behind(
     sent: signal.Signals, more: list[str], data: Path, tmp_path: Path
 ) -> None:
-    assert advae("fit", data, "-o", tmp_path / "m.advae", "--iterations", 50).returncode == 0
+    assert (
+        advae(
+            "fit", data, "-o", tmp_path / "m.advae", "--preset", "paper", "--iterations", 50
+        ).returncode
+        == 0
+    )
     pl.concat([good_table()] * 20_000).write_parquet(tmp_path / "many.parquet")
     before = sorted(tmp_path.iterdir())
     command = [*PROGRAM, "score", "m.advae", "many.parquet", "--explain", "5", *more]
@@ -119,7 +124,19 @@ def test_resume_refuses_other_data(data: Path, tmp_path: Path) -> None:
 def test_same_seed_same_bytes_other_seed_other_bytes(data: Path, tmp_path: Path) -> None:
     models = [tmp_path / name for name in ("a", "b", "c")]
     for model, seed in zip(models, (1, 1, 2), strict=True):
-        done = advae("fit", data, "-o", model, "--iterations", 50, "--seed", seed, "--quiet")
+        done = advae(
+            "fit",
+            data,
+            "-o",
+            model,
+            "--preset",
+            "paper",
+            "--iterations",
+            50,
+            "--seed",
+            seed,
+            "--quiet",
+        )
         assert done.returncode == 0, done.stderr
     first, again, other = (model.read_bytes() for model in models)
     assert first == again
@@ -128,7 +145,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(data: Path, tmp_path: Path)
 
 def test_a_closed_pipe_is_no_error(data: Path, tmp_path: Path) -> None:
     model, many = tmp_path / "m.advae", tmp_path / "many.csv"
-    assert advae("fit", data, "-o", model, "--iterations", 20).returncode == 0
+    assert advae("fit", data, "-o", model, "--preset", "paper", "--iterations", 20).returncode == 0
     pl.concat([good_table()] * 2000).write_csv(many)
     command = " ".join([*PROGRAM, "score", str(model), str(many)])
     result = subprocess.run(

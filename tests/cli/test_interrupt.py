@@ -52,7 +52,7 @@ def test_a_command_stopped_while_it_writes_leaves_nothing(
 ) -> None:
     data, model = tmp_path / "t.csv", tmp_path / "m.advae"
     good_table().write_csv(data)
-    assert run("fit", data, "-o", model, "--iterations", 50).code == 0
+    assert run("fit", data, "-o", model, "--preset", "paper", "--iterations", 50).code == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr("advae.atomic.os.fsync", lambda _: os.kill(os.getpid(), sent))
     for words in (

@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a table and a model of it."""
     folder = tmp_path_factory.mktemp("outlets")
     table = good_table()
-    detector = advae.fit_detector(table, advae.Config(iterations=50))
+    detector = advae.fit_detector(table, advae.Config.preset("paper", iterations=50))
     advae.save(detector, folder / "m.advae")
     labels = [row % 5 == 0 for row in range(table.height)]
     table.with_columns(y=pl.Series(labels)).write_csv(folder / "t.csv")
@@ -116,7 +116,9 @@ def test_names_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
     assert escaped in missing.err
     table = tmp_path / "t.csv"
     good_table().with_columns(pl.col("amount").alias(bad)).write_csv(table)
-    fitted = run("fit", table, "-o", tmp_path / "m.advae", "--iterations", 50, "--quiet")
+    fitted = run(
+        "fit", table, "-o", tmp_path / "m.advae", "--preset", "paper", "--iterations", 50, "--quiet"
+    )
     assert fitted.code == 0, fitted.err
     shown = run("info", tmp_path / "m.advae").out
     assert escaped in shown

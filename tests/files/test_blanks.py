@@ -105,7 +105,20 @@ def test_every_command_takes_blank_lines(run: Run, tmp_path: Path) -> None:
     model, scores = tmp_path / "m.advae", tmp_path / "s.csv"
     for arguments in (
         ["doctor", path],
-        ["fit", path, "-o", model, "--label", "label", "--iterations", 200, "--sample", 30],
+        [
+            "fit",
+            path,
+            "-o",
+            model,
+            "--label",
+            "label",
+            "--preset",
+            "paper",
+            "--iterations",
+            200,
+            "--sample",
+            30,
+        ],
         ["score", model, path, "-o", scores],
         ["evaluate", model, path, "--label", "label"],
         ["report", model, path, "-o", tmp_path / "r.html"],

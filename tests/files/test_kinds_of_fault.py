@@ -30,7 +30,7 @@ def write(path: Path, text: str) -> Path:
 
 def fit(run: Run, path: Path, *more: object) -> Path:
     model = path.with_suffix(".advae")
-    done = run("fit", path, "-o", model, "--iterations", 20, *more)
+    done = run("fit", path, "-o", model, "--preset", "paper", "--iterations", 20, *more)
     assert done.code == 0, done.err
     return model
 
@@ -165,7 +165,7 @@ def test_what_spoils_a_column_is_named_with_its_row(
         tmp_path / "a.csv", "v,x\n" + "".join(f"{v},{n % 17}\n" for n, v in enumerate(values))
     )
     said = rf"holds {kind}, except for texts such as '{bad}' (row 150): correct"
-    done = run("fit", path, "-o", tmp_path / "m.advae", "--iterations", 20)
+    done = run("fit", path, "-o", tmp_path / "m.advae", "--preset", "paper", "--iterations", 20)
     assert said in " ".join(done.err.split())
     assert said in run("doctor", path, "--json").out
 
@@ -174,7 +174,18 @@ def test_rows_keep_their_numbers_beside_labels(run: Run, tmp_path: Path) -> None
     rows = [f"{row % 9},{int(row % 2)}\n" for row in range(200)]
     rows[100] = "1.O,0\n"
     path = write(tmp_path / "a.csv", "v,bad\n" + "".join(rows))
-    done = run("fit", path, "-o", tmp_path / "m.advae", "--iterations", 20, "--label", "bad")
+    done = run(
+        "fit",
+        path,
+        "-o",
+        tmp_path / "m.advae",
+        "--preset",
+        "paper",
+        "--iterations",
+        20,
+        "--label",
+        "bad",
+    )
     assert "'1.O' (row 100)" in " ".join(done.err.split())
 
 
@@ -182,7 +193,9 @@ def test_codes_are_categories_without_remark() -> None:
     frame = pl.DataFrame({"c": ["1", "A", "B", "C"] * 9, "n": range(36)})
     assert not [
         n
-        for n in advae.fit_detector(frame, advae.Config(iterations=10)).summary.notes
+        for n in advae.fit_detector(
+            frame, advae.Config.preset("paper", iterations=10)
+        ).summary.notes
         if "'c'" in n
     ]
 
@@ -206,7 +219,7 @@ def test_categories_of_numbers_are_categories(tmp_path: Path) -> None:
     frame = pd.DataFrame({"k": pd.Categorical([1, 2, 3] * 20), "n": range(60)})
     frame.to_parquet(tmp_path / "a.parquet")
     for table in (open_source(tmp_path / "a.parquet").read(), frame):
-        detector = advae.fit_detector(table, advae.Config(iterations=10))
+        detector = advae.fit_detector(table, advae.Config.preset("paper", iterations=10))
         assert [f.kind for f in detector.table.features] == ["category", "number"]
 
 
@@ -304,7 +317,9 @@ def test_texts_that_differ_in_case_alone_are_remarked(run: Run, tmp_path: Path) 
     rows[50] = "1,CASH\n"
     path = write(tmp_path / "c.csv", "n,k\n" + "".join(rows))
     alike = "texts that differ only in case, such as 'cash' and 'CASH'"
-    assert alike in " ".join(run("fit", path, "-o", model, "--iterations", 10).err.split())
+    assert alike in " ".join(
+        run("fit", path, "-o", model, "--preset", "paper", "--iterations", 10).err.split()
+    )
     assert alike in run("doctor", path, "--json").out
 
 
@@ -425,7 +440,7 @@ def test_python_reads_new_files_as_the_first_were(tmp_path: Path) -> None:
     first = write(tmp_path / "a.csv", "v#k\n-#a\n" + "".join(f"{n % 9},5#b\n" for n in range(90)))
     detector = advae.fit_detector(
         advae.read_table(first, **written),
-        advae.Config(iterations=10),
+        advae.Config.preset("paper", iterations=10),
         reading=advae.ReadOptions(**written),
     )
     advae.save(detector, tmp_path / "m.advae")
