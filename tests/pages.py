@@ -90,5 +90,20 @@ def machines(folder: Path) -> None:
     table.write_csv(folder / "today.csv")
 
 
-TABLES: dict[str, Callable[[Path], None]] = {"docs/data.md": lake, "docs/segments.md": machines}
-"""What the reader of a page has; of all other pages the folder that ``advae demo`` writes."""
+def hospital(folder: Path) -> None:
+    """Write the new tumours into a database."""
+    table = pl.read_csv(folder / "new.csv").with_row_index("id").cast({"malignant": pl.Int64})
+    with closing(sqlite3.connect(folder / "hospital.db")) as database:
+        names = ", ".join(f'"{name}"' for name in table.columns)
+        database.execute(f"create table tumours ({names})")
+        marks = ", ".join("?" * table.width)
+        database.executemany(f"insert into tumours values ({marks})", table.rows())
+        database.commit()
+
+
+TABLES: dict[str, Callable[[Path], None]] = {
+    "docs/alarms.md": hospital,
+    "docs/data.md": lake,
+    "docs/segments.md": machines,
+}
+"""What the reader of a page has beside the folder that ``advae demo`` writes."""

@@ -111,10 +111,9 @@ def test_every_block_of_a_page_runs(
     wanted = [block for block in blocks(page) if block.language in LANGUAGES and not block.reason]
     if not wanted:
         pytest.skip("the page has no block to run")
+    shutil.copytree(demo_folder, tmp_path, dirs_exist_ok=True)
     if page in TABLES:
         TABLES[page](tmp_path)
-    else:
-        shutil.copytree(demo_folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": page}
     for block in wanted:
