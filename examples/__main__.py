@@ -11,9 +11,9 @@ ORDER = ("payments", "sensors", "flights", "customers", "service_client", "weekl
 
 HEAD = """# Examples
 
-Six programs that make a small table each, and do one job with it. They are in the folder `examples`; this
-page has their code, and what they print (`python -m examples` runs them and writes it). They learn from few rows,
-so that each takes seconds.
+Six programs that make a small table each, and do one job with it. They are in the folder
+`examples`; this page has their code, and what they print (`python -m examples` runs them and writes
+it). They learn from few rows, so that each takes seconds.
 """
 
 

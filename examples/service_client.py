@@ -40,7 +40,8 @@ def main() -> None:
                     if told.get("event") == "ready":
                         break
                 new = with_frauds(payments(300, seed=2)).gather([0, 3, 6, 20, 21, 22])
-                for row, answer in zip(new.rows(named=True), ask(address, new.to_dicts())):
+                answers = ask(address, new.to_dicts())
+                for row, answer in zip(new.to_dicts(), answers, strict=True):
                     flag = "alarm" if answer["is_anomaly"] else "fine"
                     print(f"{row['payment']}: {flag}, p-value {answer['p_value']:.3f}")
             finally:

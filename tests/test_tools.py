@@ -1,10 +1,9 @@
-"""Files made by programs in tools/ are as they would be made now, and a release is refused rightly."""
+"""Files made by tools/ are as they would be made now; a release that disagrees is refused."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
-from pages import ROOT
 
 from tools.licences import PAGE, declared
 from tools.packages import PICTURE, picture
