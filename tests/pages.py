@@ -27,7 +27,7 @@ class Block:
     @property
     def reason(self) -> str | None:
         """Why the block is not run, if its title says so."""
-        found = re.match(r"not run: (.*)", self.title)
+        found = re.match(r"not run by the tests: (.*)", self.title)
         return found[1] if found else None
 
     @property

@@ -83,7 +83,8 @@ def picture() -> str:
     for number, row in enumerate(rows):
         for place, name in enumerate(row):
             # Every other row stands aside, so that a line from two rows above passes it.
-            x, y = WIDTH * (place + 0.5) / len(row) - 45 * (number % 2), 20 + ROW * number
+            x = 60 + (WIDTH - 120) * (place + 0.5) / len(row) - 45 * (number % 2)
+            y = 20 + ROW * number
             places[name] = x, y
             width = 30 + 9 * len(name)
             boxes.append(
