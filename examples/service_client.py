@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def ask(address: str, rows: list[dict[str, object]]) -> list[dict[str, object]]:
         return list(json.load(answer)["rows"])
 
 
+def wait_for(address: str) -> None:
+    """Wait until the service answers, half a minute at most."""
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(f"{address}/v2/health/ready"):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"no answer from {address}")
+
+
 def main() -> None:
     """Learn and save a model, serve it, and ask about six payments."""
     with tempfile.TemporaryDirectory() as folder:
@@ -35,10 +47,10 @@ def main() -> None:
             try:
                 address = ""
                 for line in service.stderr or ():  # the log, a JSON object a line
-                    told = json.loads(line) if line.startswith("{") else {}
-                    address = told.get("address", address)
-                    if told.get("event") == "ready":
+                    if '"listening"' in line:
+                        address = json.loads(line)["address"]
                         break
+                wait_for(address)
                 new = with_frauds(payments(300, seed=2)).gather([0, 3, 6, 20, 21, 22])
                 answers = ask(address, new.to_dicts())
                 for row, answer in zip(new.to_dicts(), answers, strict=True):
