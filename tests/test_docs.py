@@ -98,6 +98,12 @@ def test_every_page_is_in_the_navigation() -> None:
     )
 
 
+def test_no_heading_begins_with_a_digit() -> None:
+    # The theme's script stops at such an anchor, and leaves the page's tables without lines.
+    for page in (ROOT / "docs").glob("*.md"):
+        assert not re.search(r"^#+ \d", page.read_text(), flags=re.MULTILINE), page.name
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 150
 
