@@ -6,7 +6,7 @@ EXTRAS ?= test
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage lint bench bench-quick docs clean
+.PHONY: demo test coverage lint bench bench-quick docs release clean
 
 demo: .venv/.advae
 	$(BIN)/advae demo
@@ -47,6 +47,13 @@ bench-quick: .venv/.extras-$(EXTRAS)
 
 docs: .venv/.extras-docs
 	$(BIN)/mkdocs build --strict
+
+# Wheel and source archive in dist, tried in empty environments. Refuses if version, changelog and
+# tag differ.
+release: .venv/.advae
+	$(BIN)/python -m tools.release
+	.ci/package 3.11 3.12 3.13
+	ls dist
 
 clean:
 	rm -rf .venv build dist site demo results .pytest_cache .mypy_cache .ruff_cache \

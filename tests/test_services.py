@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from pages import blocks
 from serving.service import running
 
 import advae
@@ -47,6 +49,28 @@ def test_the_client_of_the_page_is_answered_by_the_command(
     assert float(score) == detector.anomaly_score(rows)[0]
     assert flag == str(detector.is_anomaly(rows)[0])
     assert float(p_value) == detector.p_value(rows)[0]
+
+
+def test_the_commands_of_the_page_run(folder: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra serve")
+    pl.read_parquet(folder / "rows.parquet").write_csv(folder / "new.csv")
+    pl.read_csv(folder / "new.csv").write_parquet(folder / "new.parquet")
+    model = folder / "model.advae"
+    with running(folder, model) as service:
+        for block in blocks("docs/services.md"):
+            for line in re.findall(r"^\$ (.*)$", block.text, re.MULTILINE):
+                command = line.replace("http://127.0.0.1:8000", service.address)
+                words = shlex.split(command.replace(" tokens", f" {folder / 'tokens'}"))
+                if words[:2] == ["advae", "serve"]:
+                    with running(folder, model, options=tuple(words[3:])):
+                        continue
+                if words[0] == "curl" and shutil.which("curl") is None:
+                    continue
+                if words[0] != "pip":  # tests/test_pages.py looks at the extras of others
+                    command = re.sub("^python ", f"{sys.executable} ", command)
+                    command = re.sub("^advae ", f"{sys.executable} -m advae ", command)
+                    subprocess.run(command, shell=True, cwd=folder, check=True, timeout=120)
+    assert pl.read_parquet(folder / "scores.parquet").height == 200
 
 
 def test_the_page_names_every_address(folder: Path) -> None:

@@ -136,6 +136,17 @@ class Config:
         those set aside are flagged too: up to about alpha plus their share, instead of alpha.
     seed
         Origin of all randomness, in [0, 2**63).
+
+    Examples
+    --------
+    >>> from advae import Config
+    >>> Config(alpha=0.01).threshold
+    'conformal'
+    >>> Config.preset("paper", lambda_=0.01).margin_z
+    40.0
+    >>> Config(alpha=2)
+    Traceback (most recent call last):
+    advae.errors.ConfigError: alpha is 2; expected a share between 0 and 1, both excluded
     """
 
     method: str = "advae"

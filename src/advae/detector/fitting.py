@@ -94,6 +94,19 @@ def fit_detector(
         If training diverges.
     ModelFileError
         If the checkpoint is damaged or belongs to another training.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> rng = np.random.default_rng(0)
+    >>> normal = {"load": rng.gamma(4, 10, 300), "heat": rng.normal(20, 1, 300)}
+    >>> detector = advae.fit_detector(normal, advae.Config(alpha=0.05, iterations=300))
+    >>> new = {"load": [40.0, 40.0], "heat": [20.0, 35.0]}
+    >>> detector.is_anomaly(new)
+    array([False,  True])
+    >>> detector.explain(new).top(1)["reason_1"].to_list()[1]
+    'heat'
     """
     config = Config() if config is None else config
     check_method(config)

@@ -39,6 +39,21 @@ def save(detector: Detector, path: str | Path) -> None:
     ------
     InputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "model.advae"
+    ...     advae.save(detector, path)
+    ...     again = advae.load(path)
+    >>> bool((again.anomaly_score(normal) == detector.anomaly_score(normal)).all())
+    True
     """
     draws = generator(detector.config.seed, "golden rows")
     table = detector.table

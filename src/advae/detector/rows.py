@@ -70,7 +70,7 @@ def read_table(
     keep: Sequence[str] = (),
     **options: Any,
 ) -> pl.DataFrame:
-    """Read a table from files as the command line does.
+    r"""Read a table from files as the command line does.
 
     Parameters
     ----------
@@ -98,6 +98,17 @@ def read_table(
     -----
     UserWarning
         Of what is read otherwise than one may think, such as dates whose day may be their month.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import advae
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "sales.csv"
+    ...     _ = path.write_text("day;amount\n31.12.2026;1,5\n01.01.2027;-\n")
+    ...     advae.read_table(path, separator=";", decimal=",", null=["-"]).rows()
+    [(datetime.date(2026, 12, 31), 1.5), (datetime.date(2027, 1, 1), None)]
     """
     with _options_named():
         said = ReadOptions(**options)

@@ -36,6 +36,13 @@ class LabelColumn:
     ------
     InputError
         If ``normal`` cannot be a label, such as a blank, or the name is a pattern.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from advae import LabelColumn
+    >>> LabelColumn("kind", normal="benign").anomalous(pl.DataFrame({"kind": ["Benign", "scan"]}))
+    array([False,  True])
     """
 
     name: str

@@ -1,0 +1,1 @@
+"""Programs that make parts of the pages; each says how it is called."""
