@@ -28,6 +28,7 @@ from advae.tables.encoder import TableEncoder
 from advae.tables.frames import BatchSchema, as_batches, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Reservoir
+from advae.tables.values import check_lengths
 
 SAMPLE_ROWS = 20_000
 """Rows that the checks which need several rows at once look at, drawn uniformly."""
@@ -156,6 +157,7 @@ class _Patient:
         left_out = [*self._ignored, *([] if labels is None else [labels.column.name])]
         unlabelled = without_columns(batch, left_out)
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
+        check_lengths(unlabelled, self.rows)
         kept = self._schema.match(unlabelled)
         if not kept.width:
             raise InputError("no column is left to learn from. Ignore fewer of them.")

@@ -12,14 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import (
-    ValueKind,
-    check_columns,
-    check_length,
-    check_times,
-    is_missing,
-    to_texts,
-)
+from advae.tables.values import ValueKind, check_columns, check_times, is_missing, to_texts
 
 
 MERGED_BYTES = 1 << 27
@@ -362,7 +355,7 @@ class BatchSchema:
         ------
         InputError
             For a column that is missing, was not there before, or holds another kind of values;
-            whose name is a pattern; or for a text longer than `LONGEST_TEXT`.
+            or whose name is a pattern.
         """
         self._batches += 1
         columns = dict.fromkeys(batch.columns)
@@ -400,7 +393,6 @@ class BatchSchema:
                 f"{before} stood there before. Give the column one type throughout, or leave it "
                 "out."
             )
-        check_length(values, self._rows)
         if dtype != _plain(dtype):  # which times far off would not survive
             check_times(values, self._rows)
         return values.cast(_plain(dtype))

@@ -604,8 +604,7 @@ def check_finite(
                 raise bad_cell(values, bad, first_row, FINITE)
     for values in frame.select(pl.selectors.temporal()):
         check_times(values, first_row, used)
-    for values in frame.select(pl.selectors.string(include_categorical=True)):
-        check_length(values, first_row, used)
+    check_lengths(frame, first_row, used)
 
 
 LONGEST_TEXT = 4096
@@ -613,7 +612,9 @@ LONGEST_TEXT = 4096
 rows to learn from are held at once."""
 
 
-def check_length(values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None) -> None:
+def check_lengths(
+    frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
     """Refuse texts of more than `LONGEST_TEXT` bytes; ``used`` [n] marks the rows that count.
 
     Raises
@@ -621,23 +622,24 @@ def check_length(values: pl.Series, first_row: int, used: NDArray[np.bool_] | No
     ColumnError
         For the first one; row numbers start at ``first_row``.
     """
-    if isinstance(values.dtype, CATEGORIES):
-        # Not as texts: one long category can stand in millions of rows.
-        lengths = values.cat.len_bytes()
-    elif values.dtype == pl.String:
-        lengths = values.str.len_bytes()
-    else:
-        return
-    bad = (lengths > LONGEST_TEXT).fill_null(value=False).to_numpy()
-    bad = bad if used is None else bad & used
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise ColumnError(
-            quoted(values.name),
-            first_row + row,
-            f"a text of {lengths[row]:,} bytes, and {LONGEST_TEXT:,} are the most that is learned. "
-            "Shorten it, or ignore the column.",
-        )
+    for values in frame.iter_columns():
+        if isinstance(values.dtype, CATEGORIES):
+            # Not as texts: one long category can stand in millions of rows.
+            lengths = values.cat.len_bytes()
+        elif values.dtype == pl.String:
+            lengths = values.str.len_bytes()
+        else:
+            continue
+        bad = (lengths > LONGEST_TEXT).fill_null(value=False).to_numpy()
+        bad = bad if used is None else bad & used
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ColumnError(
+                quoted(values.name),
+                first_row + row,
+                f"a text of {lengths[row]:,} bytes, and {LONGEST_TEXT:,} are the most that is "
+                "learned. Shorten it, or ignore the column.",
+            )
 
 
 def check_times(values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None) -> None:

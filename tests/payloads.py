@@ -1,0 +1,35 @@
+"""A hundred payloads: markup, terminal escapes, formulas, and what else some reader obeys."""
+
+MARKUP = [
+    payload.replace("!", "window.ran=1")
+    for payload in (
+        *("<script>!</script>", "</script><script>!</script>", "<ScRiPt>!</sCrIpT>"),
+        *("<img src=x onerror=!>", '"><img src=x onerror=!>', "'><img src=x onerror=!>"),
+        *("<svg onload=!>", "<svg><script>!</script></svg>", "<body onload=!>", "<b onmouseover=!>b"),
+        *("<iframe srcdoc='<script>parent.!</script>'>", "<iframe src=javascript:parent.!>"),
+        *("<a href=javascript:!>a</a>", "javascript:!", "data:text/html,<script>!</script>"),
+        *("<details open ontoggle=!>", "<input autofocus onfocus=!>", "<video><source onerror=!>"),
+        *("<math><mi xlink:href=javascript:!>", "<style>@import'javascript:!'</style>", "<!--"),
+        *("-->", "]]>", "<![CDATA[<script>!</script>]]>", "\"onmouseover='!'", "'onfocus=!'"),
+        *("&lt;script&gt;!&lt;/script&gt;", "\\u003cscript\\u003e!\\u003c/script\\u003e", "`${!}`"),
+        *("';!;'", '";!;"', "\u2028!\u2029", "</style><script>!</script>", "</title><svg onload=!>"),
+        *("</textarea><script>!</script>", "<meta http-equiv=refresh content='0;javascript:!'>"),
+    )
+]
+ESCAPES = [
+    *("\x1b[31mred", "\x1b[2J", "\x1b[H", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\"),
+    *("\x1b]52;c;cm0=\x07", "\x1b[6n", "\x1b[21t", "\x1bc", "\x1b(0", "\x9b31m", "\x9d0;t\x9c", "\x90q\x9c"),
+    *("\x07", "\x08\x08\x08", "a\rb", "a\r\nb", "a\nb", "a\tb", "\x0b", "\x0c", "\x0e", "\x0f", "\x7f"),
+    *("\x1b[?1049h", "\x1b[1000A", "\x1b[999C", "\x1b_G\x1b\\", "\x1bP\x1b\\", "\x01", "\x1a", "\x85"),
+    *("\u202eevil", "\u2066a\u2069", "\u200e", "\ufeffa"),
+]
+FORMULAS = [
+    *("=1+1", "=cmd|'/C calc'!A0", "+1+1", "-1+1", "@SUM(1)", "=HYPERLINK(\"http://x\",\"y\")"),
+    *("=IMPORTXML(\"http://x\",\"//a\")", "\t=1+1", " =1+1", "=DDE(\"a\";\"b\")"),
+]
+OTHERS = [
+    *("[bold red]x[/]", "[/]", "[link=http://x]y[/link]", "[", "]", "\\[", "{{ 7 * 7 }}", "{% raw %}"),
+    *("{0}", "%s%n", "$(id)", "`id`", "; id", "../../x", "'; drop table t; --", "__class__", "\\", "\"'"),
+]
+PAYLOADS = [*MARKUP, *ESCAPES, *FORMULAS, *OTHERS]
+assert len(set(PAYLOADS)) >= 100
