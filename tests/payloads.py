@@ -1,5 +1,8 @@
 """A hundred payloads: markup, terminal escapes, formulas, and what else some reader obeys."""
 
+import numpy as np
+import polars as pl
+
 MARKUP = [
     payload.replace("!", "window.ran=1")
     for payload in (
@@ -33,3 +36,17 @@ OTHERS = [
 ]
 PAYLOADS = [*MARKUP, *ESCAPES, *FORMULAS, *OTHERS]
 assert len(set(PAYLOADS)) >= 100
+
+ROWS = 120
+
+
+def payload_table(seed: int) -> pl.DataFrame:
+    """Return rows whose columns have all payloads for names, and all for values."""
+    rng = np.random.default_rng(seed)
+    # Constant but for a few: a wide model would take its time.
+    table = {name: np.full(ROWS, float(seed)) for name in PAYLOADS if name.strip()}
+    table |= {name: rng.normal(size=ROWS) for name in list(table)[::40]}
+    for first in range(0, len(PAYLOADS), 20):
+        some = PAYLOADS[first : first + 20]
+        table[f"text {first}"] = [some[place] for place in rng.integers(0, len(some), ROWS)]
+    return pl.DataFrame(table | {"key": [f"{row}{PAYLOADS[row % 100]}" for row in range(ROWS)]})

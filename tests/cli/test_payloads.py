@@ -6,29 +6,14 @@ import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from command_line import Result, Run
-from payloads import ESCAPES, MARKUP, OTHERS, PAYLOADS
+from payloads import ESCAPES, MARKUP, OTHERS, PAYLOADS, payload_table
 
 from advae.files.sink import write_frames
 
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u202e\u2066\ufeff]")
-ROWS = 120
-
-
-def payload_table(seed: int) -> pl.DataFrame:
-    """Return rows whose columns have all payloads for names, and all for values."""
-    rng = np.random.default_rng(seed)
-    # Constant but for a few: a wide model would take its time.
-    table = {name: np.full(ROWS, float(seed)) for name in PAYLOADS if name.strip()}
-    table |= {name: rng.normal(size=ROWS) for name in list(table)[::40]}
-    for first in range(0, len(PAYLOADS), 20):
-        some = PAYLOADS[first : first + 20]
-        table[f"text {first}"] = [some[place] for place in rng.integers(0, len(some), ROWS)]
-    return pl.DataFrame(table | {"key": [f"{row}{PAYLOADS[row % 100]}" for row in range(ROWS)]})
-
 
 def test_no_command_sends_a_payload_to_the_terminal(run: Run, tmp_path: Path) -> None:
     word = "\x1b[31m[bold]<img src=x onerror=alert(1)>"
