@@ -15,11 +15,14 @@ from advae.files.sink import write_frames
 
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u202e\u2066\ufeff]")
 
+
 def test_no_command_sends_a_payload_to_the_terminal(run: Run, tmp_path: Path) -> None:
     word = "\x1b[31m[bold]<img src=x onerror=alert(1)>"
     folder = tmp_path / "\x1b]0;folder\x07[bold]"
     folder.mkdir()
-    model, data, new = (folder / f"{word.replace('/', '')}{n}" for n in ("m.advae", "d.parquet", "n.parquet"))
+    model, data, new = (
+        folder / f"{word.replace('/', '')}{n}" for n in ("m.advae", "d.parquet", "n.parquet")
+    )
     train = payload_table(1).with_columns(label=pl.lit("\x1b[1mnormal"))
     train.write_parquet(data)
     rows = payload_table(2)[:60]

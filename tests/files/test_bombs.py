@@ -58,13 +58,11 @@ def test_a_header_longer_than_what_is_looked_at_first_is_read(tmp_path: Path) ->
     assert open_source(tmp_path / "t.csv", only=names[:2]).columns == tuple(names)
 
 
-def test_names_that_are_values_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_that_are_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("advae.files.ndjson.MOST_NAMES", 500)
     path = tmp_path / "t.ndjson"
     path.write_text("".join(f'{{"user {row}": 1}}\n' for row in range(600)))
-    with pytest.raises(InputError, match="line 501 .*500 different names"):
+    with pytest.raises(InputError, match=r"line 501 .*500 different names"):
         read_table(path)
 
 
@@ -73,7 +71,7 @@ def test_a_text_too_long_to_learn_is_named(kind: pl.DataType) -> None:
     texts = ["a", "b", "c", "d" * (LONGEST_TEXT + 1)] * 10
     table = pl.DataFrame({"n": range(40), "t": pl.Series(texts, dtype=kind)})
     for learn in (examine, fit_detector):
-        with pytest.raises(InputError, match="column 't', row 3 .* 4,097 bytes"):
+        with pytest.raises(InputError, match=r"column 't', row 3 .* 4,097 bytes"):
             learn(table)
     examine(table, ignored=["t"])
 

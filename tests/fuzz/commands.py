@@ -15,7 +15,7 @@ from unittest.mock import patch
 from advae.cli import main
 
 ASIDE = ("note ", "learning ", "training ")
-"""How lines begin that standard error may have beside the one of an error; a summary follows none."""
+"""How lines begin that standard error may have beside that of an error; a summary needs none."""
 
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a terminal obeys and does not show."""

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from tests.fuzz.commands import command
 
 from advae import tensorfile
 from advae.config import Config
 from advae.detector import model_file
 from advae.detector.fitting import fit_detector
 from advae.errors import InputError, ModelFileError
+from tests.fuzz.commands import command
 
 CLOSE = 1e-3
 """Relative. Scores that differ by less are the same: golden rows allow for a tenth of it."""

@@ -26,8 +26,8 @@ from tests.fuzz.commands import ASIDE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OUTPUTS = {
-    **{"fit": "m.advae", "score": "score.csv"},
-    **{"report": "report.html", "threshold": "m.advae"},
+    "fit": "m.advae", "score": "score.csv",
+    "report": "report.html", "threshold": "m.advae",
 }
 """What each command writes."""
 OLD = b"what was there before"
@@ -62,7 +62,9 @@ class Fuzzer:
         self._data, self._good = folder / "data.csv", folder / "good.advae"
         rows = 400
         table = {f"c{k}": self._rng.normal(size=rows) for k in range(4)}
-        pl.DataFrame(table | {"kind": self._rng.choice(["a", "b", "c"], rows)}).write_csv(self._data)
+        pl.DataFrame(table | {"kind": self._rng.choice(["a", "b", "c"], rows)}).write_csv(
+            self._data
+        )
         self._lasts: dict[tuple[str, bool], float] = {}
         self._run(["fit", self._data, "-o", self._good, "--iterations", 300])
         self._model = self._good.read_bytes()
@@ -102,8 +104,10 @@ class Fuzzer:
         if not (done or early or code == 130):
             return f"ends with {code}: {err[-2000:]}"
         said = [line for line in err.splitlines() if not line.startswith(ASIDE)]
-        if not done and len(said) > 1 or any(
-            word in err for word in ("Traceback", "Exception ignored", "terminate called")
+        if (
+            (not done
+            and len(said) > 1)
+            or any(word in err for word in ("Traceback", "Exception ignored", "terminate called"))
         ):
             return f"ends with {code} and says: {err[-2000:]}"
         work = self._folder / "work"
@@ -186,7 +190,9 @@ if __name__ == "__main__":
             bad += 1
             print(each, flush=True)
         if each.number % 20 == 19 or each.number == given.cases - 1:
-            print(f"after {each.number + 1}: {bad} faults; at most {longest:.1f} s to end", flush=True)
+            print(
+                f"after {each.number + 1}: {bad} faults; at most {longest:.1f} s to end", flush=True
+            )
     for (name, cache, code), count in sorted(counts.items()):
         print(f"  {name:10} {cache} {code:4} {count}")
     sys.exit(bool(bad))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,15 +42,56 @@ FITS = 0.25
 
 NAMES = (
     *("", " ", "\x1b[31mred", "[bold]x[/]", "[/]", "<script>alert(1)</script>", "^x$", "^.*$", "*"),
-    *("\n", "a\r\nb", "\0", "n" * 10_000, "row", "anomaly_score", "is_anomaly", "p_value", "reason_1"),
-    *("=1+1", "@SUM(1)", "\u202eevil", "\ufeff", "__index_level_0__", "Unnamed: 0", "a,b", 'q"uote'),
-    *("{{7*7}}", "%s", "{0}", "../../etc", "\U0001f600" * 50, "NULL", "1", "true", "--keep", "\x9b2J"),
+    *(
+        "\n",
+        "a\r\nb",
+        "\0",
+        "n" * 10_000,
+        "row",
+        "anomaly_score",
+        "is_anomaly",
+        "p_value",
+        "reason_1",
+    ),
+    *(
+        "=1+1",
+        "@SUM(1)",
+        "\u202eevil",
+        "\ufeff",
+        "__index_level_0__",
+        "Unnamed: 0",
+        "a,b",
+        'q"uote',
+    ),
+    *(
+        "{{7*7}}",
+        "%s",
+        "{0}",
+        "../../etc",
+        "\U0001f600" * 50,
+        "NULL",
+        "1",
+        "true",
+        "--keep",
+        "\x9b2J",
+    ),
 )
 """Hostile names of columns; hostile texts, too."""
 
 TEXTS = (
     *NAMES,
-    *("1e400", "-1e400", "1e-400", "0x10", "1_000", "1,5", "1.000,5", "\u0661\u0662", "\uff11", "nan"),
+    *(
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "0x10",
+        "1_000",
+        "1,5",
+        "1.000,5",
+        "\u0661\u0662",
+        "\uff11",
+        "nan",
+    ),
     *("inf", "-inf", "Infinity", "-", "+", "+5", ".", "1.", ".5", "5 EUR", "12%", "9" * 400, "-0"),
     *("2024-13-45", "0000-00-00", "0000-01-01", "-0001-01-01", "9999-12-31", "10000-01-01"),
     *("31.12.99999", "2024-02-30 25:61:61", "1677-09-21T00:12:43Z", "2024-01-01T00:00:00+99:99"),
@@ -59,8 +100,24 @@ TEXTS = (
 
 JSON = (
     *("NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "-0", "1" + "0" * 30, "[]", "{}", "[1]"),
-    *('{"a": {"b": [1, {"c": null}]}}', "[" * 300 + "]" * 300, "[" * 100_000, '"\\ud83d"', '"\\u0000"'),
-    *('"\\u001b[31m"', "true", "null", '[1, "a"]', "[[1], [2, 3]]", "01", "'a'", "undefined", '"\t"'),
+    *(
+        '{"a": {"b": [1, {"c": null}]}}',
+        "[" * 300 + "]" * 300,
+        "[" * 100_000,
+        '"\\ud83d"',
+        '"\\u0000"',
+    ),
+    *(
+        '"\\u001b[31m"',
+        "true",
+        "null",
+        '[1, "a"]',
+        "[[1], [2, 3]]",
+        "01",
+        "'a'",
+        "undefined",
+        '"\t"',
+    ),
     *('{"a": 1, "a": 2}', "[null]", '[{"x": 1}, {"y": 2}]', "{" * 5000, "1.5.2", ""),
 )
 """What stands in lines of JSON for a value."""
@@ -163,7 +220,9 @@ def write(table: pa.Table, folder: Path, form: str) -> Path:
         names = table.column_names
         cells = [column.to_pylist() for column in table.columns]
         lines = [
-            "{" + ", ".join(f"{json.dumps(n)}: {_json(v)}" for n, v in zip(names, row, strict=True)) + "}"
+            "{"
+            + ", ".join(f"{json.dumps(n)}: {_json(v)}" for n, v in zip(names, row, strict=True))
+            + "}"
             for row in zip(*cells, strict=True)
         ]
         path.write_text("\n".join(lines) + "\n")
@@ -293,7 +352,10 @@ def raw(rng: np.random.Generator) -> dict[str, Callable[[], tuple[str, bytes]]]:
         "utf-32": lambda: ("t.csv", text.encode("utf-32")),
         "latin-1": lambda: ("t.csv", text.replace("red", "r\xe9d").encode("latin-1")),
         "old mac": lambda: ("t.csv", data.replace(b"\n", b"\r")),
-        "mixed line ends": lambda: ("t.csv", data.replace(b"\n", b"\r\n", 5).replace(b"\n", b"\r", 1)),
+        "mixed line ends": lambda: (
+            "t.csv",
+            data.replace(b"\n", b"\r\n", 5).replace(b"\n", b"\r", 1),
+        ),
         "open quote": lambda: ("t.csv", data.replace(b"red", b'"red', 1)),
         "quotes": lambda: ("t.csv", data.replace(b"red", b'r"e"d', 3)),
         "ragged": lambda: ("t.csv", data.replace(b"red", b"red,red", 1)),
@@ -301,7 +363,10 @@ def raw(rng: np.random.Generator) -> dict[str, Callable[[], tuple[str, bytes]]]:
         "blank": lambda: ("t.csv", b"\n\n  \n"),
         "empty": lambda: ("t.parquet", b""),
         "commas": lambda: ("t.csv", b"," * 300_000 + b"\n" + b"," * 300_000),
-        "a million names": lambda: ("t.csv", b",".join(b"%d" % k for k in range(60_000)) + b"\n1\n"),
+        "a million names": lambda: (
+            "t.csv",
+            b",".join(b"%d" % k for k in range(60_000)) + b"\n1\n",
+        ),
         "cut gzip": lambda: ("t.csv.gz", packed[: len(packed) // 2]),
         "gzip twice": lambda: ("t.csv.gz", packed + packed),
         "gzip and rest": lambda: ("t.csv.gz", packed + b"rest"),
@@ -314,8 +379,14 @@ def raw(rng: np.random.Generator) -> dict[str, Callable[[], tuple[str, bytes]]]:
         "endless list": lambda: ("t.ndjson.gz", gzip.compress(b'{"a": [' + b"[]," * (20 << 20), 1)),
         "endless rows": lambda: ("t.csv.gz", gzip.compress(b"a,b\n3,4\n" + many, 1)),
         "endless objects": lambda: ("t.ndjson.gz", gzip.compress(b'{"a":1}\n' * 1_000_000, 1)),
-        "endless blanks": lambda: ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" + b"\n" * (40 << 20), 1)),
-        "names without end": lambda: ("t.ndjson", b"".join(b'{"u%d": 1}\n' % k for k in range(3000))),
+        "endless blanks": lambda: (
+            "t.csv.gz",
+            gzip.compress(b"a,b\n1,2\n" + b"\n" * (40 << 20), 1),
+        ),
+        "names without end": lambda: (
+            "t.ndjson",
+            b"".join(b'{"u%d": 1}\n' % k for k in range(3000)),
+        ),
         "parquet by name": lambda: ("t.parquet", data),
         "arrow by name": lambda: ("t.arrow", data),
         "a workbook by name": lambda: ("t.xlsx", data),
@@ -327,7 +398,10 @@ def raw(rng: np.random.Generator) -> dict[str, Callable[[], tuple[str, bytes]]]:
         "sep": lambda: ("t.csv", b"sep=;\na;b\n1;2\n3;4\n5;6\n"),
         "sep and nothing": lambda: ("t.csv", b"sep=;\n"),
         "no header": lambda: ("t.csv", b"1,2\n3,4\n5,6\n"),
-        "noise": lambda: (f"t.{rng.choice(['csv', 'ndjson', 'parquet', 'arrow'])}", rng.bytes(5000)),
+        "noise": lambda: (
+            f"t.{rng.choice(['csv', 'ndjson', 'parquet', 'arrow'])}",
+            rng.bytes(5000),
+        ),
         "a repeated value": lambda: ("t.parquet", _repeated(rng)),
         "a repeated long text": lambda: ("t.parquet", _repeated_text()),
     }
@@ -401,7 +475,9 @@ def run_case(number: int, seed: int, home: Path) -> Case:
             ends("report", each, path, "-o", folder / "r.html", *keep)
     if fitted:
         ends("info", model)
-    left = [file.name for file in folder.iterdir() if file.name.startswith(".") or "advae-" in file.name]
+    left = [
+        file.name for file in folder.iterdir() if file.name.startswith(".") or "advae-" in file.name
+    ]
     if left:
         case.faults.append(f"left behind: {left}")
     if not case.faults:
@@ -433,8 +509,10 @@ if __name__ == "__main__":
     given = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="tables-"))
     counts: Counter[str] = Counter()
-    found = iter([run_case(given.only, given.seed, place)]) if given.only is not None else run(
-        given.cases, given.seed, place
+    found = (
+        iter([run_case(given.only, given.seed, place)])
+        if given.only is not None
+        else run(given.cases, given.seed, place)
     )
     bad, longest, most = 0, 0.0, 0.0
     for case in found:
@@ -444,7 +522,9 @@ if __name__ == "__main__":
             bad += 1
             print(case.number, case.kind, fault, flush=True)
         if case.number % 10 == 9:
-            print(f"after {case.number + 1}: {bad} faults, {longest:.1f} s, {most:.0f} MB", flush=True)
+            print(
+                f"after {case.number + 1}: {bad} faults, {longest:.1f} s, {most:.0f} MB", flush=True
+            )
     print(dict(counts), f"{bad} faults; at most {longest:.1f} s and {most:.0f} MB a command")
     print(f"tables with faults are in {place}")
     sys.exit(bool(bad))

@@ -16,7 +16,7 @@ from advae.parallel import rows_at_once
 ROWS = 8192
 
 MOST_NAMES = 10_000
-"""Different names in a file. Keys that are values, such as ``{"user 17": 1}``, would have no end."""
+"""Different names in a file. Where values are keys, as in ``{"user 17": 1}``, they have no end."""
 
 
 class NdjsonFile:

@@ -136,8 +136,8 @@ class TextStream:
 def too_long(path: Path, line: int) -> InputError:
     """Say that the row that begins in a line is longer than `LONGEST_ROW`."""
     return InputError(
-        f"{path}: the row that begins in line {line} takes more than {LONGEST_ROW >> 20} MiB, which "
-        "no row may. Shorten it, end its line, or close a quote that it opens."
+        f"{path}: the row that begins in line {line} takes more than {LONGEST_ROW >> 20} MiB, "
+        "which no row may. Shorten it, end its line, or close a quote that it opens."
     )
 
 

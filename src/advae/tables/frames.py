@@ -12,11 +12,10 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import ValueKind, check_columns, check_times, is_missing, to_texts
-
+from advae.tables.values import ValueKind, check_columns, check_times, to_texts
 
 MERGED_BYTES = 1 << 27
-"""What frames that are joined take at most, as much as `CELLS_AT_ONCE` numbers: texts can be long."""
+"""What joined frames take at most, as much as `CELLS_AT_ONCE` numbers: texts can be long."""
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
