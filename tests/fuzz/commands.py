@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,9 @@ def command(*words: object) -> Ended:
             main()
         except SystemExit as end:
             code = int(end.code or 0)
+        except BaseException:  # no command is to end so
+            code = -1
+            err.write(traceback.format_exc())
     taken = _megabytes("VmHWM") - before
     seconds = time.process_time() - begun
     return Ended(code, out.getvalue(), err.getvalue(), low[0], seconds, max(0.0, taken))

@@ -26,8 +26,10 @@ from tests.fuzz.commands import ASIDE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OUTPUTS = {
-    "fit": "m.advae", "score": "score.csv",
-    "report": "report.html", "threshold": "m.advae",
+    "fit": "m.advae",
+    "score": "score.csv",
+    "report": "report.html",
+    "threshold": "m.advae",
 }
 """What each command writes."""
 OLD = b"what was there before"
@@ -104,10 +106,8 @@ class Fuzzer:
         if not (done or early or code == 130):
             return f"ends with {code}: {err[-2000:]}"
         said = [line for line in err.splitlines() if not line.startswith(ASIDE)]
-        if (
-            (not done
-            and len(said) > 1)
-            or any(word in err for word in ("Traceback", "Exception ignored", "terminate called"))
+        if (not done and len(said) > 1) or any(
+            word in err for word in ("Traceback", "Exception ignored", "terminate called")
         ):
             return f"ends with {code} and says: {err[-2000:]}"
         work = self._folder / "work"

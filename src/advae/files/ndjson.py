@@ -80,6 +80,10 @@ class NdjsonFile:
         row = 0
         for lines, records in self._records():
             texts = self._frame(lines, records, list(schema))
+            for held in texts.iter_columns():
+                if held.dtype.is_nested() and not schema[held.name].is_nested():
+                    self._refuse_nested(lines, records, held.name)
+                    texts = texts.with_columns(pl.lit(None, pl.String).alias(held.name))
             yield self._texts.typed(texts, schema, row)
             row += texts.height
 
@@ -102,6 +106,14 @@ class NdjsonFile:
                 values = [str(v).lower() if isinstance(v, bool) else v for v in values]
             columns[name] = pl.Series(name, values, pl.String)
         return pl.DataFrame(columns)
+
+    def _refuse_nested(
+        self, lines: list[int], records: list[dict[str, object]], name: str
+    ) -> None:
+        """Refuse the first list or object in a column that is to hold none."""
+        for line, record in zip(lines, records, strict=True):
+            if record.get(name) is not None:
+                self._refuse(line, name, record[name], "a single value, as the column has")
 
     def _refuse(self, line: int, name: str, value: object, wanted: str) -> NoReturn:
         raise InputError(
