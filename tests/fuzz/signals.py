@@ -152,6 +152,7 @@ class Fuzzer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            preexec_fn=_heeding,
             env=os.environ
             | {
                 "JAX_COMPILATION_CACHE_DIR": str(cache),
@@ -166,6 +167,12 @@ class Fuzzer:
         if wait:
             process.communicate()
         return process
+
+
+def _heeding() -> None:
+    """Heed all signals in a child, also one of a shell or nohup that ignore some."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_DFL if each != signal.SIGINT else signal.default_int_handler)
 
 
 def run(cases: int, seed: int) -> Iterator[Case]:
@@ -189,7 +196,7 @@ if __name__ == "__main__":
         if each.fault:
             bad += 1
             print(each, flush=True)
-        if each.number % 20 == 19 or each.number == given.cases - 1:
+        if each.number % 4 == 3 or each.number == given.cases - 1:
             print(
                 f"after {each.number + 1}: {bad} faults; at most {longest:.1f} s to end", flush=True
             )
