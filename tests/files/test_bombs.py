@@ -74,6 +74,8 @@ def test_a_text_too_long_to_learn_is_named(kind: pl.DataType) -> None:
         with pytest.raises(InputError, match=r"column 't', row 3 .* 4,097 bytes"):
             learn(table)
     examine(table, ignored=["t"])
+    with pytest.raises(InputError, match="pattern"):
+        examine(table.rename({"t": "^t$"}).head(3))
 
 
 def test_of_a_wide_table_doctor_says_what_it_examined() -> None:
