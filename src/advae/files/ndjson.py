@@ -107,9 +107,7 @@ class NdjsonFile:
             columns[name] = pl.Series(name, values, pl.String)
         return pl.DataFrame(columns)
 
-    def _refuse_nested(
-        self, lines: list[int], records: list[dict[str, object]], name: str
-    ) -> None:
+    def _refuse_nested(self, lines: list[int], records: list[dict[str, object]], name: str) -> None:
         """Refuse the first list or object in a column that is to hold none."""
         for line, record in zip(lines, records, strict=True):
             if record.get(name) is not None:
