@@ -1,5 +1,18 @@
-"""``python -m advae`` is the command ``advae``."""
+"""The command ``advae``, which is ``python -m advae``, too."""
 
-from advae.cli import program
+import signal
 
-program()
+
+def program() -> None:
+    """Load the command line and run it."""
+    # Nothing is begun while modules are loaded: an interruption ends the process as a program that
+    # knows of none, not in a traceback.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from advae.cli import program as run
+
+    run()
+
+
+if __name__ == "__main__":
+    program()

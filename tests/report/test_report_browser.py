@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from payloads import PAYLOADS, payload_table
 from report_data import IMAGE, SCRIPT, flooded, labelled_table, mixed_detector
 
 import advae
@@ -487,3 +488,43 @@ def test_words_and_row_numbers_stay_whole(opened: Open, size, scheme: str) -> No
     page.goto(f"{page.url}#latent")
     page.wait_for_selector("#latent", state="visible")
     _keep(page, f"whole-{size['width']}-{scheme}")
+
+
+TOUCH_ALL = """() => {
+    document.querySelectorAll("details").forEach(each => each.open = true);
+    for (const each of document.querySelectorAll("*"))
+        for (const kind of ["mouseover", "mouseenter", "focus"])
+            each.dispatchEvent(new MouseEvent(kind, {bubbles: true}));
+    // Not the downloads, which no page without a user makes.
+    for (const each of document.querySelectorAll("tr, label, input, summary, svg *"))
+        each.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+}"""
+
+
+def test_no_payload_runs_wherever_it_stands(browser: Any, tmp_path: Path) -> None:
+    train = payload_table(1).drop("key")
+    detector = advae.fit_detector(train, advae.Config(iterations=20))
+    new = payload_table(2)
+    labels = [place % 9 == 0 for place in range(new.height)]
+    path = tmp_path / "<img src=x onerror=window.ran=1>.html"
+    write_report(
+        detector,
+        new.with_columns(pl.Series("<svg onload=window.ran=1>", labels)),
+        path,
+        label="<svg onload=window.ran=1>",
+        keep=["key"],
+        data_name="".join(PAYLOADS),
+    )
+    said: list[str] = []
+    page = browser.new_context(offline=True).new_page()
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda each: said.append(each.url))
+    page.goto(path.as_uri())
+    page.evaluate(TOUCH_ALL)
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.ran") is None
+    assert "onerror" in page.content()
+    page.context.close()
+    assert said == [path.as_uri()]

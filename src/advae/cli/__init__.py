@@ -30,6 +30,7 @@ from advae.cli.report import report
 from advae.cli.review import review
 from advae.cli.score import score
 from advae.cli.serve import serve
+from advae.cli.shared import STOPPING, Interrupt
 from advae.cli.threshold import threshold
 from advae.cli.watch import watch
 from advae.errors import AdVAEError
@@ -105,22 +106,39 @@ def main() -> None:
 
 
 def program() -> None:
-    """Run `main` as a process of its own.
+    """Run `main` as a process of its own, which SIGTERM and SIGHUP interrupt as Ctrl-C does.
 
     After an interruption the process ends at once, and no destructor of XLA runs beside what still
     compiles. Where Python could only print an interruption, as in a callback of its
     garbage collector, the signal is sent again.
     """
     sys.unraisablehook = again_if_interrupted
+    heeded = [name for name in STOPPING if signal.getsignal(name) != signal.SIG_IGN]
+    code: int | str | None = 0
     try:
-        main()
+        for name in heeded:
+            signal.signal(name, Interrupt())
+        try:
+            main()
+        finally:
+            for name in heeded:  # the work is done, or given up
+                signal.signal(name, signal.SIG_IGN)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(Exception):
-                    stream.flush()
-            os._exit(INTERRUPTED)
-        raise
+        code = end.code
+    except BaseException as error:
+        if not (Interrupt.raised or isinstance(error, KeyboardInterrupt)):
+            raise
+        code = INTERRUPTED
+    if code and Interrupt.raised:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        if (paths := sys.modules.get("advae.files.paths")) is not None:
+            paths.forget_standard_input()
+        os._exit(INTERRUPTED)
+    sys.exit(code)
 
 
 def again_if_interrupted(ignored: "sys.UnraisableHookArgs") -> None:

@@ -222,7 +222,7 @@ def check_output(output: Path, *inputs: str) -> None:
         raise InputError(f"{output} is also an input. Write to another file.")
 
 
-_SIGNALS = [
+STOPPING = [
     signal.Signals[name]
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if name in signal.Signals.__members__  # Windows has no SIGHUP
@@ -234,7 +234,15 @@ class Interrupt:
 
     While ``deferred``, a first signal only sets ``requested``; otherwise, and at the second one,
     KeyboardInterrupt is raised at once.
+
+    Attributes
+    ----------
+    raised
+        Of the class: whether any was. Where it comes up, as while a module is loaded, it can turn
+        into another exception.
     """
+
+    raised = False
 
     def __init__(self) -> None:
         self.deferred = False
@@ -243,6 +251,7 @@ class Interrupt:
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
         """Take a signal."""
         if not self.deferred or self.requested:
+            Interrupt.raised = True
             raise KeyboardInterrupt
         self.requested = True
 
@@ -254,7 +263,7 @@ def interruptible() -> Iterator[Interrupt]:
     A signal that is ignored stays ignored, as nohup and shells want it for what runs on its own.
     """
     interrupt = Interrupt()
-    names = [name for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN]
+    names = [name for name in STOPPING if signal.getsignal(name) != signal.SIG_IGN]
     before = [signal.signal(name, interrupt) for name in names]
     try:
         yield interrupt

@@ -32,7 +32,7 @@ from advae.tables.frames import BatchSchema, as_batches, joined, names_given, wi
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.oddities import Oddities
 from advae.tables.sampling import Reservoir
-from advae.tables.values import check_columns, check_finite
+from advae.tables.values import check_columns, check_finite, check_lengths
 
 MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
@@ -211,6 +211,7 @@ def _watched(
     read = 0
     for place, batch in enumerate(batches):
         left = without_columns(batch, ignored)
+        check_lengths(left, read)  # before categories become texts
         given = numbers[place] if place < len(numbers) else None
         oddities.watch(left, np.arange(read, read + left.height) if not numbers else given)
         read += left.height

@@ -13,11 +13,16 @@ _UNSEEN = re.compile(
 )
 
 
+def without_controls(text: str) -> str:
+    """Put a mark in the place of each character that is obeyed and not shown; lines stay lines."""
+    return _UNSEEN.sub("\ufffd", text)
+
+
 def shorten(value: object, limit: int = LONGEST) -> str:
     """Show any value on one line, at most ``limit`` characters of it."""
     text = value if isinstance(value, str) else str(value)
     cut = text[: limit + 1]  # before anything else: a value can have any length
-    line = " ".join(_UNSEEN.sub("\ufffd", cut).split())
+    line = " ".join(without_controls(cut).split())
     return line if len(text) <= limit else f"{line[: limit - 1]}…"
 
 

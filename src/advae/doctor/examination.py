@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,9 +28,21 @@ from advae.tables.encoder import TableEncoder
 from advae.tables.frames import BatchSchema, as_batches, names_given, without_columns
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Reservoir
+from advae.tables.values import check_lengths
 
 SAMPLE_ROWS = 20_000
 """Rows that the checks which need several rows at once look at, drawn uniformly."""
+
+SAMPLE_CELLS = 1 << 22
+"""Values in that sample: of wide tables it has fewer rows, of the widest `FEWEST_ROWS`."""
+
+FEWEST_ROWS = 2000
+
+MOST_COLUMNS = 1000
+"""Columns examined, evenly spread over a wider table; each takes time and a sample of its own."""
+
+MOST_FITTED = 500_000
+"""Rows that a fit trains and calibrates with, unless it is told otherwise."""
 
 GIVES_AWAY = 0.99
 """Area under the ROC curve from which on a single column is suspected of knowing the label."""
@@ -136,6 +148,7 @@ class _Patient:
         self._schema = BatchSchema()
         self._watches: list[ColumnWatch] = []
         self._copies = CopyCounter()
+        self._columns = 0
         self._sample = Reservoir(SAMPLE_ROWS, np.random.default_rng(0))
 
     def update(self, batch: pl.DataFrame) -> None:
@@ -144,11 +157,12 @@ class _Patient:
         left_out = [*self._ignored, *([] if labels is None else [labels.column.name])]
         unlabelled = without_columns(batch, left_out)
         anomalous = np.zeros(batch.height, bool) if labels is None else labels.read(batch)
+        check_lengths(unlabelled, self.rows)
         kept = self._schema.match(unlabelled)
         if not kept.width:
             raise InputError("no column is left to learn from. Ignore fewer of them.")
         if not self._watches:
-            self._watches = [ColumnWatch(name) for name in kept.columns]
+            self._begin(kept.columns)
         normal = kept.filter(~anomalous)
         places = self.rows + np.flatnonzero(~anomalous)
         for watch in self._watches:
@@ -160,9 +174,18 @@ class _Patient:
         empty = normal.select(pl.all_horizontal(pl.all().is_null())).to_series()
         self._empty_rows += int(empty.sum())
         place = np.arange(self.rows, self.rows + batch.height)
-        self._sample.update({"place": place, "anomalous": anomalous, "row": comparable})
+        watched = comparable.select(comparable[watch.name] for watch in self._watches)
+        self._sample.update({"place": place, "anomalous": anomalous, "row": watched})
         self.rows += batch.height
         self.normal_rows += normal.height
+
+    def _begin(self, names: Sequence[str]) -> None:
+        """Choose the columns to watch, and how many rows to sample of them."""
+        self._columns = len(names)
+        chosen = np.linspace(0, len(names) - 1, min(len(names), MOST_COLUMNS)).round().astype(int)
+        self._watches = [ColumnWatch(names[place]) for place in chosen]
+        rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLE_CELLS // len(chosen)))
+        self._sample = Reservoir(rows, np.random.default_rng(0))
 
     def findings(self, config: Config) -> Iterator[Finding]:
         """Yield everything found."""
@@ -176,6 +199,17 @@ class _Patient:
             )
             return
         values, anomalous = self._sample["row"], self._sample["anomalous"]
+        if self._columns > len(self._watches):
+            few = f", by {len(values):,} of the rows where a check looks at several at once"
+            rows = "" if self._sample.complete else few
+            yield Finding(
+                "sampled",
+                "hint",
+                (),
+                f"{len(self._watches):,} of {self._columns:,} columns were examined, evenly "
+                f"spread{rows}",
+                "Name others with only, to have them examined.",
+            )
         yield from self._calibration(config)
         for watch in self._watches:
             normal = self._sample["place"][~anomalous]
@@ -209,7 +243,7 @@ class _Patient:
         yield from _strange_rows(encoded[~anomalous], self._sample["place"][~anomalous])
 
     def _calibration(self, config: Config) -> Iterator[Finding]:
-        plan = split_rows(self.normal_rows, config)
+        plan = split_rows(min(self.normal_rows, MOST_FITTED), config)
         if plan.note:
             enough = self.normal_rows >= conformal_rows_needed(config.alpha)
             severity: Severity = "hint" if enough else "problem"

@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from advae.errors import InputError, quoted
-from advae.files.streams import BLOCK_BYTES, TextStream, decoded
+from advae.files.streams import BLOCK_BYTES, LONGEST_ROW, TextStream, decoded, too_long
 
 if TYPE_CHECKING:
     from _csv import Reader
-
-LONGEST_RECORD = 1 << 26
-"""Bytes; a quote that never ends would else take the rest of the file."""
 
 _LINE = re.compile(rb"[^\r\n]*(?:\r?\n|\r(?!\n)|\Z)")
 LINE_FEED, RETURN = ord("\n"), ord("\r")
@@ -85,7 +82,7 @@ class Blocks:
             end, rows, odd = self._sure()
             if end:
                 block = self._cut_off(end, rows)
-            elif odd or self._ended or len(self._held) > LONGEST_RECORD:
+            elif odd or self._ended or len(self._held) > LONGEST_ROW:
                 block = self._examined()
             else:
                 self._fill(2 * len(self._held))
@@ -106,6 +103,8 @@ class Blocks:
         """Return the next line, with its end; nothing after the last."""
         found = _LINE.match(self._held, self._at)
         while not self._ended and (found is None or found.end() == len(self._held)):
+            if len(self._held) - self._at > LONGEST_ROW:
+                raise too_long(self._path, self._line)
             self._fill(2 * (len(self._held) - self._at) + 1)
             found = _LINE.match(self._held, self._at)
         assert found is not None
@@ -172,19 +171,21 @@ class Blocks:
         records: list[list[str]] = []
         taken: list[str] = []
         start = first
-        consumed = 0
+        consumed = begun = 0
 
         def lines() -> Iterator[str]:
             nonlocal consumed
             while line := self._take_line():
                 consumed += len(line)
+                if consumed - begun > LONGEST_ROW:
+                    raise too_long(self._path, start)
                 taken.append(decoded(line, self._path, self._line - 1))
                 yield taken[-1]
 
         reader = records_of(lines(), self._separator, self._quote)
         with long_fields():
             while consumed < size:
-                start = self._line
+                start, begun = self._line, consumed
                 taken.clear()
                 try:
                     record = next(reader, None)
@@ -266,7 +267,7 @@ def records_of(
 @contextmanager
 def long_fields() -> Iterator[None]:
     """Let Python's csv take long fields in the block: by itself it stops at 128 KiB."""
-    before = csv.field_size_limit(LONGEST_RECORD)
+    before = csv.field_size_limit(LONGEST_ROW)
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from advae.errors import ColumnError, InputError, quoted, quoted_list
 from advae.files.blocks import Block, Blocks, long_fields, records_of
 from advae.files.options import ReadOptions
 from advae.files.paths import described
-from advae.files.streams import TextStream, decoded
+from advae.files.streams import LONGEST_ROW, TextStream, decoded, too_long
 from advae.files.text_types import NATIVE, TextReader, TypeFinder, nulled, unpadded
 from advae.tables.frames import exactly
 
@@ -236,6 +236,11 @@ def _find_dialect(
         raise InputError(f"{path}: this is no delimited text, but {what}.")
     with TextStream(path, options.encoding) as stream:
         head = stream.read(HEAD_BYTES)
+        # The header of a wide table can be longer: it and two rows are to be whole.
+        while head.count(b"\n") < 3 and (more := stream.read(HEAD_BYTES)):
+            head += more
+            if len(head) - head.rfind(b"\n") > LONGEST_ROW:
+                raise too_long(path, 1 + head.count(b"\n"))
         encoding, whole = stream.encoding, not stream.read(1)
     text = _text_of(head, path, whole)
     before = text[: len(text) - len(text.lstrip())].count("\n")

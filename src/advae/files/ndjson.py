@@ -9,10 +9,14 @@ import polars as pl
 
 from advae.errors import InputError, quoted
 from advae.files.options import ReadOptions
-from advae.files.streams import BLOCK_BYTES, TextStream, decoded
+from advae.files.streams import BLOCK_BYTES, LONGEST_ROW, TextStream, decoded, too_long
 from advae.files.text_types import TextReader, TypeFinder
+from advae.parallel import rows_at_once
 
 ROWS = 8192
+
+MOST_NAMES = 10_000
+"""Different names in a file. Where values are keys, as in ``{"user 17": 1}``, they have no end."""
 
 
 class NdjsonFile:
@@ -49,9 +53,8 @@ class NdjsonFile:
         finders: dict[str, TypeFinder] = {}
         held: dict[str, set[type]] = {}
         for lines, records in self._records():
-            for record in records:
-                self._names.update(dict.fromkeys(record))
-            untyped = [n for n in self._names if n not in given and (only is None or n in only)]
+            here = dict.fromkeys(name for record in records for name in record)
+            untyped = [n for n in here if n not in given and (only is None or n in only)]
             for name in untyped:
                 kinds = held.setdefault(name, set())
                 for line, record in zip(lines, records, strict=True):
@@ -77,6 +80,10 @@ class NdjsonFile:
         row = 0
         for lines, records in self._records():
             texts = self._frame(lines, records, list(schema))
+            for held in texts.iter_columns():
+                if held.dtype.is_nested() and not schema[held.name].is_nested():
+                    self._refuse_nested(lines, records, held.name)
+                    texts = texts.with_columns(pl.lit(None, pl.String).alias(held.name))
             yield self._texts.typed(texts, schema, row)
             row += texts.height
 
@@ -100,6 +107,12 @@ class NdjsonFile:
             columns[name] = pl.Series(name, values, pl.String)
         return pl.DataFrame(columns)
 
+    def _refuse_nested(self, lines: list[int], records: list[dict[str, object]], name: str) -> None:
+        """Refuse the first list or object in a column that is to hold none."""
+        for line, record in zip(lines, records, strict=True):
+            if record.get(name) is not None:
+                self._refuse(line, name, record[name], "a single value, as the column has")
+
     def _refuse(self, line: int, name: str, value: object, wanted: str) -> NoReturn:
         raise InputError(
             f"{self._path}: line {line}, column {quoted(name)}: {quoted(json.dumps(value))} is not "
@@ -113,6 +126,7 @@ class NdjsonFile:
         )
         records: list[dict[str, object]] = []
         lines: list[int] = []
+        size = 0
         for number, line in self._lines():
             try:
                 record = decoder.decode(line.strip(" \t\r\n"))
@@ -136,11 +150,18 @@ class NdjsonFile:
                     f"{self._path}: line {number} holds half of a pair of escapes such as \\ud83d, "
                     "which is no text. Correct or remove the line."
                 )
+            self._names.update(dict.fromkeys(record))
+            if len(self._names) > MOST_NAMES:
+                raise InputError(
+                    f"{self._path}: up to line {number} there are more than {MOST_NAMES:,} "
+                    "different names. Write values as values, not as names."
+                )
             records.append(record)
             lines.append(number)
-            if len(records) == ROWS:
+            size += len(line)
+            if len(records) >= rows_at_once(len(self._names), ROWS) or size >= BLOCK_BYTES:
                 yield lines, records
-                records, lines = [], []
+                records, lines, size = [], [], 0
         if records:
             yield lines, records
 
@@ -156,6 +177,8 @@ class NdjsonFile:
                     return
                 text = decoded(rest[:end], self._path, number)
                 rest = rest[end:]
+                if len(rest) > LONGEST_ROW:
+                    raise too_long(self._path, number + text.count("\n"))
                 for line in text.split("\n")[: None if not more else -1]:
                     if line.strip():
                         yield number, line

@@ -127,6 +127,12 @@ def standard_input() -> Path:
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
+def forget_standard_input() -> None:
+    """Remove its temporary files, in a process that will not end as others do."""
+    for folder in _FOLDERS:
+        folder.cleanup()
+
+
 def _check_name(path: Path) -> None:
     try:
         str(path).encode()

@@ -13,6 +13,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from advae.atomic import replacing_path
+from advae.display.text import without_controls
 from advae.errors import InputError, quoted
 from advae.files.paths import COMPRESSED, TEXT_FORMATS, file_format
 
@@ -29,7 +30,7 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
         The rows; the same columns in each frame, and at least one frame.
     path
         A file ending in .csv, .tsv, .txt, .parquet, .ndjson, .jsonl, .arrow, .ipc or .feather.
-        None writes CSV to standard output.
+        None writes CSV to standard output; to a terminal without the characters that it obeys.
 
     Returns
     -------
@@ -45,7 +46,8 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
         for number, frame in enumerate(counted):
             _check_types(frame, "csv", "standard output")
             # As text through Python: Polars' own writing hides that a reader has gone away.
-            sys.stdout.write(frame.write_csv(include_header=number == 0))
+            text = frame.write_csv(include_header=number == 0)
+            sys.stdout.write(without_controls(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
         return counted.rows
     _check_format(path)

@@ -24,7 +24,7 @@ from advae.files.options import ReadOptions
 from advae.files.paths import Data, described, expand_paths, file_format
 from advae.files.streams import readable
 from advae.files.workbook import WorkbookFile
-from advae.parallel import rows_at_once
+from advae.parallel import BLOCK_ROWS, CELLS_AT_ONCE, rows_at_once
 from advae.tables.frames import exactly, merged
 
 INDEX = re.compile(r"__index_level_\d+__$|Unnamed: 0$")
@@ -34,6 +34,9 @@ INDEX = re.compile(r"__index_level_\d+__$|Unnamed: 0$")
 Types = Mapping[str, pl.DataType]
 TYPED = ("parquet", "arrow")
 """Formats with types of their own."""
+
+READ_CELLS, READ_ROWS = 2 * CELLS_AT_ONCE, 1 << 22
+"""Values and rows of such a file read at once. With fewer, its pages would be opened more often."""
 
 
 class _File(Protocol):
@@ -89,7 +92,11 @@ class _TypedFile:
         seen = 0
         with self._failures():
             lazy = self._scan().select(exactly(name).cast(dtype) for name, dtype in schema.items())
-            for batch in lazy.collect_batches(chunk_size=65_536, maintain_order=True, lazy=True):
+            # By rows, not by the groups of the file: one of these can be all of it, and of a value
+            # that repeats a few bytes stand for as many rows as there is room for.
+            step = min(READ_ROWS, max(BLOCK_ROWS, READ_CELLS // max(1, len(schema))))
+            for first in range(0, self._rows, step):
+                batch = lazy.slice(first, step).collect()
                 seen += batch.height
                 yield batch
         if seen < self._rows:  # Polars panicked in a thread of its own

@@ -17,6 +17,11 @@ else:
     from backports import zstd
 
 BLOCK_BYTES = 1 << 22
+
+LONGEST_ROW = 1 << 24
+"""Bytes of UTF-8 that a row of a text file may take. A line that never ends, or a quote, would else
+take the memory: a compressed file of a few megabytes can hold gigabytes."""
+
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -126,6 +131,14 @@ class TextStream:
 
     def _damaged(self) -> InputError:
         return InputError(f"{self._path}: the compressed file is damaged. Make or fetch it again.")
+
+
+def too_long(path: Path, line: int) -> InputError:
+    """Say that the row that begins in a line is longer than `LONGEST_ROW`."""
+    return InputError(
+        f"{path}: the row that begins in line {line} takes more than {LONGEST_ROW >> 20} MiB, "
+        "which no row may. Shorten it, end its line, or close a quote that it opens."
+    )
 
 
 @contextlib.contextmanager

@@ -12,19 +12,24 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import ValueKind, check_columns, check_times, is_missing, to_texts
+from advae.tables.values import ValueKind, check_columns, check_times, to_texts
+
+MERGED_BYTES = 1 << 27
+"""What joined frames take at most, as much as `CELLS_AT_ONCE` numbers: texts can be long."""
 
 
 def merged(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     """Join small frames that follow each other, as long as they have at most so many rows."""
     held: list[pl.DataFrame] = []
-    height = 0
+    height = size = 0
     for frame in frames:
-        if held and height + frame.height > rows:
+        taken = frame.estimated_size()
+        if held and (height + frame.height > rows or size + taken > MERGED_BYTES):
             yield pl.concat(held)
-            held, height = [], 0
+            held, height, size = [], 0, 0
         held.append(frame)
         height += frame.height
+        size += int(taken)
     if held:
         yield pl.concat(held)
 
@@ -366,13 +371,18 @@ class BatchSchema:
                 + (f"It adds {quoted_list(added)}. " if added else "")
                 + "Give batches with the same columns."
             )
-        matched = batch.select(self._matched(batch[name]) for name in self._columns)
+        # Counted for all columns at once, since a table can have thousands.
+        counted = batch.with_columns(pl.selectors.float().fill_nan(None)).null_count()
+        missing = dict(zip(batch.columns, counted.row(0), strict=True))
+        matched = batch.select(
+            self._matched(batch[name], missing[name] == batch.height) for name in self._columns
+        )
         self._rows += batch.height
         return matched
 
-    def _matched(self, values: pl.Series) -> pl.Series:
+    def _matched(self, values: pl.Series, empty: bool) -> pl.Series:
         name = values.name
-        if is_missing(values).all():
+        if empty:
             return pl.Series(name, [None] * len(values), dtype=pl.Null)
         kind, dtype = _kind(values), values.dtype
         known, before = self._held.setdefault(name, (kind, dtype))

@@ -586,7 +586,9 @@ def numbered(
 def check_finite(
     frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
 ) -> None:
-    """Refuse infinite numbers and times; ``used`` [n] marks the rows that count, all when None.
+    """Refuse infinite numbers and times, and texts that are too long.
+
+    ``used`` [n] marks the rows that count, all when None.
 
     Raises
     ------
@@ -602,6 +604,43 @@ def check_finite(
                 raise bad_cell(values, bad, first_row, FINITE)
     for values in frame.select(pl.selectors.temporal()):
         check_times(values, first_row, used)
+    check_lengths(frame, first_row, used)
+
+
+LONGEST_TEXT = 4096
+"""Bytes of a text that is learned. Longer ones tell no kinds of rows apart, and the texts of all
+rows to learn from are held at once."""
+
+
+def check_lengths(
+    frame: pl.DataFrame, first_row: int, used: NDArray[np.bool_] | None = None
+) -> None:
+    """Refuse texts of more than `LONGEST_TEXT` bytes; ``used`` [n] marks the rows that count.
+
+    Raises
+    ------
+    ColumnError
+        For the first one; row numbers start at ``first_row``.
+    """
+    for values in frame.iter_columns():
+        held = values.alias("text")  # one called "^x$" is a pattern to Polars
+        if isinstance(held.dtype, CATEGORIES):
+            # Not as texts: one long category can stand in millions of rows.
+            lengths = held.cat.len_bytes()
+        elif held.dtype == pl.String:
+            lengths = held.str.len_bytes()
+        else:
+            continue
+        bad = (lengths > LONGEST_TEXT).fill_null(value=False).to_numpy()
+        bad = bad if used is None else bad & used
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ColumnError(
+                quoted(values.name),
+                first_row + row,
+                f"a text of {lengths[row]:,} bytes, and {LONGEST_TEXT:,} are the most that is "
+                "learned. Shorten it, or ignore the column.",
+            )
 
 
 def check_times(values: pl.Series, first_row: int, used: NDArray[np.bool_] | None = None) -> None:
