@@ -1,12 +1,15 @@
 """Tables as people have them: categories, long tails, times, planted errors.
 
 ``python -m benchmarks.accuracy.mixed [--sets NAMES] [--seeds 0,1] [--quick]`` prints ROC AUC and
-average precision of the default preset, the share of normal rows above its threshold, and of every
-kind of planted error the share found at an equal share of alarms (payments 1 %, flights 0.5 %).
+average precision of the default preset and of simple scores in the same splits, the share of normal
+rows above the preset's threshold, and of every kind of planted error the share found at an equal
+share of alarms (payments 1 %, flights 0.5 %).
 """
 
 import os
+import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -16,6 +19,7 @@ import typer
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import advae
+from benchmarks.accuracy.simple_scores import SCORES
 from benchmarks.harness.data import (
     data_folder,
     labelled_files,
@@ -29,6 +33,8 @@ PLANTED = Path(os.environ.get("ADVAE_PLANTED", "planted"))
 """Folder with what payments.py and flights.py wrote: pay7, payd7 (with fraud), fl0 and so on."""
 
 ALARMS = {"payments": 0.01, "payments-dirt": 0.01, "flights": 0.005}
+
+OURS = "advae default"
 
 MIXED = ("kdd-probe", "kdd-u2r", "sick", "adult", "bank", "german", "cmc")
 PAPER = ("letter", "cardio", "satellite", "optdigits", "pendigits")
@@ -111,33 +117,109 @@ def _flights(folder: Path, seed: int, cap: int) -> Tables:
     return Tables(train, test, new["wrong"].to_numpy(), new["kind"].fill_null("").to_numpy())
 
 
+class Found(NamedTuple):
+    """What one method did with one table."""
+
+    table: str
+    method: str
+    roc_auc: float
+    precision: float
+    flagged: float
+    seconds: float
+    kinds: dict[str, float]
+
+
+def measured(name: str, seed: int, *, quick: bool, baselines: bool) -> Iterator[Found]:
+    """Yield what the default preset, and the scores beside it, do with a table."""
+    tables = load(name, seed)
+    config = advae.Config(seed=seed, **({"iterations": 20} if quick else {}))
+
+    def ours(train: pl.DataFrame, new: pl.DataFrame, _: int) -> np.ndarray:
+        nonlocal limit
+        detector = advae.fit_detector(train, config)
+        limit = detector.threshold.value
+        return detector.anomaly_score(new)
+
+    for method, score in {OURS: ours, **(SCORES if baselines else {})}.items():
+        limit = np.inf
+        started = time.perf_counter()
+        scores, y = score(tables.train, tables.test, seed), tables.labels
+        took = time.perf_counter() - started
+        normal, kinds = scores[y == 0], dict[str, float]()
+        if tables.kinds is not None:
+            above = scores > np.quantile(normal, 1 - ALARMS[name])
+            for kind in sorted(set(tables.kinds) - {""}):
+                kinds[kind] = float(np.mean(above[tables.kinds == kind]))
+        yield Found(
+            *(name, method, 100 * roc_auc_score(y, scores)),
+            *(100 * average_precision_score(y, scores), float(np.mean(normal > limit)), took),
+            kinds,
+        )
+
+
+def pages(found: Sequence[Found], seeds: int) -> str:
+    """Return the tables of the page, in Markdown."""
+
+    def mean(of: Callable[[Found], float], **named: str) -> float:
+        own = [of(f) for f in found if all(getattr(f, k) == v for k, v in named.items())]
+        return float(np.mean(own)) if own else np.nan
+
+    names = list(dict.fromkeys(each.table for each in found))
+    methods = list(dict.fromkeys(each.method for each in found))
+    plain = [name for name in names if name not in ALARMS]
+    lines = [f"ROC AUC / average precision x 100, mean of {seeds} splits.", ""]
+    lines += ["| table | " + " | ".join(methods) + " | flagged by ours, alpha 10 % |"]
+    lines += ["|---|" + "---|" * (len(methods) + 1)]
+
+    def both(method: str, tables: Sequence[str]) -> str:
+        sides = (lambda f: f.roc_auc), (lambda f: f.precision)
+        each = [[mean(of, table=name, method=method) for name in tables] for of in sides]
+        return " / ".join(f"{np.mean(values):.1f}" for values in each)
+
+    for name in names:
+        cells = [both(method, [name]) for method in methods]
+        share = mean(lambda f: f.flagged, table=name, method=OURS)
+        lines.append(f"| {name} | {' | '.join(cells)} | {100 * share:.1f} % |")
+    if len(plain) > 1:
+        cells = [both(method, plain) for method in methods]
+        lines.append(f"| mean of {', '.join(plain)} | {' | '.join(cells)} | |")
+    for name in [name for name in names if name in ALARMS]:
+        kinds = list(next(each.kinds for each in found if each.table == name))
+        lines += [
+            "",
+            f"Planted errors found, {name}, at {ALARMS[name]:.1%} false alarms, per cent.",
+            "",
+        ]
+        lines += ["| | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
+        for method in methods:
+            shares = [
+                mean(lambda f, kind=kind: f.kinds[kind], table=name, method=method)
+                for kind in kinds
+            ]
+            lines.append(f"| {method} | " + " | ".join(f"{100 * s:.0f}" for s in shares) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def main(
     sets: Annotated[str, typer.Option(help="Names, by commas.")] = ",".join(MIXED),
     seeds: Annotated[str, typer.Option(help="By commas.")] = "0",
     *,
+    baselines: Annotated[bool, typer.Option(help="Whether to score by simple ways, too.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Hardly any training.")] = False,
 ) -> None:
-    """Print how the default preset does."""
+    """Print how the default preset does, beside scores of few lines."""
+    found = []
     for name in sets.split(","):
         for seed in map(int, seeds.split(",")):
-            tables = load(name, seed)
-            config = advae.Config(seed=seed, **({"iterations": 20} if quick else {}))
-            start = time.perf_counter()
-            detector = advae.fit_detector(tables.train, config)
-            took = time.perf_counter() - start
-            scores, y = detector.anomaly_score(tables.test), tables.labels
-            normal = scores[y == 0]
-            print(
-                f"{name} seed {seed}: ROC AUC {100 * roc_auc_score(y, scores):.1f}, "
-                f"AP {100 * average_precision_score(y, scores):.1f}, "
-                f"normal rows flagged {np.mean(normal > detector.threshold.value):.3f}, "
-                f"fit {took:.1f} s",
-                flush=True,
-            )
-            if tables.kinds is not None:
-                limit = np.quantile(normal, 1 - ALARMS[name])
-                for kind in sorted(set(tables.kinds) - {""}):
-                    print(f"  {kind}: {np.mean(scores[tables.kinds == kind] > limit):.2f}")
+            for each in measured(name, seed, quick=quick, baselines=baselines):
+                found.append(each)
+                print(
+                    f"{name} seed {seed} {each.method}: ROC AUC {each.roc_auc:.1f}, "
+                    f"AP {each.precision:.1f}, {each.seconds:.1f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    print(pages(found, len(seeds.split(","))))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,15 @@ from benchmarks.accuracy import tables as show
 from benchmarks.accuracy.baselines import BASELINES, SCALINGS
 from benchmarks.accuracy.budgets import budget_section, budgets
 from benchmarks.accuracy.comparison import Grid, compare, friedman, grid
-from benchmarks.accuracy.protocol import METHODS, METRICS, OURS, PRESETS, TRIAL_SEEDS, Protocol
+from benchmarks.accuracy.protocol import (
+    METHODS,
+    METRICS,
+    OURS,
+    PRESETS,
+    RIVALS,
+    TRIAL_SEEDS,
+    Protocol,
+)
 from benchmarks.accuracy.rank_diagram import draw
 from benchmarks.harness.data import CONFIRMATION, SEEN, SELECTION
 from benchmarks.harness.machine import installed
@@ -64,7 +72,8 @@ def write_page(measured: Measured, page: Path) -> None:
 
 
 def _beginning(measured: Measured, results: Grid) -> str:
-    absent = [name for name in METHODS if name not in results.methods]
+    # The rivals have a page of their own.
+    absent = [name for name in METHODS if name not in (*RIVALS, *results.methods)]
     note = f"\nNot measured, or not on every set yet: {', '.join(absent)}.\n" if absent else ""
     return f"""# Accuracy
 
