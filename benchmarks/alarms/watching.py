@@ -46,6 +46,7 @@ class Simulated(NamedTuple):
     calibration_scores: np.ndarray
     threshold: Threshold
     rows: int
+    dated: frozenset[str] = frozenset()
 
     @property
     def summary(self) -> "Simulated":
