@@ -33,7 +33,7 @@ QUICK_SIZES = ((33, 8),)
 PAPER_TOO = ((10_000, 32),)
 """Sizes whose rows preset paper scores as well, at 1000 points each."""
 
-SHAPES, QUICK_SHAPES = 100, 2
+SHAPES, QUICK_SHAPES = 100, 1
 NEW_ROWS, QUICK_NEW_ROWS = 100_000, 300
 
 
@@ -95,14 +95,17 @@ def many_shapes(shapes: int, settings: dict[str, Any]) -> Any:
     return {"all": time.perf_counter() - started}
 
 
-def ask(source: Path, *arguments: Any) -> Any:
-    """Run one of the functions above with some version's source, in a process of its own."""
+def ask(source: Path, *arguments: Any, warm: bool) -> Any:
+    """Run one of the functions above with some version's source, in a process of its own.
+
+    ``warm``: whether it may find compiled programs of other processes.
+    """
     settings = {
         "PYTHONPATH": os.pathsep.join([str(source), str(Path(__file__).resolve().parents[2])]),
         "OMP_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    inherited = {n: value for n, value in os.environ.items() if warm or not n.startswith("JAX_")}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.speed.sizes", "--only", json.dumps(arguments)],
         env=inherited | settings,
@@ -143,7 +146,7 @@ def main(
             presets["paper"] = {"iterations": 1000}
         for name, source in sides.items():
             new = QUICK_NEW_ROWS if quick else NEW_ROWS
-            found = ask(source, "one_size", rows, columns, new, presets)
+            found = ask(source, "one_size", rows, columns, new, presets, warm=quick)
             scores = [found.get(f"{each} score") for each in ("default", "paper", "forest")]
             shown.add_row(
                 *(f"{rows:,} x {columns:,}", name),
@@ -156,7 +159,7 @@ def main(
     console.print(shown)
     for name, source in sides.items():
         shapes = QUICK_SHAPES if quick else SHAPES
-        took = ask(source, "many_shapes", shapes, settings)["all"]
+        took = ask(source, "many_shapes", shapes, settings, warm=quick)["all"]
         console.print(f"{shapes} tables of different shapes, {name}: {took:.0f} s")
 
 

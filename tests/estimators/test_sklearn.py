@@ -191,7 +191,7 @@ def test_pipeline_with_column_transformer(rows: np.ndarray) -> None:
         [("numbers", StandardScaler(), ["a", "b"]), ("texts", OneHotEncoder(), ["kind"])],
         sparse_threshold=0,
     )
-    model = make_pipeline(changed, small()).fit(frame)
+    model = make_pipeline(changed, small(preset="paper")).fit(frame)
     odd = frame.assign(a=50.0)
     assert (model.predict(odd) == -1).all()
     assert (model.predict(frame) == 1).mean() > 0.8
@@ -309,32 +309,34 @@ def test_mixed_types_and_missing_values() -> None:
             "agent": [f"agent {number}" for number in rng.integers(0, 200, 300)],
         }
     ).with_columns(pl.when(pl.col("amount") > 12).then(None).otherwise("amount").alias("amount"))
-    estimator = small(hashed=["agent"]).fit(frame)
+    estimator = small(preset="paper", hashed=["agent"]).fit(frame)
     assert estimator.feature_names_in_.tolist() == frame.columns
     new = frame.head(2).with_columns(channel=pl.lit("carrier pigeon"), amount=pl.lit(90.0))
     assert (estimator.predict(new) == -1).all()
     np.testing.assert_array_equal(
-        small(hashed=["agent"]).fit(frame.to_pandas()).score_samples(frame.to_pandas()),
+        small(preset="paper", hashed=["agent"])
+        .fit(frame.to_pandas())
+        .score_samples(frame.to_pandas()),
         estimator.score_samples(frame),
     )
     everyone = frame.with_columns(agent=pl.format("agent {}", pl.int_range(300)))
     with pytest.raises(InputError, match="hash"):
-        small().fit(everyone)
+        small(preset="paper").fit(everyone)
 
 
 def test_arrays_with_texts_and_missing_values(rows: np.ndarray) -> None:
     table = rows.astype(object)
     table[:, 2] = np.where(rows[:, 2] > 0, "up", "down")
     table[5, 2], table[7, 0] = None, np.nan
-    estimator = small().fit(table)
+    estimator = small(preset="paper").fit(table)
     assert estimator.score_samples(table).shape == (400,)
     with pytest.raises(InputError, match="mixes float, str"):
-        small().fit(np.array([[1.0, "a"], [2.0, 3.0]], object))
+        small(preset="paper").fit(np.array([[1.0, "a"], [2.0, 3.0]], object))
     holed = rows.copy()
     holed[::7, 1] = np.nan
-    assert np.isfinite(small().fit(holed).score_samples(holed)).all()
+    assert np.isfinite(small(preset="paper").fit(holed).score_samples(holed)).all()
     with pytest.raises(ValueError, match="infinity"):
-        small().fit(np.where(rows > 2, np.inf, rows))
+        small(preset="paper").fit(np.where(rows > 2, np.inf, rows))
     with pytest.raises(ValueError, match="finite"):
         estimator.predict(pd.DataFrame(rows).replace(rows[0, 0], np.inf))
 
@@ -384,7 +386,7 @@ def test_what_was_hashed_is_loaded_as_such(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = [f"customer {number}" for number in range(200)]
     frame = pl.DataFrame({"name": names, "amount": rng.normal(size=200)})
-    small(hashed=["name"]).fit(frame).save(tmp_path / "m.advae")
+    small(preset="paper", hashed=["name"]).fit(frame).save(tmp_path / "m.advae")
     other = AdVAEDetector.load(tmp_path / "m.advae")
     assert other.hashed == ["name"]
     scores = other.anomaly_score(frame)
@@ -430,7 +432,7 @@ def test_arrays_are_read_as_fit_detector_reads_them(rows: np.ndarray) -> None:
         (np.stack([days, days[::-1]], axis=1), None),
         (np.array([[date(2024, 1, 1 + n % 28), n] for n in range(400)], object), None),
     ):
-        fitted = small(iterations=5).fit(array)
+        fitted = small(preset="paper", iterations=5).fit(array)
         scores = fitted.anomaly_score(array)
         assert np.isfinite(scores).all()
         if other is not None:

@@ -79,7 +79,7 @@ def test_every_format_is_read_under_the_names(tmp_path: Path, name: str) -> None
 def test_python_takes_the_names_as_they_are(tmp_path: Path) -> None:
     frame, label = table(), advae.LabelColumn(LABEL, "fine")
     rows = pl.DataFrame({name: frame[name] for name in frame.columns if name != LABEL})
-    config = advae.Config(iterations=300)
+    config = advae.Config.preset("paper", iterations=300)
     detector = advae.fit_detector(rows, config, ignored=[KEPT, LEFT_OUT], hashed=[HASHED])
     halves = [frame[:50], frame[50:].to_pandas()]
     first, second = detector.score_batches(halves, keep=[KEPT], explain=3)
@@ -89,7 +89,7 @@ def test_python_takes_the_names_as_they_are(tmp_path: Path) -> None:
     advae.write_report(detector, frame, tmp_path / "r.html", keep=[KEPT], label=label)
     examination.examine([frame, frame], label=label, ignored=[KEPT, LEFT_OUT])
     chosen = frame[[NUMBER, WORD, TRUTH]].to_pandas()
-    estimator = advae.AdVAEDetector(iterations=300).fit(chosen)
+    estimator = advae.AdVAEDetector(preset="paper", iterations=300).fit(chosen)
     assert list(estimator.feature_names_in_) == [NUMBER, WORD, TRUTH]
 
 
