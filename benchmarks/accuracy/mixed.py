@@ -129,7 +129,7 @@ class Found(NamedTuple):
     kinds: dict[str, float]
 
 
-def measured(name: str, seed: int, *, quick: bool, baselines: bool) -> Iterator[Found]:
+def measured(name: str, seed: int, *, quick: bool) -> Iterator[Found]:
     """Yield what the default preset, and the scores beside it, do with a table."""
     tables = load(name, seed)
     config = advae.Config(seed=seed, **({"iterations": 20} if quick else {}))
@@ -140,7 +140,7 @@ def measured(name: str, seed: int, *, quick: bool, baselines: bool) -> Iterator[
         limit = detector.threshold.value
         return detector.anomaly_score(new)
 
-    for method, score in {OURS: ours, **(SCORES if baselines else {})}.items():
+    for method, score in {OURS: ours, **SCORES}.items():
         limit = np.inf
         started = time.perf_counter()
         scores, y = score(tables.train, tables.test, seed), tables.labels
@@ -204,14 +204,13 @@ def main(
     sets: Annotated[str, typer.Option(help="Names, by commas.")] = ",".join(MIXED),
     seeds: Annotated[str, typer.Option(help="By commas.")] = "0",
     *,
-    baselines: Annotated[bool, typer.Option(help="Whether to score by simple ways, too.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Hardly any training.")] = False,
 ) -> None:
     """Print how the default preset does, beside scores of few lines."""
     found = []
     for name in sets.split(","):
         for seed in map(int, seeds.split(",")):
-            for each in measured(name, seed, quick=quick, baselines=baselines):
+            for each in measured(name, seed, quick=quick):
                 found.append(each)
                 print(
                     f"{name} seed {seed} {each.method}: ROC AUC {each.roc_auc:.1f}, "

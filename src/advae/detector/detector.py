@@ -146,7 +146,7 @@ class Detector:
         features = zip(self.table.features, self.table.places, strict=True)
         return frozenset(feature.name for feature, own in features if places & set(own))
 
-    @property
+    @cached_property
     def unreviewed(self) -> "Detector":
         """The same detector without its reviews."""
         return replace(self, reviews=())

@@ -12,7 +12,7 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import ValueKind, check_columns, check_times, to_texts
+from advae.tables.values import ValueKind, check_columns, check_times, missing_counts, to_texts
 
 MERGED_BYTES = 1 << 27
 """What joined frames take at most, as much as `CELLS_AT_ONCE` numbers: texts can be long."""
@@ -371,9 +371,7 @@ class BatchSchema:
                 + (f"It adds {quoted_list(added)}. " if added else "")
                 + "Give batches with the same columns."
             )
-        # Counted for all columns at once, since a table can have thousands.
-        counted = batch.with_columns(pl.selectors.float().fill_nan(None)).null_count()
-        missing = dict(zip(batch.columns, counted.row(0), strict=True))
+        missing = missing_counts(batch)
         matched = batch.select(
             self._matched(batch[name], missing[name] == batch.height) for name in self._columns
         )
