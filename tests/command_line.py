@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+ANY_MODEL = ("--preset", "paper", "--iterations", 50)
+"""Options of a fit whose model only has to be one: the preset that compiles least."""
+
 
 @dataclass
 class Result:

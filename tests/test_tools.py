@@ -18,7 +18,7 @@ def test_every_dependency_has_a_licence_on_the_page() -> None:
     page = PAGE.read_text()
     for packages in declared().values():
         for package in packages:
-            line = next(line for line in page.splitlines() if line.startswith(f"| [{package}]"))
+            line = next(line for line in page.splitlines() if line.startswith(f"| {package} |"))
             assert line.split("|")[2].strip()
 
 

@@ -39,7 +39,7 @@ def licence(package: str) -> str:
     try:
         found = metadata(package)
     except PackageNotFoundError:
-        known = re.search(rf"^\| \[{re.escape(package)}\]\S+ \| (.*) \|$", PAGE.read_text(), re.M)
+        known = re.search(rf"^\| {re.escape(package)} \| (.*) \|$", PAGE.read_text(), re.M)
         if known is None:
             raise
         return known[1]
@@ -61,7 +61,7 @@ def rows(packages: list[str]) -> Iterator[str]:
     yield "| package | licence |"
     yield "|---|---|"
     for package in packages:
-        yield f"| [{package}](https://pypi.org/project/{package}/) | {licence(package)} |"
+        yield f"| {package} | {licence(package)} |"
 
 
 def page() -> str:

@@ -20,6 +20,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import advae
 from benchmarks.accuracy.simple_scores import SCORES
+from benchmarks.accuracy.tables import markdown
 from benchmarks.harness.data import (
     data_folder,
     labelled_files,
@@ -167,9 +168,7 @@ def pages(found: Sequence[Found], seeds: int) -> str:
     names = list(dict.fromkeys(each.table for each in found))
     methods = list(dict.fromkeys(each.method for each in found))
     plain = [name for name in names if name not in ALARMS]
-    lines = [f"ROC AUC / average precision x 100, mean of {seeds} splits.", ""]
-    lines += ["| table | " + " | ".join(methods) + " | flagged by ours, alpha 10 % |"]
-    lines += ["|---|" + "---|" * (len(methods) + 1)]
+    lines = []
 
     def both(method: str, tables: Sequence[str]) -> str:
         sides = (lambda f: f.roc_auc), (lambda f: f.precision)
@@ -179,25 +178,26 @@ def pages(found: Sequence[Found], seeds: int) -> str:
     for name in names:
         cells = [both(method, [name]) for method in methods]
         share = mean(lambda f: f.flagged, table=name, method=OURS)
-        lines.append(f"| {name} | {' | '.join(cells)} | {100 * share:.1f} % |")
+        lines.append([name, *cells, f"{100 * share:.1f} %"])
     if len(plain) > 1:
         cells = [both(method, plain) for method in methods]
-        lines.append(f"| mean of {', '.join(plain)} | {' | '.join(cells)} | |")
+        lines.append([f"mean of {', '.join(plain)}", *cells, ""])
+    text = f"ROC AUC / average precision x 100, mean of {seeds} splits.\n\n"
+    text += markdown(["table", *methods, "flagged by ours, alpha 10 %"], lines)
     for name in [name for name in names if name in ALARMS]:
         kinds = list(next(each.kinds for each in found if each.table == name))
-        lines += [
-            "",
-            f"Planted errors found, {name}, at {ALARMS[name]:.1%} false alarms, per cent.",
-            "",
-        ]
-        lines += ["| | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
-        for method in methods:
-            shares = [
-                mean(lambda f, kind=kind: f.kinds[kind], table=name, method=method)
+        limit = f"{100 * ALARMS[name]:g} %"
+        lines = [
+            [method]
+            + [
+                f"{100 * mean(lambda f, kind=kind: f.kinds[kind], table=name, method=method):.0f}"
                 for kind in kinds
             ]
-            lines.append(f"| {method} | " + " | ".join(f"{100 * s:.0f}" for s in shares) + " |")
-    return "\n".join(lines) + "\n"
+            for method in methods
+        ]
+        text += f"\nPlanted errors found, {name}, at {limit} false alarms, per cent.\n\n"
+        text += markdown(["", *kinds], lines)
+    return text
 
 
 def main(

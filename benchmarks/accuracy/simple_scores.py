@@ -5,11 +5,13 @@ them; other values become a column for each text that training has.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import polars as pl
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, IsolationForest
-from sklearn.neighbors import NearestNeighbors
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+from benchmarks.accuracy.baselines import BASELINES
 
 Array = np.ndarray
 Score = Callable[[pl.DataFrame, pl.DataFrame, int], Array]
@@ -46,18 +48,11 @@ def encoded(train: pl.DataFrame, new: pl.DataFrame) -> tuple[Array, Array]:
     return np.column_stack(sides[0]), np.column_stack(sides[1])
 
 
-def nearest(train: pl.DataFrame, new: pl.DataFrame, seed: int) -> Array:
-    """Return the distance to the nearest training row."""
-    del seed
+def baseline(name: str, train: pl.DataFrame, new: pl.DataFrame, seed: int) -> Array:
+    """Return what a baseline for numbers says of encoded rows."""
     known, asked = encoded(train, new)
-    return np.asarray(NearestNeighbors(n_neighbors=1).fit(known).kneighbors(asked)[0][:, 0])
-
-
-def forest(train: pl.DataFrame, new: pl.DataFrame, seed: int) -> Array:
-    """Return what an isolation forest with scikit-learn's defaults says."""
-    known, asked = encoded(train, new)
-    scores: Array = -IsolationForest(random_state=seed).fit(known).score_samples(asked)
-    return scores
+    chosen = BASELINES[name]
+    return chosen.scorer(known, seed, chosen.parameters)(asked)
 
 
 def marginal(train: pl.DataFrame, new: pl.DataFrame, seed: int) -> Array:
@@ -123,8 +118,8 @@ def conditional_trees(train: pl.DataFrame, new: pl.DataFrame, seed: int) -> Arra
 
 
 SCORES: dict[str, Score] = {
-    "1-NN": nearest,
-    "IForest": forest,
+    "1-NN": partial(baseline, "1-NN"),
+    "IForest": partial(baseline, "IForest"),
     "marginal": marginal,
     "conditional trees": conditional_trees,
 }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Run
+from command_line import ANY_MODEL, Run
 
 from advae import InputError, LabelColumn
 from advae.detector.model_file import load
@@ -39,19 +39,7 @@ def _fit(run: Run, table: Path, name: str, *label: str) -> Path:
     """Fit without the columns of labels, as one of them says."""
     model = table.with_name(name)
     left_out = [part for column in ("kind", "code", "odd") for part in ("--ignore", column)]
-    result = run(
-        "fit",
-        table,
-        "-o",
-        model,
-        *left_out,
-        *label,
-        "--preset",
-        "paper",
-        "--iterations",
-        50,
-        "--quiet",
-    )
+    result = run("fit", table, "-o", model, *left_out, *label, *ANY_MODEL, "--quiet")
     assert result.code == 0, result.err
     return model
 
@@ -111,7 +99,7 @@ def test_a_word_means_what_is_written_in_every_command(
     which = [row % 3 == 1 for row in range(ROWS)]
     frame.with_columns(y=pl.Series([labels[odd] for odd in which])).write_csv(table)
     model, words = table.with_name("m.advae"), ("--label", "y", "--normal", normal)
-    fitted = run("fit", table, "-o", model, *words, "--preset", "paper", "--iterations", 50)
+    fitted = run("fit", table, "-o", model, *words, *ANY_MODEL)
     assert fitted.code == 0, fitted.err
     facts = next(line for line in fitted.out.splitlines() if line.startswith("rows"))
     learned = [int(count) for count in re.findall(r"(\d+) (?:learned|held)", facts)]
@@ -200,9 +188,7 @@ def test_every_command_refuses(
 
 @pytest.mark.parametrize("command", ["evaluate", "report", "threshold"])
 def test_a_label_that_was_learned_is_said(command: str, run: Run, table: Path) -> None:
-    result = run(
-        "fit", table, "-o", table.with_name("m.advae"), "--preset", "paper", "--iterations", 50
-    )
+    result = run("fit", table, "-o", table.with_name("m.advae"), *ANY_MODEL)
     assert result.code == 0, result.err
     for name, said in ("m.advae", True), ("n.advae", False):
         model = table.with_name(name)
