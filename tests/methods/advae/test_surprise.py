@@ -69,6 +69,9 @@ def own_marginal(frame, new):
             if numeric and v is not None:
                 low, high = np.mean(there <= v), np.mean(there >= v)
                 share = np.clip(2 * min(low, high), 1 / (len(there) + 1), 1)
+                if v not in there:
+                    alone = np.sum(np.sum(there == there[:, None], axis=0) == 1)
+                    share = min(share, (alone + 0.5) / (len(there) + 1))
             found.append(-np.log(share))
         columns.append(found)
     return np.array(columns).T
@@ -94,6 +97,43 @@ def test_the_marginal_surprise_counts_rows_of_the_training_table():
     for place, name in enumerate(("kind", "size", "level", "open", "near")):
         ours = m[:, np.flatnonzero(names == name)[0]]
         np.testing.assert_allclose(ours, wanted[:, place], atol=2e-5, err_msg=name)
+
+
+def prices(rows, rng):
+    """Return numbers of which one in a hundred is not one of seven prices."""
+    own = rng.choice([4.99, 9.99, 19.9, 24.9, 49.0, 99.0, 250.0], rows)
+    return np.where(rng.random(rows) < 0.01, rng.integers(5, 250, rows), own)
+
+
+def number_surprises(values, new):
+    """Return m_j of new values of a table's only number."""
+    encoder = TableEncoder.fit(pl.DataFrame({"x": values}))
+    encoded = encoder.transform(pl.DataFrame({"x": values}))
+    classes = learn_classes(encoder.variables, encoded)
+    known = surprise.Surprise(
+        classes, surprise.learn_marginal(classes, encoded), None, surprise.no_shares()
+    )
+    rows = encoder.transform(pl.DataFrame({"x": np.asarray(new, float)}))
+    return np.asarray(surprise.columns_surprise(surprise.prepared(known), rows)[0])[0]
+
+
+def test_a_number_that_never_was_is_unusual_where_numbers_repeat():
+    rng = np.random.default_rng(8)
+    often, seldom = prices(4000, rng), prices(4000, rng)
+    m = number_surprises(often, seldom)
+    never = ~np.isin(seldom, often)
+    assert 3 < never.sum() < 40
+    once = np.sum(np.unique(often, return_counts=True)[1] == 1)
+    np.testing.assert_allclose(m[never], -np.log((once + 0.5) / 4001), rtol=1e-4)
+    assert m[np.isin(seldom, [9.99, 19.9, 24.9, 49.0, 99.0])].max() < 2
+    # The promise of a share: of new rows about as many have a number that never was.
+    assert np.mean(never) == pytest.approx((once + 0.5) / 4001, rel=0.5)
+
+
+def test_a_number_between_others_is_as_usual_as_they_where_none_repeats():
+    values = np.random.default_rng(9).normal(size=400)
+    m = number_surprises(values, [0.0, 0.01234, np.median(values)])
+    assert m.max() < 0.2
 
 
 def test_a_training_row_does_not_count_itself_among_strangers():

@@ -17,7 +17,7 @@ from advae.methods.advae.conditional import Conditional, parts_of
 from advae.methods.advae.networks import INPUT_RANGE, AdVAE, Encoder, Generator
 from advae.methods.advae.reference import DOUBT, SAME, Factors, Memory, Whitening
 from advae.methods.advae.scoring import Scorer
-from advae.methods.advae.surprise import FLOOR, Marginal, Shares, Surprise
+from advae.methods.advae.surprise import FLOOR, Marginal, Shares, Surprise, unseen_shares
 from advae.methods.dense import Dense
 
 AT_ONCE = 25
@@ -273,7 +273,9 @@ def _rarity(graph: Graph, classes: Classes, marginal: Marginal, read: _Read) -> 
     low = np.where(after > 0, marginal.upto[:, after - 1], 0.0) - own
     high = np.where(first < knots, present + own - marginal.below[:, last], 0.0) - own
     share = two * np.minimum(low, high) / np.maximum(present, one)
-    by_gap = -np.log(np.clip(share, one / (present + one), one)).astype(np.float32)
+    share = np.clip(share, one / (present + one), one)
+    unseen = unseen_shares(classes, marginal)[:, None]
+    by_gap = -np.log(np.where(gap % 2, share, np.minimum(share, unseen))).astype(np.float32)
     place = graph.search(marginal.knots, read.numbers)
     each = np.arange(numbers, dtype=np.int64)
     ends = np.pad(marginal.knots, ((0, 0), (0, 1)), constant_values=np.inf)

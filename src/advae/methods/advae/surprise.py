@@ -11,7 +11,9 @@ high in one of three is what counts, as no factor can hide another, and none nee
   of the squared distance D to the nearest row that is kept, see `reference`. The squares of columns
   that never varied in training are added to both.
 - M, an unusual value: nats(|m|) of the norm over variables of m_j = -log of the two-sided tail
-  share of a number, or of the frequency (rows with it + 1/2) / (rows + 1) of another value.
+  share of a number, or of the frequency (rows with it + 1/2) / (rows + 1) of another value. Of a
+  number that no training row has, the share of such rows counts where it is smaller: as many as
+  there are training rows with a value of their own (Good 1953).
 - R, unusual for this row: nats(|c|), c_j = -log p(x_j | the rest), see `conditional`.
 
 nats(v) is -log of the share of normal rows with v or more. Beyond their 90th percentile a few rows
@@ -299,11 +301,16 @@ class Block(NamedTuple):
 
 
 class Tails(NamedTuple):
-    """Of `Marginal`, for numbers that are judged by their tails."""
+    """Of `Marginal`, for numbers that are judged by their tails.
+
+    ``unseen``: the share of rows whose value no training row has, (numbers,); 1 where not every
+    value is a knot.
+    """
 
     knots: Any
     below: Any
     upto: Any
+    unseen: Any
 
 
 class Frequency(NamedTuple):
@@ -346,7 +353,7 @@ def prepared(surprise: Surprise) -> Prepared:
                 most = -(-int(classes.sizes[chosen].max()) // _STEP) * _STEP
                 group = _group(surprise, classes, chosen, min(int(cap), most))
                 if NUMBER in rules:
-                    group = group._replace(tails=_tails_of(marginal, number[chosen]))
+                    group = group._replace(tails=_tails_of(classes, marginal, number[chosen]))
                 elif FREQUENCY in rules:
                     group = group._replace(frequency=Frequency())
                 groups.append(group)
@@ -359,14 +366,30 @@ def prepared(surprise: Surprise) -> Prepared:
     )
 
 
-def _tails_of(marginal: Marginal, numbers: Int[np.ndarray, "numbers"]) -> Tails:
+def _tails_of(classes: Classes, marginal: Marginal, numbers: Int[np.ndarray, "numbers"]) -> Tails:
     """Return the tails of some numbers, with room."""
     knots, below, upto = (
         np.asarray(part)[numbers] for part in (marginal.knots, marginal.below, marginal.upto)
     )
     knots = with_room(knots, axis=1, step=KNOTS_STEP, fill=np.inf)
     room = np.broadcast_to(upto[:, -1:], (len(upto), knots.shape[1] - upto.shape[1]))
-    return Tails(knots, *(np.concatenate([each, room], axis=1) for each in (below, upto)))
+    below, upto = (np.concatenate([each, room], axis=1) for each in (below, upto))
+    return Tails(knots, below, upto, unseen_shares(classes, marginal)[numbers])
+
+
+def unseen_shares(classes: Classes, marginal: Marginal) -> Float[np.ndarray, "numbers"]:
+    """Return ``unseen`` of `Tails` for all numbers, float32.
+
+    1 for times as well: none of these is new because no row had it to the second.
+    """
+    counts = np.asarray(marginal.upto) - np.asarray(marginal.below)
+    there, rows = counts.sum(axis=1), np.asarray(marginal.upto)[:, -1]
+    numbers = np.asarray(classes.rules) == NUMBER
+    times = (np.asarray(classes.source)[classes.starts] != np.asarray(classes.home))[numbers]
+    share = (np.sum(counts == 1, axis=1) + 0.5) / (rows + 1.0)
+    # With values between the knots nobody knows which were there.
+    known = ~times & (there == rows) & (rows > 0)
+    return np.where(known, share, 1.0).astype(np.float32)
 
 
 def _group(
@@ -456,7 +479,7 @@ def _read(group: Group, whole: Float[Array, "extended rows"], rows: Array, own: 
     frequent = (group.counts[chosen] - own + 0.5) / (rows - own + 1.0)
     if group.tails is None:
         return _Read(inputs, chosen, -jnp.log(jnp.minimum(frequent, 1.0)))
-    knots, below, upto = group.tails
+    knots, below, upto, unseen = group.tails
     value = raw[0]
     present = rows - group.counts[group.size - 1] - own
     first = jnp.searchsorted(knots, value, side="left")
@@ -466,6 +489,7 @@ def _read(group: Group, whole: Float[Array, "extended rows"], rows: Array, own: 
     high = jnp.where(first < len(knots), present + own - below[last], 0.0) - own
     share = 2.0 * jnp.minimum(low, high) / jnp.maximum(present, 1.0)
     share = jnp.clip(share, 1.0 / (present + 1.0), 1.0)
+    share = jnp.where(knots[last] == value, share, jnp.minimum(share, unseen))
     return _Read(inputs, chosen, -jnp.log(jnp.where(gone, jnp.minimum(frequent, 1.0), share)))
 
 
