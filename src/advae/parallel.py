@@ -2,8 +2,10 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Generic, TypeVar
 
 import joblib
@@ -12,6 +14,7 @@ from jaxtyping import Float
 
 from advae.errors import ForkError
 
+Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
@@ -63,6 +66,26 @@ class BackgroundTask(Generic[Made]):
     def result(self) -> Made:
         """Return what the work made, or raise what it raised; do it now if it has not begun."""
         return self._work() if self._done is None else self._done.result()
+
+
+def ahead(function: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+    """Yield what a function makes of each, in their order, computed in threads of their own.
+
+    As many at a time as there are threads to use, and as many again before they are asked for. The
+    first is done alone: what it compiles is there for the others.
+    """
+    left, threads = iter(given), available()
+    yield from map(function, islice(left, 1))
+    with ThreadPoolExecutor(threads) as pool:
+        begun = deque(pool.submit(function, each) for each in islice(left, 2 * threads))
+        try:
+            while begun:
+                made = begun.popleft().result()
+                begun.extend(pool.submit(function, each) for each in islice(left, 1))
+                yield made
+        finally:
+            for each in begun:
+                each.cancel()
 
 
 def check_process() -> None:

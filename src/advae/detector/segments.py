@@ -15,6 +15,7 @@ from advae.detector.detector import Detector
 from advae.detector.fitting import fit_detector
 from advae.errors import AdVAEError, ConfigError, InputError, quoted
 from advae.files.options import ReadOptions
+from advae.parallel import ahead
 from advae.tables.frames import BatchSchema, as_batches, joined, names_given
 from advae.tables.labels import LabelColumn
 from advae.tables.values import check_columns
@@ -47,6 +48,7 @@ def fit_detectors(
     """Learn what is normal in each segment of a table.
 
     Segments share compiled programs: the second and all later ones of a kind take no compilation.
+    As many are learned at a time as there are processors to use.
     Each detector has a threshold of its own, which promises its share of alarms in its segment.
 
     Parameters
@@ -103,8 +105,11 @@ def fit_detectors(
         )
 
     def learned() -> Iterator[tuple[Segment | None, Detector | None]]:
-        for number, (key, rows) in enumerate(parts):
-            yield _segment(frame, rows, key, each, fewest, settings)
+        def of_one(part: tuple[Key, np.ndarray]) -> tuple[Segment, Detector | None]:
+            return _segment(frame, part[1], part[0], each, fewest, settings)
+
+        for number, found in enumerate(ahead(of_one, parts)):
+            yield found
             if on_segment is not None:
                 on_segment(number + 1, len(parts) + 1)
         yield None, fit_detector(_sampled(frame, sample, config.seed), config, **settings)
