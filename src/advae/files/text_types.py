@@ -1,6 +1,6 @@
 """Texts as numbers, truths and times: which type all values of a column suit, and reading them."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, time
 from typing import Any
 
@@ -53,19 +53,41 @@ class TextReader:
 
     def read(self, texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
         """Return texts as values of a type, null where they cannot be, and which those are."""
-        bare = nulled(texts.alias("text").str.strip_chars(" \t"), self._missing)
-        values = self._values(bare, dtype)
+        frame = pl.DataFrame([texts.alias("text")]).select(bare=self._bare("text"))
+        bare = frame["bare"]
+        if _is_plain(dtype):
+            values = frame.select(self._plain(pl.col("bare"), dtype))["bare"]
+        else:
+            values = self._times(bare, dtype)
         return values.alias(texts.name), values.is_null() & bare.is_not_null()
 
-    def _values(self, bare: pl.Series, dtype: pl.DataType) -> pl.Series:
-        if dtype.is_numeric():
-            if self._decimal_comma:
-                pointed = bare.str.contains(".", literal=True)
-                bare = bare.set(pointed, None).str.replace(",", ".", literal=True)
-            return bare.cast(dtype, strict=False)
+    def spoiled(self, texts: Sequence[pl.Series], dtype: pl.DataType) -> list[bool]:
+        """Return of each column whether one of its texts cannot be read as a type."""
+        if not _is_plain(dtype):
+            return [bool(self.read(held, dtype)[1].any()) for held in texts]
+        # All columns in one go: each by itself costs as much as hundreds of rows.
+        names = [str(number) for number in range(len(texts))]
+        bare = pl.DataFrame(dict(zip(names, texts, strict=True))).select(map(self._bare, names))
+        bad = bare.select(
+            (self._plain(held, dtype).is_null() & held.is_not_null()).any().alias(name)
+            for name, held in zip(names, map(pl.col, names), strict=True)
+        )
+        return [bool(column.item()) for column in bad]
+
+    def _bare(self, name: str) -> pl.Expr:
+        return _nulled(pl.col(name).str.strip_chars(" \t"), self._missing)
+
+    def _plain(self, bare: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+        """Return texts as numbers or truths."""
         if dtype == pl.Boolean:
             word = bare.str.to_lowercase()
-            return (word == "true").set(~word.is_in(["true", "false"]), None)
+            return pl.when(word.is_in(["true", "false"])).then(word == "true")
+        if self._decimal_comma:
+            pointed = bare.str.contains(".", literal=True)
+            bare = pl.when(~pointed).then(bare.str.replace(",", ".", literal=True))
+        return bare.cast(dtype, strict=False)
+
+    def _times(self, bare: pl.Series, dtype: pl.DataType) -> pl.Series:
         if self._format is not None and dtype != pl.Time:
             return _formatted(bare, dtype, self._format)
         zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
@@ -94,6 +116,10 @@ class TextReader:
         return pl.DataFrame(columns)
 
 
+def _is_plain(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype == pl.Boolean
+
+
 class TypeFinder:
     """Finds the types that all values of some columns suit, as texts pass by.
 
@@ -116,19 +142,20 @@ class TypeFinder:
     def update(self, texts: pl.DataFrame) -> None:
         """Take in the next rows: as texts, or already read as the types of now."""
         given = _by_name(texts)
-        for name, types in self._types.items():
-            held = given[name]
-            if held.null_count() < len(held):
-                self._filled.add(name)
-            if held.dtype != pl.String:
-                continue
-            for dtype in list(types):
-                # Where a few of the texts do not suit, all need not be tried.
-                if self._spoils(held[:100], dtype) or self._spoils(held, dtype):
-                    types.remove(dtype)
-                elif dtype.is_numeric() and name in self._filled:
-                    types[:] = [t for t in types if t.is_numeric()]  # no number is a time
-                    break
+        self._filled |= {n for n in self._types if given[n].null_count() < texts.height}
+        found = {name: given[name] for name in self._types if given[name].dtype == pl.String}
+        asked = list(found)
+        for dtype in TYPES:
+            tried = [name for name in asked if dtype in self._types[name]]
+            spoiled = self._spoiled([found[name] for name in tried], dtype)
+            for name, bad in zip(tried, spoiled, strict=True):
+                if bad:
+                    self._types[name].remove(dtype)
+                elif dtype.is_numeric() and name in self._filled:  # no number is a time
+                    self._types[name] = [t for t in self._types[name] if t.is_numeric()]
+                    asked.remove(name)
+        for name, held in found.items():
+            types = self._types[name]
             if types and types[0] == pl.Time and name in self._filled:
                 times = self._reader.read(held, pl.Time())[0]
                 latest: Any = times.max()
@@ -140,8 +167,16 @@ class TypeFinder:
                 elif "day first" in self._forms[name]:
                     self._span(name, held, types[0])
 
-    def _spoils(self, texts: pl.Series, dtype: pl.DataType) -> bool:
-        return bool(self._reader.read(texts, dtype)[1].any())
+    def _spoiled(self, texts: Sequence[pl.Series], dtype: pl.DataType) -> list[bool]:
+        """Return of each column whether a text does not suit a type."""
+        # Where one of the first does not, all need not be tried.
+        bad = self._reader.spoiled([held[:100] for held in texts], dtype)
+        left = [place for place, spoilt in enumerate(bad) if not spoilt and len(texts[place]) > 100]
+        for place, spoilt in zip(
+            left, self._reader.spoiled([texts[place] for place in left], dtype), strict=True
+        ):
+            bad[place] = spoilt
+        return bad
 
     def _span(self, name: str, held: pl.Series, dtype: pl.DataType) -> None:
         """Keep the greatest day, and the first and last date, of dates with the day first."""
@@ -185,8 +220,12 @@ class TypeFinder:
 def nulled(texts: pl.Series, missing: Collection[str]) -> pl.Series:
     """Return texts, null where one is among those that stand for missing values."""
     # Under another name: one called "^x$" is a pattern to Polars.
-    held = texts.alias("text")
-    return held.set(held.is_in(list(missing)), None).alias(texts.name)
+    held = pl.DataFrame([texts.alias("text")]).select(_nulled(pl.col("text"), missing))
+    return held["text"].alias(texts.name)
+
+
+def _nulled(text: pl.Expr, missing: Collection[str]) -> pl.Expr:
+    return pl.when(~text.is_in(list(missing))).then(text)
 
 
 def _by_name(frame: pl.DataFrame) -> dict[str, pl.Series]:
