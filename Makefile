@@ -33,7 +33,8 @@ lint: .venv/.extras-$(EXTRAS)
 	$(BIN)/lint-imports
 
 bench: .venv/.extras-bench
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed --record
+	$(BIN)/python -m benchmarks.speed.history
 	$(BIN)/python -m benchmarks.speed.time_to_quality
 	$(BIN)/python -m benchmarks.paper
 	$(BIN)/python -m benchmarks.accuracy

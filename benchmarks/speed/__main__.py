@@ -20,6 +20,7 @@ from benchmarks.harness.machine import installed, machine_facts
 from benchmarks.harness.timing import Side, Task
 from benchmarks.speed import contestants as work
 from benchmarks.speed.cold_start import cold_rows, command_rows
+from benchmarks.speed.history import record
 from benchmarks.speed.rows import Effort, Row, compare, measure, speed_table
 
 POINTS = ((32, "sobol"), (1000, "random"))
@@ -138,6 +139,9 @@ def main(
     ] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds of every comparison.")] = 5,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("results/speed.json"),
+    recorded: Annotated[
+        bool, typer.Option("--record", help="Add the ratios to benchmarks/ratios.ndjson.")
+    ] = False,
 ) -> None:
     """Measure, print one table of ratios, and keep the figures."""
     console = Console(width=max(140, Console().width))
@@ -187,6 +191,8 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     result = {"machine": facts, "quick": quick, "repeats": effort.repeats, "skipped": skipped}
     out.write_text(json.dumps(result | {"rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    if recorded:
+        record(rows)
 
 
 if __name__ == "__main__":
