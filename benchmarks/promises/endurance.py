@@ -3,7 +3,8 @@
 ``python -m benchmarks.promises.endurance [--quick]`` (Linux, which tells memory and open files):
 
 - **loads** of one model file, one after the other; **detectors** of several shapes, all held and
-  asked in turn; **fits** of tables that all differ in width. Resident memory and open files by
+  asked in turn; **fits** of tables of ever other
+  widths. Resident memory and open files by
   tenths of the way, each in a process of its own.
 - **threads** that score with one detector, and threads that fit at once: are the bits those of one?
 - **processes** by spawn, forkserver, fork and joblib's loky: are the scores the same? After a
@@ -28,10 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 import advae
+from advae.core.compilation import KEPT
 from benchmarks.harness.machine import machine_facts
 
 SHAPES = 8
 """Widths of the detectors that are held: each scores by a program of its own."""
+WIDTHS = 3 * KEPT
+"""Widths of the tables that are fitted: programs of all would not be kept."""
 FEWEST, ROWS = 2, 300
 """Columns of the narrowest table, and rows of each."""
 SMALL = advae.Config(iterations=20, hidden=8, batch_size=16, points=4)
@@ -112,8 +116,8 @@ def detectors(count: int, folder: Path) -> Tenths:
 
 
 def fits(count: int, _folder: Path) -> Tenths:
-    """Fit tables of which each has one column more than the last."""
-    return by_tenths(count, lambda number: fitted(FEWEST + number))
+    """Fit tables of so many widths in turn that each fit has to make its programs anew."""
+    return by_tenths(count, lambda number: fitted(FEWEST + number % WIDTHS))
 
 
 def threads(count: int, folder: Path) -> dict[str, bool]:

@@ -66,6 +66,17 @@ def test_a_full_standard_output(folder: Path, arguments: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_standard_output_that_becomes_full(folder: Path, unbuffered: str) -> None:
+    full = _shell(folder, "ulimit -f 1; $ADVAE --help > help.txt", PYTHONUNBUFFERED=unbuffered)
+    assert 0 < (folder / "help.txt").stat().st_size <= 1024
+    assert full.returncode == 2
+    assert full.stderr == (
+        "error: standard output cannot be written: File too large. Make room, or send it "
+        "elsewhere.\n"
+    )
+
+
 @pytest.mark.parametrize("name", ["score", "fit", "version"])
 def test_a_closed_standard_output(folder: Path, name: str) -> None:
     before = sorted(folder.iterdir())
