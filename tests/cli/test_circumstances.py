@@ -79,3 +79,17 @@ def test_the_time_zone_of_the_machine_changes_no_score(
     time.tzset()
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
+
+
+def test_too_small_an_address_space_is_refused_before_the_work(folder: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -v 1000000; {sys.executable} -m advae info m.advae"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the address space of this process is limited to 977 MiB")
+    assert done.stderr.count("\n") == 1

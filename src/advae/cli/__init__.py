@@ -10,6 +10,7 @@ import atexit
 import gc
 import os
 import re
+import resource
 import signal
 import stat
 import sys
@@ -36,7 +37,7 @@ from advae.cli.serve import serve
 from advae.cli.shared import STOPPING, Interrupt
 from advae.cli.threshold import threshold
 from advae.cli.watch import watch
-from advae.errors import AdVAEError
+from advae.errors import AdVAEError, InputError
 
 PROGRAMS = Path("advae", "compiled")
 """Where the user's cache folder has compiled programs."""
@@ -45,6 +46,9 @@ CACHE_FAULT = re.compile(
     r"Error (?:reading|writing) persistent compilation cache entry for '(\w+)'"
 )
 """How JAX warns of a kept program, by the program's name."""
+
+LEAST_ADDRESS_SPACE = 1536 * 2**20
+"""Bytes. Most of it is never touched: the files of libraries, and the stacks of threads."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C and the like."""
@@ -77,6 +81,24 @@ def advae(
     ] = False,
 ) -> None:
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
+    _check_address_space()
+
+
+def _check_address_space() -> None:
+    """Refuse to begin where JAX and Polars find no room: they would not say so, but break or wait.
+
+    Raises
+    ------
+    InputError
+        If the limit of this process is too low.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise InputError(
+            f"the address space of this process is limited to {limit / 2**20:,.0f} MiB, and what "
+            f"computes takes at least {LEAST_ADDRESS_SPACE / 2**20:,.0f} MiB. Raise the limit "
+            "(ulimit -v, in KiB), or limit resident memory in another way, such as a container's."
+        )
 
 
 # Each command with one example, in the order of a first use.
