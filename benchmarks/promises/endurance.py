@@ -3,9 +3,8 @@
 ``python -m benchmarks.promises.endurance [--quick]`` (Linux, which tells memory and open files):
 
 - **loads** of one model file, one after the other; **detectors** of several shapes, all held and
-  asked in turn; **fits** of tables of ever other
-  widths. Resident memory and open files by
-  tenths of the way, each in a process of its own.
+  asked in turn; **fits** of tables of ever other widths. Resident memory and open files by tenths
+  of the way, each in a process of its own.
 - **threads** that score with one detector, and threads that fit at once: are the bits those of one?
 - **processes** by spawn, forkserver, fork and joblib's loky: are the scores the same? After a
   process has computed, its forks must refuse to, with ForkError.
@@ -139,8 +138,8 @@ def threads(count: int, folder: Path) -> dict[str, bool]:
     }
 
 
-def processes(_count: int, folder: Path) -> dict[str, bool]:
-    """Score in other processes, started before this one has computed and after."""
+def processes(count: int, folder: Path) -> dict[str, bool]:
+    """Score in so many other processes, started before this one has computed and after."""
     import joblib
     from joblib.externals.loky import get_reusable_executor
 
@@ -148,8 +147,8 @@ def processes(_count: int, folder: Path) -> dict[str, bool]:
     wanted = np.load(path.with_suffix(".npy"))
 
     def same(method: str) -> bool:
-        with ProcessPoolExecutor(2, multiprocessing.get_context(method)) as executor:
-            found = list(executor.map(_loaded_scores, [path] * 4, [rows] * 4))
+        with ProcessPoolExecutor(count, multiprocessing.get_context(method)) as executor:
+            found = list(executor.map(_loaded_scores, [path] * 2 * count, [rows] * 2 * count))
         return all(np.array_equal(each, wanted) for each in found)
 
     seen = {"fork before computing": same("fork")}
@@ -203,7 +202,7 @@ def main(
         (detectors, held),
         (fits, fit_count),
         (threads, rounds),
-        (processes, 0),
+        (processes, 1 if quick else 2),
     ]
     found = {}
     with tempfile.TemporaryDirectory() as name:

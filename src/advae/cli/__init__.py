@@ -47,8 +47,8 @@ CACHE_FAULT = re.compile(
 )
 """How JAX warns of a kept program, by the program's name."""
 
-LEAST_ADDRESS_SPACE = 1536 * 2**20
-"""Bytes. Most of it is never touched: the files of libraries, and the stacks of threads."""
+LEAST_ADDRESS_SPACE = 2304 * 2**20
+"""Bytes, measured on two cores. Most is never touched: files of libraries, stacks of threads."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C and the like."""
