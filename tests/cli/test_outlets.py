@@ -66,14 +66,14 @@ def test_a_full_standard_output(folder: Path, arguments: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_standard_output_that_becomes_full(folder: Path, unbuffered: str) -> None:
-    full = _shell(folder, "ulimit -f 1; $ADVAE --help > help.txt", PYTHONUNBUFFERED=unbuffered)
-    assert 0 < (folder / "help.txt").stat().st_size <= 1024
+def test_a_standard_output_that_becomes_full(folder: Path) -> None:
+    # Unbuffered, Python itself would forget the rest of a single write without an error.
+    line = "ulimit -f 1; $ADVAE score m.advae t.csv --quiet > rows.csv"
+    full = _shell(folder, line, PYTHONUNBUFFERED="1")
+    assert 0 < (folder / "rows.csv").stat().st_size <= 1024
     assert full.returncode == 2
-    assert full.stderr == (
-        "error: standard output cannot be written: File too large. Make room, or send it "
-        "elsewhere.\n"
+    assert full.stderr.splitlines()[-1] == (
+        "error: standard output cannot be written: File too large. Make room, or send it elsewhere."
     )
 
 
