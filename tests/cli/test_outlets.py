@@ -77,6 +77,19 @@ def test_a_standard_output_that_becomes_full(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("s.csv", "File too large (os error 27)"), ("s.parquet", "the disk is full or fails")],
+)
+def test_a_disk_that_becomes_full(folder: Path, name: str, said: str) -> None:
+    before = sorted(folder.iterdir())
+    full = _shell(folder, f"ulimit -f 1; $ADVAE score m.advae t.csv --explain 3 -o {name} --quiet")
+    assert full.returncode == 2
+    assert full.stderr.splitlines()[-1].startswith(f"error: cannot write {name}: {said}")
+    assert full.stderr.endswith("hoose another place.\n")
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.parametrize("name", ["score", "fit", "version"])
 def test_a_closed_standard_output(folder: Path, name: str) -> None:
     before = sorted(folder.iterdir())
