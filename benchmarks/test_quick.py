@@ -18,6 +18,7 @@ WITHOUT_DATA = (
         "speed.sizes",
         "onnx",
         "segments",
+        "promises.endurance",
     ),
     "alarms watching",
 )

@@ -2,8 +2,11 @@
 
 import os
 import re
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from unittest.mock import Mock
 
 import polars as pl
@@ -210,6 +213,43 @@ def test_a_pattern_does_not_hide_that_an_output_is_an_input(
         assert f"error: {data} is also an input. Write to another file" in done.err
         assert data.read_bytes() == content
     assert pl.read_csv(data).height == good_table().height
+
+
+def test_standard_input_and_the_file_of_a_database_are_inputs(
+    run: Run, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = files
+    database = data.with_name("rows.db")
+    with sqlite3.connect(database) as connection:
+        connection.execute("create table t (a)")
+    before = database.read_bytes(), data.read_bytes()
+    with data.open() as rows:
+        monkeypatch.setattr("sys.stdin", rows)
+        for words in (("score", model, "-"), ("fit", "-")):
+            done = run(*words, "-o", data)
+            assert done.code == 2
+            assert done.err == f"error: {data} is also an input. Write to another file.\n"
+    words = ("fit", f"sqlite:///{database}", "--query", "select * from t", "-o", database)
+    assert run(*words).err == f"error: {database} is also an input. Write to another file.\n"
+    assert (database.read_bytes(), data.read_bytes()) == before
+
+
+def test_of_two_writers_at_a_time_one_has_the_file(tmp_path: Path) -> None:
+    path, both = tmp_path / "t.parquet", Barrier(2)
+
+    def write(value: int) -> None:
+        def frames() -> Iterator[pl.DataFrame]:
+            for _ in range(3):
+                both.wait()
+                yield pl.DataFrame({"a": [value] * 1000})
+
+        write_frames(frames(), path)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (1, 2)))
+    values = pl.read_parquet(path)["a"]
+    assert (values.len(), values.n_unique()) == (3000, 1)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_umask_of_other_threads_is_left_alone(

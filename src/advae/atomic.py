@@ -87,7 +87,8 @@ def replacing_path(path: Path) -> Iterator[Path]:
         temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise InputError(f"cannot write {path}: {reason}. Choose another place.") from None
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)

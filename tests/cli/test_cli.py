@@ -175,7 +175,13 @@ def test_compiled_programs_are_kept_only_where_they_can_be(
         return os.environ.get("JAX_COMPILATION_CACHE_DIR")
 
     assert used(tmp_path / "new") == str(tmp_path / "new" / "advae" / "compiled")
+    assert (tmp_path / "new" / "advae" / "compiled").stat().st_mode & 0o777 == 0o700
     assert used(tmp_path / "file") is None
+    assert used(tmp_path / "none" / "cache") is None  # as of a home that does not exist
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "new" / "advae" / "compiled").chmod(0o770)  # others could put programs there
+    assert used(tmp_path / "new") is None
+    (tmp_path / "new" / "advae" / "compiled").chmod(0o700)
     monkeypatch.setattr("advae.cli.os.access", lambda *_: False)
     assert used(tmp_path / "new") is None
     monkeypatch.setattr("pathlib.Path.home", Mock(side_effect=RuntimeError))

@@ -66,6 +66,30 @@ def test_a_full_standard_output(folder: Path, arguments: str) -> None:
     ]
 
 
+def test_a_standard_output_that_becomes_full(folder: Path) -> None:
+    # Unbuffered, Python itself would forget the rest of a single write without an error.
+    line = "ulimit -f 1; $ADVAE score m.advae t.csv --quiet > rows.csv"
+    full = _shell(folder, line, PYTHONUNBUFFERED="1")
+    assert 0 < (folder / "rows.csv").stat().st_size <= 1024
+    assert full.returncode == 2
+    assert full.stderr.splitlines()[-1] == (
+        "error: standard output cannot be written: File too large. Make room, or send it elsewhere."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("s.csv", "File too large (os error 27)"), ("s.parquet", "the disk is full or fails")],
+)
+def test_a_disk_that_becomes_full(folder: Path, name: str, said: str) -> None:
+    before = sorted(folder.iterdir())
+    full = _shell(folder, f"ulimit -f 1; $ADVAE score m.advae t.csv --explain 3 -o {name} --quiet")
+    assert full.returncode == 2
+    assert full.stderr.splitlines()[-1].startswith(f"error: cannot write {name}: {said}")
+    assert full.stderr.endswith("hoose another place.\n")
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.parametrize("name", ["score", "fit", "version"])
 def test_a_closed_standard_output(folder: Path, name: str) -> None:
     before = sorted(folder.iterdir())

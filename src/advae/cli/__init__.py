@@ -9,13 +9,17 @@ JAX and Polars are imported inside the commands, so that help appears at once.
 import atexit
 import gc
 import os
+import re
+import resource
 import signal
+import stat
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -33,10 +37,23 @@ from advae.cli.serve import serve
 from advae.cli.shared import STOPPING, Interrupt
 from advae.cli.threshold import threshold
 from advae.cli.watch import watch
-from advae.errors import AdVAEError
+from advae.errors import AdVAEError, InputError
+
+PROGRAMS = Path("advae", "compiled")
+"""Where the user's cache folder has compiled programs."""
+
+CACHE_FAULT = re.compile(
+    r"Error (?:reading|writing) persistent compilation cache entry for '(\w+)'"
+)
+"""How JAX warns of a kept program, by the program's name."""
+
+LEAST_ADDRESS_SPACE = 2304 * 2**20
+"""Bytes, measured on two cores. Most is never touched: files of libraries, stacks of threads."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C and the like."""
+
+_show_warning = warnings.showwarning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,6 +81,24 @@ def advae(
     ] = False,
 ) -> None:
     """Learn what normal rows of a table look like; find the rows that are not, and say why."""
+    _check_address_space()
+
+
+def _check_address_space() -> None:
+    """Refuse to begin where JAX and Polars find no room: they would not say so, but break or wait.
+
+    Raises
+    ------
+    InputError
+        If the limit of this process is too low.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise InputError(
+            f"the address space of this process is limited to {limit / 2**20:,.0f} MiB, and what "
+            f"computes takes at least {LEAST_ADDRESS_SPACE / 2**20:,.0f} MiB. Raise the limit "
+            "(ulimit -v, in KiB), or limit resident memory in another way, such as a container's."
+        )
 
 
 # Each command with one example, in the order of a first use.
@@ -113,6 +148,7 @@ def program() -> None:
     garbage collector, the signal is sent again.
     """
     sys.unraisablehook = again_if_interrupted
+    warnings.showwarning = forget_damaged_programs
     heeded = [name for name in STOPPING if signal.getsignal(name) != signal.SIG_IGN]
     code: int | str | None = 0
     try:
@@ -161,12 +197,48 @@ def _use_compilation_cache() -> None:
     """Keep compiled programs in the user's cache folder, so that the next start is quick."""
     # Read by JAX when it is imported, which is after this; a user's own setting stands.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and (folder := _private_folder()) is not None:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+
+
+def _private_folder() -> Path | None:
+    """Return a folder for compiled programs that this user alone can write to; None if none can be.
+
+    What lies in it is run. Without one, as in a container that is read-only, JAX would warn at
+    every start; and a home that does not exist is meant not to.
+    """
+    asked = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    except RuntimeError:  # a user without one
+        base = asked if asked.is_absolute() else Path.home() / ".cache"
+        folder = base / PROGRAMS
+        if not base.is_absolute():
+            return None
+        for each in (base, folder.parent, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+        found = folder.stat()
+    except (OSError, RuntimeError):  # or a user without a home
+        return None
+    own = found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return folder if own and os.access(folder, os.W_OK) else None
+
+
+def forget_damaged_programs(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Remove compiled programs that JAX warns of, if advae keeps them; show all other warnings.
+
+    A full disk or a kill leaves half a program. JAX compiles it anew each time and warns, but it
+    puts the whole one in its place only if there is none.
+    """
+    fault, folder = CACHE_FAULT.match(str(message)), os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if fault is None or not Path(folder).match(f"*/{PROGRAMS}"):
+        _show_warning(message, category, filename, lineno, file, line)
         return
-    folder = Path(home) / "advae" / "compiled"
-    # Where none can be made, as in a container that is read-only, JAX would warn at every start.
-    existing = next(filter(os.path.exists, (folder, *folder.parents)), folder)
-    if os.path.isdir(existing) and os.access(existing, os.W_OK):  # noqa: PTH112 - may not raise
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    for kept in Path(folder).glob(f"{fault[1]}-*"):
+        with suppress(OSError):
+            kept.unlink()

@@ -1,5 +1,6 @@
 """Standard output and standard error, and what becomes of a command that cannot write to them."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -27,7 +28,7 @@ def prepare() -> None:
     if sys.stdout is None:
         raise InputError("standard output is closed. Leave it open, or send it to /dev/null.")
     if not isinstance(sys.stdout, _Outlet):
-        sys.stdout = cast(TextIO, _Results(sys.stdout))
+        sys.stdout = cast(TextIO, _Results(_writing_all(sys.stdout)))
     if not isinstance(sys.stderr, _Outlet):
         sys.stderr = cast(TextIO, _Remarks(sys.stderr))
     # A name that the encoding of the terminal lacks is no reason to fail.
@@ -46,6 +47,16 @@ def write_utf8() -> None:
 def _reconfigure(**settings: str) -> None:
     with suppress(AttributeError):  # a stream that is no file, in a test or a notebook
         cast(Any, sys.stdout).reconfigure(**settings)
+
+
+def _writing_all(stream: TextIO) -> TextIO:
+    """Return a stream that writes all it is given, or raises an error.
+
+    With PYTHONUNBUFFERED Python's own one forgets what a disk that becomes full did not take.
+    """
+    if not isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        return stream
+    return open(stream.fileno(), "w", 1, stream.encoding, stream.errors, closefd=False)
 
 
 class _Outlet:

@@ -1,8 +1,10 @@
 """What several commands share: arguments, the steps before the work, and how to interrupt it."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -211,15 +213,28 @@ def label_column(label: str | None, normal: str | None) -> "LabelColumn | None":
 def check_output(output: Path, *inputs: str) -> None:
     """Refuse an output that could not be written, before minutes are spent on it.
 
-    Also one that would replace an input: ``inputs`` are paths, or patterns of paths.
+    Also one that would replace an input: ``inputs`` are paths, patterns of paths, - or addresses.
     """
     from advae.atomic import target_of
-    from advae.files.paths import matching_paths
 
     target = target_of(output)
-    read = [path for name in inputs for path in matching_paths(name)]
-    if target.exists() and any(target.samefile(path) for path in read):
-        raise InputError(f"{output} is also an input. Write to another file.")
+    if target.exists():
+        replaced = target.stat()
+        if any(os.path.samestat(replaced, each) for name in inputs for each in _read(name)):
+            raise InputError(f"{output} is also an input. Write to another file.")
+
+
+def _read(name: str) -> Iterator[os.stat_result]:
+    """Yield what the system says of each file that is read for a name of data."""
+    from advae.files.paths import STANDARD_INPUT, matching_paths
+    from advae.files.sql import Address, is_address
+
+    with suppress(OSError):  # what cannot be looked at is said where it is read
+        if name == STANDARD_INPUT:
+            yield os.fstat(sys.stdin.fileno())
+            return
+        for path in matching_paths(Address(name).path if is_address(name) else name):
+            yield path.stat()
 
 
 STOPPING = [

@@ -56,6 +56,13 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
             _sink(counted, path, unfinished)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             reason = str(error).splitlines()[0]
+            # Polars' words for whatever a disk refuses of a Parquet file; they may not say what.
+            _, refused, cause = reason.partition("parquet: File out of specification: ")
+            if refused:
+                raise InputError(
+                    f"cannot write {path}: the disk is full or fails ({cause}). Make room, or "
+                    "choose another place."
+                ) from None
             raise InputError(f"{path}: cannot be written: {reason}.") from None
     return counted.rows
 
