@@ -9,7 +9,6 @@ JAX and Polars are imported inside the commands, so that help appears at once.
 import atexit
 import gc
 import os
-import re
 import resource
 import signal
 import stat
@@ -42,10 +41,8 @@ from advae.errors import AdVAEError, InputError
 PROGRAMS = Path("advae", "compiled")
 """Where the user's cache folder has compiled programs."""
 
-CACHE_FAULT = re.compile(
-    r"Error (?:reading|writing) persistent compilation cache entry for '(\w+)'"
-)
-"""How JAX warns of a kept program, by the program's name."""
+CACHE_FAULT = "persistent compilation cache"
+"""What JAX names where it warns of a kept program."""
 
 LEAST_ADDRESS_SPACE = 2304 * 2**20
 """Bytes, measured on two cores. Most is never touched: files of libraries, stacks of threads."""
@@ -230,15 +227,15 @@ def forget_damaged_programs(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Remove compiled programs that JAX warns of, if advae keeps them; show all other warnings.
+    """Remove the programs that advae keeps where JAX warns of one; show all other warnings.
 
     A full disk or a kill leaves half a program. JAX compiles it anew each time and warns, but it
     puts the whole one in its place only if there is none.
     """
-    fault, folder = CACHE_FAULT.match(str(message)), os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
-    if fault is None or not Path(folder).match(f"*/{PROGRAMS}"):
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if CACHE_FAULT not in str(message) or not Path(folder).match(f"*/{PROGRAMS}"):
         _show_warning(message, category, filename, lineno, file, line)
         return
-    for kept in Path(folder).glob(f"{fault[1]}-*"):
+    for kept in Path(folder).iterdir():
         with suppress(OSError):
             kept.unlink()
