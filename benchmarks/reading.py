@@ -44,13 +44,14 @@ SIDES = {
 """Of each side what is done before the clock starts, and the batches to go through."""
 
 
-def measure(data: Path, folder: Path, rounds: int, before: Path | None) -> dict[str, list[Run]]:
+def measure(
+    data: Path, small: Path, folder: Path, rounds: int, before: Path | None
+) -> dict[str, list[Run]]:
     """Return what every side took, round by round."""
     runs: dict[str, list[Run]] = defaultdict(list)
     versions = {"advae score": None} | ({"advae score, before": before} if before else {})
     for source in versions.values():
         model = folder / f"{data.stem}-{source is not None}.advae"
-        small = folder / f"normal{data.suffix}"
         advae("fit", small, "-o", model, "--iterations", 50, "--quiet", source=source)
     for _ in range(rounds):
         for side, (setup, batches) in SIDES.items():
@@ -73,15 +74,15 @@ def main(
     out: Annotated[Path, typer.Option(help="Figures as JSON.")] = Path("results/reading.json"),
 ) -> None:
     """Read and score the same rows as CSV and as Parquet; compare generated files."""
-    rows, rounds, files = (20_000, 1, 100) if quick else (rows, rounds, 6000)
+    rows, normal, rounds, files = (2000, 1000, 1, 20) if quick else (rows, 5000, rounds, 6000)
     folder.mkdir(parents=True, exist_ok=True)
     console = Console(width=max(110, Console().width))
     figures: dict[str, object] = {"machine": machine_facts(), "rows": rows}
     for extension in ("csv", "parquet"):
-        data = folder / f"{rows}.{extension}"
+        data, small = (folder / f"{count}.{extension}" for count in (rows, normal))
         make_table(data, rows)
-        make_table(folder / f"normal.{extension}", 5000)
-        runs = measure(data, folder, rounds, before)
+        make_table(small, normal)
+        runs = measure(data, small, folder, rounds, before)
         title = f"{rows:,} rows of {COLUMNS} numbers, {extension}"
         table = Table(title=title, title_justify="left")
         for heading in ("side", "s", "processor s", "rows/s", "of Polars' rate", "peak GB"):

@@ -39,7 +39,7 @@ def write(request: pytest.FixtureRequest) -> Callable[[Path], None]:
 
 @pytest.fixture(scope="module")
 def detector() -> advae.Detector:
-    config = advae.Config(iterations=20, hidden=8, batch_size=16, points=4)
+    config = advae.Config(iterations=20, hidden=8, batch_size=16, points=4, surprise=False)
     return advae.fit_detector(good_table(), config)
 
 

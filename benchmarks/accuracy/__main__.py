@@ -79,7 +79,7 @@ def main(
     if quick:
         shuffled = [file for file in shuffled if file.path.stem in QUICK_SETS] or shuffled[:2]
         paper = [file for file in paper if file.name in QUICK_PAPER_SETS]
-        seeds = 1
+        seeds, jobs = 1, 1
     iterations = QUICK_ITERATIONS if quick else None
     files = [*shuffled, *paper]
     if not tables:

@@ -86,7 +86,7 @@ def watching(
     output: Output = None,
 ) -> None:
     """Kill a watch at random moments, follow clean days for years, and shift a column."""
-    found = following.run(1, 3, 40, 300) if quick else following.run(runs, 365, 1000)
+    found = following.run(1, 3, 12, 300) if quick else following.run(runs, 365, 1000)
     _write(found, output)
 
 

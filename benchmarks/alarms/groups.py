@@ -44,12 +44,12 @@ def run(
 ) -> list[dict]:
     """Measure and print."""
     table = Table("table", "seed", "flagged", "planted ones", "adjusted Rand index", "groups")
-    results = []
+    results, detectors = [], {}
     for name in names:
         for seed in seeds:
             case = load(name, seed)
-            detector = fitted(case, seed, models, iterations)
-            found = measure(case, detector, seed)
+            detectors[name, seed] = fitted(case, seed, models, iterations)
+            found = measure(case, detectors[name, seed], seed)
             results.append({"table": name, "seed": seed, **found})
             table.add_row(
                 name, str(seed), *(str(found[key]) for key in ("flagged", "planted")),
@@ -57,9 +57,7 @@ def run(
             )  # fmt: skip
     Console().print(table)
     if "payments" in names:
-        results.append(
-            seconds(fitted(load("payments", seeds[0]), seeds[0], models, iterations), many)
-        )
+        results.append(seconds(detectors["payments", seeds[0]], many))
         print(
             f"{results[-1]['rows']:,} flagged payments: scored in {results[-1]['scoring']:.1f} s, "
             f"scored and grouped in {results[-1]['both']:.1f} s"

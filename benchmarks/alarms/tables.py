@@ -14,7 +14,7 @@ from advae.detector.fitting import fit_detector
 from benchmarks.accuracy.mixed import MIXED, numeric_names
 from benchmarks.harness.data import data_folder, load_labelled
 
-MOST_TRAINING = 10_000
+MOST_TRAINING, QUICK_TRAINING = 10_000, 1000
 IDENTIFIERS = ("payment_id", "customer_id", "timestamp", "currency")
 
 
@@ -89,11 +89,15 @@ def _readable(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def fitted(case: Case, seed: int, models: Path | None, iterations: int | None) -> Detector:
-    """Return a model of the training rows, from a folder of models where it is there already."""
+    """Return a model of the training rows, from a folder of models where it is there already.
+
+    With a number of iterations, in quick modes, it learns few of the rows.
+    """
     path = None if models is None else models / f"{case.name}-{seed}.advae"
     if path is not None and path.exists():
         return model_file.load(path)
-    detector = fit_detector(case.train, Config.preset("default", seed=seed, iterations=iterations))
+    train = case.train if iterations is None else case.train[:QUICK_TRAINING]
+    detector = fit_detector(train, Config.preset("default", seed=seed, iterations=iterations))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         model_file.save(detector, path)

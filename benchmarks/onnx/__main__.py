@@ -40,7 +40,7 @@ class Rows(NamedTuple):
 def rows_of(name: str) -> Rows:
     """Return the rows of a set; payments with their times."""
     if name == "synthetic":
-        return Rows(table(1500, 0), table(1500, 1))
+        return Rows(table(3000, 0), table(1500, 1))
     if name != "payments":
         return Rows(*load(name, 0)[:2])
     folder = PLANTED / "pay7"

@@ -145,7 +145,9 @@ def main(
         console.print(missing)
         raise typer.Exit(2)
     started = time.perf_counter()
-    runs = plan(1 if quick else seeds, quick, lambda_)
+    if quick:
+        seeds, jobs = 1, 1
+    runs = plan(seeds, quick, lambda_)
     rows = run_all(measure, runs, out, SCHEMA, jobs, console)
     rows += [nearest_neighbour(name) for name in SETS]
     for metric in METRICS:
@@ -155,7 +157,7 @@ def main(
     console.print(
         f"{config.iterations} iterations, {config.points} {config.sampling} points, lambda = "
         f"{config.lambda_}, gamma = {config.gamma}, m_x = {config.margin_x}, m_z = "
-        f"{config.margin_z}; {1 if quick else seeds} seeds, mean ± standard deviation; "
+        f"{config.margin_z}; {seeds} seeds, mean ± standard deviation; "
         f"{time.perf_counter() - started:.0f} s with {jobs} workers"
     )
     for row in rows:

@@ -167,7 +167,7 @@ def main(
         raise typer.Exit(2)
     started = time.perf_counter()
     if quick:
-        seeds, iterations = 1, 200
+        seeds, iterations, jobs = 1, 200, 1
     rows = run_campaign(measure, plan(seeds, iterations, quick), out, jobs, console)
     console.print(f"{seeds} seeds, {iterations} iterations")
     console.print(set_table(rows))

@@ -249,7 +249,7 @@ def main(
         raise typer.Exit(2)
     watch = Watch()
     if quick:
-        sets, seeds, rows, peer_rows, iterations = ["40_vowels"], 1, 100, 2, 500
+        sets, seeds, rows, peer_rows, iterations = ["40_vowels"], 1, 100, 2, 200
     results = []
     for name in sets or adbench_names():
         for seed in range(seeds):

@@ -229,7 +229,7 @@ def main(
         raise typer.Exit(2)
     started = time.perf_counter()
     if quick:
-        splits, iterations = 2, 200
+        splits, iterations, jobs = 2, 200, 1
     tasks = (plan_few if few else plan)(splits, iterations, quick)
     rows = run_campaign(measure, tasks, out, jobs, console)
     what = f"flagged new normal rows in per cent, {splits} splits, {iterations} iterations"

@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--steady", type=float, default=0.0, help="seconds of the steady load")
     arguments = parser.parse_args()
     quick = arguments.quick
-    seconds = 0.5 if quick else arguments.seconds
+    seconds = 0.3 if quick else arguments.seconds
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n")
     print("| requests | workers | requests/s | rows/s | p50 ms | p99 ms | errors |")
     print("|---|---|---|---|---|---|---|")
@@ -144,7 +144,8 @@ def main() -> None:
                 print(alone(detector, preset, rows, seconds), flush=True)
             for workers in (1,) if quick else (1, 2):
                 with serving(model, workers) as (port, process):
-                    run(port, jobs(SCORE)[0].requests, 2.0, connections=8)  # to warm up
+                    warm_up = min(2.0, seconds)
+                    run(port, jobs(SCORE)[0].requests, warm_up, connections=8)
                     for job, empty in zip(jobs(SCORE), jobs("/empty"), strict=True):
                         for what, each in ((preset, job), ("empty handler", empty)):
                             load = run(port, each.requests, seconds, connections=each.connections)

@@ -100,15 +100,16 @@ def member_row(name: str, shape: work.Shape, effort: Effort) -> Row:
 
 def scoring_rows(effort: Effort) -> list[Row]:
     """Compare scoring with 32 points to the paper's 1000, to torch, and to an isolation forest."""
-    shape, unit = work.PAPER_LETTER, work.SCORED_ROWS
+    shape = work.PAPER_LETTER
+    rows = work.QUICK_SCORED_ROWS if effort.quick else work.SCORED_ROWS
     (few, sobol), (many, random) = POINTS
     tasks = {
-        "few": Task(f"ours, {few} points", work.ours_scoring, (shape, sobol, few), unit),
-        "many": Task(f"ours, {many} points", work.ours_scoring, (shape, random, many), unit),
-        "forest": Task("isolation forest, 100 trees", work.forest_scoring, (shape[0],), unit),
+        "few": Task(f"ours, {few} points", work.ours_scoring, (shape, sobol, few, rows), rows),
+        "many": Task(f"ours, {many} points", work.ours_scoring, (shape, random, many, rows), rows),
+        "forest": Task("isolation forest, 100 trees", work.forest_scoring, (shape[0], rows), rows),
     }
     if installed("torch"):
-        tasks["torch"] = Task(f"torch, {few} points", work.torch_scoring, (shape, few), unit)
+        tasks["torch"] = Task(f"torch, {few} points", work.torch_scoring, (shape, few, rows), rows)
     winners = measure(tasks, effort)
     return [
         compare("scoring, letter", "rows/s", winners["few"], side)

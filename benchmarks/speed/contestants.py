@@ -19,8 +19,8 @@ PAPER_LETTER = (32, 16, 11)
 """Columns, hidden width and latent size of the paper's networks for letter."""
 WIDE = (32, 256, 22)
 ROWS, BATCH = 1280, 128
-SCORED_ROWS = 65_536
-"""As many as the library reads and scores at a time."""
+SCORED_ROWS, QUICK_SCORED_ROWS = 65_536, 4096
+"""As many as the library reads and scores at a time; few."""
 MATRIX = 2048
 EPOCH_STEPS = ROWS // BATCH
 BLOCK = 200
@@ -148,10 +148,10 @@ def pyod_training(shape: Shape) -> Work:
     return work
 
 
-# --- scoring; a unit is a pass over SCORED_ROWS rows ---
+# --- scoring; a unit is a pass over all rows ---
 
 
-def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
+def ours_scoring(shape: Shape, sampling: str, points: int, count: int) -> Work:
     """Score with advae."""
     from advae.config import Config
     from advae.core.scoring import anomaly_scores
@@ -160,7 +160,7 @@ def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
     config = Config.preset(
         "paper", hidden=shape[1], latent=shape[2], sampling=sampling, points=points
     )
-    method, rows = method_of(config, shape[0]), table(SCORED_ROWS, shape[0])
+    method, rows = method_of(config, shape[0]), table(count, shape[0])
     scorer, _ = method.learn(method.initial_state(config).model, rows, config)
 
     def work(passes: int) -> None:
@@ -170,7 +170,7 @@ def ours_scoring(shape: Shape, sampling: str, points: int) -> Work:
     return work
 
 
-def torch_scoring(shape: Shape, points: int) -> Work:
+def torch_scoring(shape: Shape, points: int, count: int) -> Work:
     """Score with the PyTorch peer, in blocks that fit a cache."""
     import torch
 
@@ -180,8 +180,8 @@ def torch_scoring(shape: Shape, points: int) -> Work:
     torch.set_num_threads(len(available_cores()))
     nets = torch_peer.initialise(Sizes(*shape), 0)
     noise = torch.randn(points, shape[2])
-    rows = torch.tensor(table(SCORED_ROWS, shape[0]))
-    blocks = [rows[first : first + 1024] for first in range(0, SCORED_ROWS, 1024)]
+    rows = torch.tensor(table(count, shape[0]))
+    blocks = [rows[first : first + 1024] for first in range(0, count, 1024)]
 
     def work(passes: int) -> None:
         for _ in range(passes):
@@ -191,13 +191,13 @@ def torch_scoring(shape: Shape, points: int) -> Work:
     return work
 
 
-def forest_scoring(columns: int) -> Work:
+def forest_scoring(columns: int, count: int) -> Work:
     """Score with scikit-learn's isolation forest of 100 trees."""
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(n_estimators=100, random_state=0, n_jobs=len(available_cores()))
     forest.fit(table(ROWS, columns))
-    rows = table(SCORED_ROWS, columns)
+    rows = table(count, columns)
 
     def work(passes: int) -> None:
         for _ in range(passes):

@@ -133,7 +133,7 @@ def main(
     sides = {"now": Path(__file__).resolve().parents[2] / "src"}
     if before is not None:
         sides["before"] = before.resolve()
-    settings = {"iterations": 20} if quick else {}
+    settings = {"iterations": 20, "surprise": False} if quick else {}
     shown = Table(title=f"One thread, {machine_facts()['processor']}")
     for heading in (
         *("rows x columns", "version", "first fit", "later fit", "later fit / IForest's"),

@@ -128,7 +128,7 @@ def main(
         console.print(f"skipped: {reason}")
         return
     contestants = [OURS, WARM, *([TORCH] if installed("torch") else [])]
-    iterations = 400 if quick else GRID[-1]
+    iterations = GRID[0] if quick else GRID[-1]
     found: dict[str, dict[str, Curve]] = {}
     for name in names:
         curves: dict[str, list[Curve]] = {who: [] for who in contestants}

@@ -19,7 +19,7 @@ COMMANDS = {
     "score": "score m.advae t.csv",
     "info": "info m.advae",
     "info as JSON": "info m.advae --json",
-    "fit": "fit t.csv -o n.advae --label y --iterations 50",
+    "fit": "fit t.csv -o n.advae --label y --preset paper --iterations 50",
     "version": "--version",
     "help": "--help",
 }
@@ -159,8 +159,8 @@ def test_rows_are_written_in_utf8(folder: Path, encoding: str) -> None:
     assert scored.stdout.count("Stra\u00dfe \u2713") == table.height
     assert "Traceback" not in scored.stderr
     table.rename({"lab": "\u2713"}).write_csv(folder / "u.csv")
-    fit = "$ADVAE fit u.csv -o u.advae --iterations 50 --quiet && $ADVAE info u.advae"
-    shown = _shell(folder, fit, PYTHONIOENCODING=encoding)
+    fit = "$ADVAE fit u.csv -o u.advae --preset paper --iterations 50 --quiet"
+    shown = _shell(folder, f"{fit} && $ADVAE info u.advae", PYTHONIOENCODING=encoding)
     assert shown.returncode == 0, shown.stderr
     assert "\\u2713" in shown.stdout
 

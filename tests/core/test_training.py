@@ -518,7 +518,15 @@ def test_a_checkpoint_without_an_array_is_refused(data, stopped):
 def steady(**changes):
     """Return settings of a training that goes on at full rate, so that its error stops falling."""
     wanted = {"schedule": "constant", "learning_rate": 0.01, "iterations": 10_000, "patience": 400}
-    return config(**wanted | changes)
+    return config(surprise=False, **wanted | changes)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """Return a training that ended before its last iteration: its rows and its model's file."""
+    rows, path = table(400), tmp_path_factory.mktemp("ended") / "model"
+    fit_to_bytes(rows, steady(), path)
+    return rows, path
 
 
 def test_training_ends_when_the_held_out_error_no_longer_falls(data):
@@ -580,17 +588,16 @@ def test_without_rows_held_out_patience_does_nothing(data):
     assert end.best is None
 
 
-def test_resuming_an_ended_training_gives_the_same_model(tmp_path):
-    rows = table(400)
-    whole = fit_to_bytes(rows, steady(), tmp_path / "whole")
-    ended = model_file.load(tmp_path / "whole").summary.history["iteration"][-1]
-    assert 400 < ended < 10_000
+def test_resuming_an_ended_training_gives_the_same_model(ended, tmp_path):
+    rows, whole = ended
+    end = model_file.load(whole).summary.history["iteration"][-1]
+    assert 400 < end < 10_000
     options = {"checkpoint": tmp_path / "stopped", "resume": True}
     # Before the best block, after it, and at the end.
-    for border in (200, ended - 400, ended - 200, ended):
+    for border in (200, end - 400, end - 200, end):
         with pytest.raises(StoppedError):
             fit_detector(rows, steady(), on_block=stop_at(border), **options)
-    assert fit_to_bytes(rows, steady(), tmp_path / "model", **options) == whole
+    assert fit_to_bytes(rows, steady(), tmp_path / "model", **options) == whole.read_bytes()
 
 
 def test_rows_that_end_training_neither_train_nor_calibrate():
@@ -620,13 +627,13 @@ def test_rows_that_end_training_are_a_random_sample_of_enough_rows():
 
 
 def test_a_small_table_trains_to_the_end_and_says_so():
-    detector = fit_detector(table(60), config(patience=1))
+    detector = fit_detector(table(60), config(patience=1, surprise=False))
     assert detector.summary.history["iteration"][-1] == 401
     assert any("Too few rows to end training early" in note for note in detector.summary.notes)
 
 
-def test_the_summary_tells_where_training_ended():
-    detector = fit_detector(table(400), steady())
+def test_the_summary_tells_where_training_ended(ended):
+    detector = model_file.load(ended[1])
     history = detector.summary.history
     best = history["iteration"][history[VALIDATION_ERROR].index(min(history[VALIDATION_ERROR]))]
     (told,) = [note for note in detector.summary.notes if "Training ended" in note]
@@ -664,7 +671,7 @@ def test_a_fork_says_that_it_cannot_compute(tmp_path: Path) -> None:
         "import os, sys, warnings, numpy as np, advae\n"
         "warnings.simplefilter('ignore')\n"  # JAX warns of the fork itself
         "rows = np.random.default_rng(0).normal(size=(50, 3))\n"
-        "detector = advae.fit_detector(rows, advae.Config(iterations=10))\n"
+        "detector = advae.fit_detector(rows, advae.Config.preset('paper', iterations=10))\n"
         "advae.save(detector, sys.argv[1])\n"
         "for work in (lambda: detector.anomaly_score(rows), lambda: advae.load(sys.argv[1])):\n"
         "    child = os.fork()\n"

@@ -240,7 +240,7 @@ def test_durations_of_pandas_are_explained() -> None:
     rng = np.random.default_rng(0)
     spans = pd.to_timedelta(rng.uniform(0, 9, 60), unit="h")
     table = as_frame(pd.DataFrame({"size": rng.normal(size=60), "span": spans}))
-    detector = advae.fit_detector(table, advae.Config(iterations=30))
+    detector = advae.fit_detector(table, advae.Config(iterations=30, surprise=False))
     [scored] = detector.score_batches([table], explain=2)
     texts = scored.select("^reason_._observed$").to_numpy()[
         scored.select("^reason_.$").to_numpy() == "span"
@@ -273,7 +273,8 @@ def test_observed_numbers_are_shown_as_they_are() -> None:
     # As floats, which whole numbers of text files are read as.
     accounts, size = 4.1e15 + rng.integers(0, 9, 80), rng.uniform(0, 9, 80).round(2)
     table = pl.DataFrame({"account": accounts, "size": size})
-    detector = advae.fit_detector(table, advae.Config(iterations=30), hashed=["account"])
+    config = advae.Config(iterations=30, surprise=False)
+    detector = advae.fit_detector(table, config, hashed=["account"])
     odd = pl.DataFrame({"account": [4111111111111111.0], "size": [1234567.89]})
     [scored] = detector.score_batches([odd], explain=2)
     told = scored.row(0, named=True)
@@ -286,7 +287,7 @@ def test_observed_numbers_are_shown_as_they_are() -> None:
 
 def test_a_nan_of_numpy_is_missing_in_explanations_and_reports() -> None:
     rows = np.random.default_rng(1).normal(size=(100, 3))
-    detector = advae.fit_detector(rows, advae.Config(iterations=30))
+    detector = advae.fit_detector(rows, advae.Config(iterations=30, surprise=False))
     rows[0, 1] = np.nan
     table = as_frame(rows)
     [scored] = detector.score_batches([table], explain=3)

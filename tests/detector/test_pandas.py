@@ -13,7 +13,7 @@ from advae import AdVAEDetector, Config, InputError, fit_detector
 from advae.detector.detector import Detector
 from advae.tables.frames import as_batches, as_frame, with_index
 
-CONFIG = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=150)
+CONFIG = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=150, surprise=False)
 
 
 def rows(count: int, seed: int = 0) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from advae.doctor.new_rows import compare
 
 RNG = np.random.default_rng(0)
 ROWS = 1000
+SMALL = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=50, surprise=False)
 
 
 def sound() -> pl.DataFrame:
@@ -299,8 +300,7 @@ def test_misuse(run: Run, tmp_path: Path, arguments: list[object], message: str)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "m.advae"
-    config = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=50)
-    advae.save(advae.fit_detector(sound(), config), path)
+    advae.save(advae.fit_detector(sound(), SMALL), path)
     return path
 
 
@@ -324,8 +324,7 @@ def test_new_rows_may_come_later() -> None:
     dated = sound().with_columns(
         at=pl.Series([start + dt.timedelta(hours=n) for n in RNG.integers(0, 5000, ROWS).tolist()])
     )
-    config = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=50)
-    detector = advae.fit_detector(dated, config)
+    detector = advae.fit_detector(dated, SMALL)
     later = dated.with_columns(pl.col("at").dt.offset_by("2y"))
     assert compare(detector, later)[1] == ()
 

@@ -26,7 +26,7 @@ from pyod.models.lscp import LSCP
 from pyod.models.suod import SUOD
 from pyod.utils.utility import standardizer
 
-SETTINGS: dict[str, Any] = {"hidden": 8, "batch_size": 16, "points": 4}
+SETTINGS: dict[str, Any] = {"hidden": 8, "batch_size": 16, "points": 4, "surprise": False}
 
 
 def small(seed: int = 0, **changes: Any) -> AdVAE:

@@ -17,7 +17,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.advae"
-    advae.save(fitted(), path)
+    advae.save(fitted("paper", points=200), path)
     return path
 
 

@@ -91,7 +91,8 @@ def test_a_category_is_called_rare_only_where_training_had_rare_ones() -> None:
     rng = np.random.default_rng(0)
     words = rng.choice(["a", "b"], 99).tolist()
     table = pl.DataFrame({"few": [*words, "a"], "many": [*words, "c"], "x": rng.normal(size=100)})
-    detector = advae.fit_detector(table, advae.Config(iterations=30, threshold="kde"))
+    config = advae.Config(iterations=30, threshold="kde", surprise=False)
+    detector = advae.fit_detector(table, config)
     odd = pl.DataFrame({"few": ["z"], "many": ["z"], "x": [0.0]})
     found = summarise(detector, odd)
     remarks = {found.feature_names[cell.column]: _about(cell) for cell in found.top[0].cells}
@@ -102,7 +103,7 @@ def test_a_category_is_called_rare_only_where_training_had_rare_ones() -> None:
 def test_directions_agree_with_the_values_shown() -> None:
     rng = np.random.default_rng(0)
     table = pl.DataFrame({"hz": 50 + rng.normal(0, 0.01, 300).round(4), "x": rng.normal(size=300)})
-    detector = advae.fit_detector(table, advae.Config(iterations=100))
+    detector = advae.fit_detector(table, advae.Config(iterations=100, surprise=False))
     found = summarise(detector, table)
     directions = set()
     for row in found.top:
@@ -116,7 +117,7 @@ def test_directions_agree_with_the_values_shown() -> None:
 
 def test_a_missing_value_of_a_constant_column_is_called_missing() -> None:
     table = pl.DataFrame({"same": ["a"] * 100, "x": np.random.default_rng(0).normal(size=100)})
-    detector = advae.fit_detector(table, advae.Config(iterations=30))
+    detector = advae.fit_detector(table, advae.Config(iterations=30, surprise=False))
     odd = pl.DataFrame({"same": pl.Series([None], dtype=pl.String), "x": [0.0]})
     cell = summarise(detector, odd).top[0].cells[0]
     assert (cell.column, cell.direction, cell.observed_at) == (0, "missing", None)
@@ -322,7 +323,7 @@ def test_training_shows_every_term_and_the_held_out_curve(detector, report) -> N
 
 @pytest.mark.parametrize("variant", ["VAE", "AE", "E-adVAE"])
 def test_variants_have_reports(variant, table) -> None:
-    config = advae.Config(variant=variant, iterations=50, threshold="kde")
+    config = advae.Config(variant=variant, iterations=50, threshold="kde", surprise=False)
     found = summarise(advae.fit_detector(mixed_table(100, 1), config), table)
     keys = {group.key for group in found.latent.groups}
     assert ("synthetic" in keys) == (variant == "E-adVAE")

@@ -159,7 +159,8 @@ def test_one_row_and_one_other_column_are_in_the_singular(browser, tmp_path) -> 
     rng = np.random.default_rng(0)
     rows = pl.DataFrame({f"c{number}": rng.normal(size=100) for number in range(11)})
     path = tmp_path / "report.html"
-    detector = advae.fit_detector(rows, advae.Config(iterations=20, threshold=2.5e9))
+    config = advae.Config(iterations=20, threshold=2.5e9, surprise=False)
+    detector = advae.fit_detector(rows, config)
     write_report(detector, rows[:1], path)
     for scripts in (True, False):  # which write numbers alike
         page = browser.new_page(java_script_enabled=scripts)
@@ -503,7 +504,7 @@ TOUCH_ALL = """() => {
 
 def test_no_payload_runs_wherever_it_stands(browser: Any, tmp_path: Path) -> None:
     train = payload_table(1).drop("key")
-    detector = advae.fit_detector(train, advae.Config(iterations=20))
+    detector = advae.fit_detector(train, advae.Config(iterations=20, surprise=False))
     new = payload_table(2)
     labels = [place % 9 == 0 for place in range(new.height)]
     path = tmp_path / "<img src=x onerror=window.ran=1>.html"

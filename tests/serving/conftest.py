@@ -16,8 +16,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(folder: Path) -> advae.Detector:
-    """Return the model that the service has."""
-    return small_model(folder / "shop.advae")
+    """Return the model that the service has, with all parts of the default preset's score."""
+    return small_model(folder / "shop.advae", surprise=True)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = np.random.default_rng(9).normal(size=(600, 3))
     x[:, 2] = x[:, 0] + 0.1 * x[:, 2]
     train = pl.DataFrame(x, NAMES, orient="row")
-    config = advae.Config.preset("default", iterations=200)
+    config = advae.Config(iterations=200, surprise=False)
     detector = advae.fit_detector(train, config)
     normal = float(detector.anomaly_score(rows(2000, 1)[1::10]).max())
     odd = float(detector.anomaly_score(rows(100, 1)[::10]).min())

@@ -80,15 +80,8 @@ def own_marginal(frame, new):
 def test_the_marginal_surprise_counts_rows_of_the_training_table():
     frame = table(3)
     encoder = TableEncoder.fit(frame)
-    encoded = encoder.transform(frame)
-    classes = learn_classes(encoder.variables, encoded)
-    known = surprise.learn_marginal(classes, encoded)
     new = pl.concat([frame[:50], table(4, 50)])
-    net = conditional.train(
-        classes, extended(encoded, classes.phases, np), np.arange(ROWS), Config(iterations=2), 0
-    )
-    net = type(net)(*(leaf[None] for leaf in net))
-    whole = surprise.prepared(surprise.Surprise(classes, known, net, surprise.no_shares()))
+    whole = surprise.prepared(counted(encoder, frame))
     m, _, homes = surprise.columns_surprise(whole, encoder.transform(new))
     m = np.asarray(m)[np.argsort(homes, kind="stable")].T
     owners = encoder.owner[np.sort(np.asarray(homes))]
@@ -105,14 +98,19 @@ def prices(rows, rng):
     return np.where(rng.random(rows) < 0.01, rng.integers(5, 250, rows), own)
 
 
+def counted(encoder, frame):
+    """Return what m_j needs of a training table."""
+    encoded = encoder.transform(frame)
+    classes = learn_classes(encoder.variables, encoded)
+    marginal = surprise.learn_marginal(classes, encoded)
+    return surprise.Surprise(classes, marginal, None, surprise.no_shares())
+
+
 def number_surprises(values, new):
     """Return m_j of new values of a table's only number."""
-    encoder = TableEncoder.fit(pl.DataFrame({"x": values}))
-    encoded = encoder.transform(pl.DataFrame({"x": values}))
-    classes = learn_classes(encoder.variables, encoded)
-    known = surprise.Surprise(
-        classes, surprise.learn_marginal(classes, encoded), None, surprise.no_shares()
-    )
+    frame = pl.DataFrame({"x": values})
+    encoder = TableEncoder.fit(frame)
+    known = counted(encoder, frame)
     rows = encoder.transform(pl.DataFrame({"x": np.asarray(new, float)}))
     return np.asarray(surprise.columns_surprise(surprise.prepared(known), rows)[0])[0]
 
@@ -140,9 +138,8 @@ def test_a_training_row_does_not_count_itself_among_strangers():
     # Numbers that rise from row to row would count as dates.
     x = np.arange(50.0).reshape(25, 2)[:, ::-1].ravel()
     frame = pl.DataFrame({"x": x, "k": ["b"] + ["a"] * 49})
-    detector = fit_detector(frame, Config(iterations=10, threshold="kde"))
-    known = detector.scorer.surprise
-    encoded = detector.table.transform(frame)
+    encoder = TableEncoder.fit(frame)
+    known, encoded = counted(encoder, frame), encoder.transform(frame)
     wide = [known, surprise.strangers(known, slice(None))]
     m = [np.asarray(surprise.columns_surprise(surprise.prepared(s), encoded)[0]) for s in wide]
     category, number = 0, -1
