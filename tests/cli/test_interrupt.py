@@ -1,5 +1,6 @@
 """Signals: which ones stop a command, and what it then leaves behind."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -62,6 +63,26 @@ def test_a_command_stopped_while_it_writes_leaves_nothing(
     ):
         assert run(*words).code == 130
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_module_is_loaded_to_its_end_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_loaded.py").write_text(
+        "import os, signal, time\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "time.sleep(0.2)\n"
+        "whole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work() -> None:
+        importlib.import_module("half_loaded")
+        time.sleep(20)
+
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        work()
+    assert sys.modules.pop("half_loaded").whole
 
 
 def test_an_interruption_that_python_could_only_print_comes_again(

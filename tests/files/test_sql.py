@@ -25,7 +25,7 @@ from advae.files.sql import Address, Database
 pytestmark = pytest.mark.engines
 QUERY = "select * from payments"
 LONG = (
-    "select i as id, i * 7919 % 20000 / 1000.0 as amount, 'card' as kind, "
+    "select i as id, i * 791 % 20000 / 1000.0 as amount, 'card' as kind, "
     "date '2024-01-01' as day\nfrom generate_series(1, 400000) as i"
 )
 

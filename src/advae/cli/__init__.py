@@ -13,7 +13,6 @@ import resource
 import signal
 import stat
 import sys
-import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,7 +32,7 @@ from advae.cli.report import report
 from advae.cli.review import review
 from advae.cli.score import score
 from advae.cli.serve import serve
-from advae.cli.shared import STOPPING, Interrupt
+from advae.cli.shared import STOPPING, Interrupt, interrupt_later
 from advae.cli.threshold import threshold
 from advae.cli.watch import watch
 from advae.errors import AdVAEError, InputError
@@ -177,10 +176,7 @@ def program() -> None:
 def again_if_interrupted(ignored: "sys.UnraisableHookArgs") -> None:
     """Send an interruption again that Python could only print; print all else."""
     if issubclass(ignored.exc_type, KeyboardInterrupt):
-        # A moment later, when the callback is over.
-        again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-        again.daemon = True
-        again.start()
+        interrupt_later()  # when the callback is over
     else:
         sys.__unraisablehook__(ignored)
 

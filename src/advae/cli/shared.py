@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -248,7 +249,7 @@ class Interrupt:
     """Whether somebody asked to stop, and whether that waits for the next safe moment.
 
     While ``deferred``, a first signal only sets ``requested``; otherwise, and at the second one,
-    KeyboardInterrupt is raised at once.
+    KeyboardInterrupt is raised, as soon as no module is being loaded.
 
     Attributes
     ----------
@@ -263,12 +264,31 @@ class Interrupt:
         self.deferred = False
         self.requested = False
 
-    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+    def __call__(self, _signal: int, frame: FrameType | None) -> None:
         """Take a signal."""
-        if not self.deferred or self.requested:
+        if loads_module(frame):
+            interrupt_later()  # libraries in C do not bear an exception while they are loaded
+        elif not self.deferred or self.requested:
             Interrupt.raised = True
             raise KeyboardInterrupt
-        self.requested = True
+        else:
+            self.requested = True
+
+
+def loads_module(frame: FrameType | None) -> bool:
+    """Return whether a module is being loaded where a frame stands."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def interrupt_later() -> None:
+    """Send an interruption again in a moment."""
+    again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 @contextmanager
