@@ -6,6 +6,7 @@ and writes ``docs/speed.md`` beside it.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -76,7 +77,7 @@ def recorded(path: Path = RATIOS) -> list[Entry]:
 
 def _name(row: Row) -> str:
     """Return what is compared, without the numbers of threads, which differ from run to run."""
-    first, second = (side.rpartition(", ")[0] or side for side in (row.first, row.second))
+    first, second = (re.sub(r", \d+ threads?$", "", side) for side in (row.first, row.second))
     return f"{row.measurement}: {first} / {second}"
 
 
@@ -123,7 +124,7 @@ def page(entries: Sequence[Entry]) -> str:
         [*name.split(": ", 1), f"{middle:.2f}", f"{low:.2f} to {high:.2f}"]
         for name, (middle, low, high) in last["ratios"].items()
     ]
-    table = markdown(["what", "sides", "ratio", "lowest to highest round"], lines)
+    table = markdown(["what", "sides", "ratio", "lowest to highest round"], lines, words=2)
     where = f"{last['cores']} cores of {last['processor']}, {last['day']}, commit {last['commit']}"
     return f"{INTRODUCTION}\nThe last run: {where}.\n\n{table}"
 
