@@ -14,7 +14,7 @@ from command_line import Run
 from hostile_files import good_table
 
 from advae.cli import again_if_interrupted
-from advae.cli.shared import interruptible
+from advae.cli.shared import Interrupt, interruptible
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,6 +63,22 @@ def test_a_command_stopped_while_it_writes_leaves_nothing(
     ):
         assert run(*words).code == 130
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_once_the_work_is_done_a_signal_changes_nothing_but_a_second_one_does(
+    sent: signal.Signals,
+) -> None:
+    signal.signal(sent, Interrupt())
+    with interruptible():
+        pass
+    os.kill(os.getpid(), sent)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), sent)
+    signal.signal(sent, Interrupt())
+    with pytest.raises(ValueError, match="no"), interruptible():
+        raise ValueError("no")
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), sent)
 
 
 def test_a_module_is_loaded_to_its_end_first(

@@ -253,6 +253,8 @@ class Interrupt:
 
     Attributes
     ----------
+    over
+        Whether the work is done, and only words are left: then a first signal changes nothing.
     raised
         Of the class: whether any was. Where it comes up, as while a module is loaded, it can turn
         into another exception.
@@ -263,10 +265,13 @@ class Interrupt:
     def __init__(self) -> None:
         self.deferred = False
         self.requested = False
+        self.over = False
 
     def __call__(self, _signal: int, frame: FrameType | None) -> None:
         """Take a signal."""
-        if loads_module(frame):
+        if self.over:
+            self.over = False
+        elif loads_module(frame):
             interrupt_later()  # libraries in C do not bear an exception while they are loaded
         elif not self.deferred or self.requested:
             Interrupt.raised = True
@@ -296,12 +301,17 @@ def interruptible() -> Iterator[Interrupt]:
     """Treat SIGTERM and SIGHUP like Ctrl-C inside the block, all through the Interrupt given.
 
     A signal that is ignored stays ignored, as nohup and shells want it for what runs on its own.
+    The block is what a command was asked for: where it ends well, an Interrupt that took signals
+    before it is told that the work is over.
     """
     interrupt = Interrupt()
     names = [name for name in STOPPING if signal.getsignal(name) != signal.SIG_IGN]
     before = [signal.signal(name, interrupt) for name in names]
     try:
         yield interrupt
+        for handler in before:
+            if isinstance(handler, Interrupt):
+                handler.over = True
     finally:
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)
