@@ -79,7 +79,6 @@ def serving(model: Path, workers: int) -> Iterator[tuple[int, "subprocess.Popen[
             port = int(process.stdout.readline())
             for _ in range(workers):
                 process.stdout.readline()
-            time.sleep(1.0)  # from a model that is loaded to a socket that is listened at
             yield port, process
         finally:
             process.terminate()

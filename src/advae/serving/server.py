@@ -34,6 +34,9 @@ HEAD_BYTES = 65_536
 HEAD_SECONDS = 15.0
 """Seconds in which the head of a connection's first request must have come."""
 
+BACKLOG = 2048
+"""Connections that the system holds until the service takes them."""
+
 IDLE_SECONDS = 15
 """Seconds that a connection may be idle between requests."""
 
@@ -119,6 +122,8 @@ def _listen(settings: Settings) -> socket.socket:
         raise ConfigError(
             f"cannot listen at {quoted(settings.host)}, port {settings.port}: {error.strerror}"
         ) from None
+    # Now: whoever connects while models are loaded waits, and is not refused.
+    listening.listen(BACKLOG)
     listening.set_inheritable(True)
     return listening
 
@@ -138,7 +143,7 @@ def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=int(2 * settings.timeout) + 5,
         timeout_worker_healthcheck=30,
-        backlog=2048,
+        backlog=BACKLOG,
         **more,
     )
 
