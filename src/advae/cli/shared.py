@@ -230,11 +230,12 @@ def _read(name: str) -> Iterator[os.stat_result]:
     from advae.files.paths import STANDARD_INPUT, matching_paths
     from advae.files.sql import Address, is_address
 
-    with suppress(OSError):  # what cannot be looked at is said where it is read
-        if name == STANDARD_INPUT:
+    if name == STANDARD_INPUT:
+        with suppress(OSError):
             yield os.fstat(sys.stdin.fileno())
-            return
-        for path in matching_paths(Address(name).path if is_address(name) else name):
+        return
+    for path in matching_paths(Address(name).path if is_address(name) else name):
+        with suppress(OSError):  # what cannot be looked at is said where it is read
             yield path.stat()
 
 
@@ -256,8 +257,7 @@ class Interrupt:
     over
         Whether the work is done, and only words are left: then a first signal changes nothing.
     raised
-        Of the class: whether any was. Where it comes up, as while a module is loaded, it can turn
-        into another exception.
+        Of the class: whether any was. Where it comes up, it can turn into another exception.
     """
 
     raised = False

@@ -144,16 +144,16 @@ class TypeFinder:
         given = _by_name(texts)
         self._filled |= {n for n in self._types if given[n].null_count() < texts.height}
         found = {name: given[name] for name in self._types if given[name].dtype == pl.String}
-        asked = list(found)
+        numbers: set[str] = set()
         for dtype in TYPES:
-            tried = [name for name in asked if dtype in self._types[name]]
+            tried = [n for n in found if n not in numbers and dtype in self._types[n]]
             spoiled = self._spoiled([found[name] for name in tried], dtype)
             for name, bad in zip(tried, spoiled, strict=True):
                 if bad:
                     self._types[name].remove(dtype)
                 elif dtype.is_numeric() and name in self._filled:  # no number is a time
                     self._types[name] = [t for t in self._types[name] if t.is_numeric()]
-                    asked.remove(name)
+                    numbers.add(name)
         for name, held in found.items():
             types = self._types[name]
             if types and types[0] == pl.Time and name in self._filled:
@@ -172,9 +172,8 @@ class TypeFinder:
         # Where one of the first does not, all need not be tried.
         bad = self._reader.spoiled([held[:100] for held in texts], dtype)
         left = [place for place, spoilt in enumerate(bad) if not spoilt and len(texts[place]) > 100]
-        for place, spoilt in zip(
-            left, self._reader.spoiled([texts[place] for place in left], dtype), strict=True
-        ):
+        whole = self._reader.spoiled([texts[place] for place in left], dtype)
+        for place, spoilt in zip(left, whole, strict=True):
             bad[place] = spoilt
         return bad
 
