@@ -1,6 +1,10 @@
 """What the terminal says without a model: help, progress, tables that fit, and names meant."""
 
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,13 +44,32 @@ def snapshot(done: int, error: float) -> SimpleNamespace:
 
 
 def test_progress_speaks_of_what_a_user_knows(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.training_progress(quiet=False) as show:
-        show(snapshot(500, 0.1))  # type: ignore[arg-type]
+    with console.training_progress(quiet=False) as shown:
+        shown.read("3 rows")
+        shown.show(snapshot(500, 0.1))  # type: ignore[arg-type]
     said = capsys.readouterr().err
     assert said == "learning 50 %  error on normal rows 20 % of what it was at first\n"
-    with console.training_progress(quiet=False, verbose=True) as show:
-        show(snapshot(500, 0.1))  # type: ignore[arg-type]
+    with console.training_progress(quiet=False, verbose=True) as shown:
+        shown.show(snapshot(500, 0.1))  # type: ignore[arg-type]
     assert capsys.readouterr().err.startswith("training 500/1000")
+
+
+def test_rows_are_counted_on_a_terminal_while_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    pl.DataFrame({"a": range(2_345), "b": [n % 7 for n in range(2_345)]}).write_csv(path)
+    command = [sys.executable, "-m", "advae", "doctor", path]
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=theirs, env=os.environ | {"TERM": "xterm"}
+    )
+    os.close(theirs)
+    said = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "2,345 rows" in said
+    assert said.endswith("\x1b[2K")  # the line is gone again
+    piped = subprocess.run(command, capture_output=True)
+    assert piped.stderr == b""
 
 
 @pytest.mark.parametrize("width", [80, 120, 400])

@@ -137,6 +137,7 @@ def test_the_file_is_plain_safetensors(path):
         "calibration_scores",
         "golden_rows",
         "golden_scores",
+        "golden_contributions",
         "specimen_scores",
     }
 
@@ -356,6 +357,50 @@ def test_golden_scores_allow_for_another_machine(path, detector):
     np.testing.assert_array_equal(
         model_file.load(path).anomaly_score(rows), detector.anomaly_score(rows)
     )
+
+
+def placed(value, name, *place):
+    """Put a value into one place of an array; it may be made of what is there."""
+
+    def change(record, arrays):
+        array = arrays[name].copy()
+        array[place] = value(array[place]) if callable(value) else value
+        arrays[name] = array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (placed(lambda v: v + 0.5, "surprise.conditional.head", 0, 5, 3), "does not give|explain"),
+        (
+            placed(lambda v: v + 0.3, "surprise.conditional.head_bias", 0, 7),
+            "does not give|explain",
+        ),
+        (times(1.001, "golden_contributions"), "does not explain scores"),
+        (placed(np.inf, "surprise.classes.low", 2), "are those of no rows"),
+        (placed(lambda v: 2 * v, "surprise.classes.width", 2), "are not side by side"),
+        (placed(99, "surprise.classes.rules", 0), "are those of no rows"),
+        (placed(1e9, "surprise.marginal.counts", 1), "are not those of rows"),
+        (placed(-np.inf, "surprise.marginal.knots", 0, 1), "are not those of rows"),
+        (placed(np.inf, "surprise.shares.values", 0, 4), "'surprise.shares.values' holds values"),
+        (
+            lambda record, arrays: arrays.update(
+                {
+                    f"surprise.conditional.{name}": arrays[f"surprise.conditional.{name}"][None]
+                    for name in ("bias", "middle_bias")
+                }
+            ),
+            "expected float32",
+        ),
+    ],
+    ids=range(10),
+)
+def test_what_surprises_are_computed_from_is_checked(path, change, message):
+    rewritten(path, change)
+    with pytest.raises(ModelFileError, match=message):
+        model_file.load(path)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,13 @@ def test_alarm_shares_are_means_over_the_flagged_rows(detector, table, report) -
 # --- the axis of scores ---
 
 
+@pytest.mark.parametrize("threshold", [0.0, 5e-324, 1e-308, 1.7e308])
+def test_the_axis_takes_any_threshold(threshold) -> None:
+    axis = ScoreAxis.around(threshold, [np.array([0.5, 0.6])])
+    assert 0 < axis.low < axis.high < np.inf
+    assert 0 <= axis.place(np.array([threshold]))[0] <= 1
+
+
 @pytest.mark.parametrize(
     ("threshold", "scores"),
     [

@@ -1,5 +1,6 @@
 """What fit, score, info and report do with models by segment."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,8 +128,9 @@ def score_bundle(
             strange += int((~frame["own_model"]).sum())
             yield frame
 
-    with interruptible(), source.located():
-        sink.write_frames(watched(), output)
+    unseen = quiet or (output is None and sys.stdout.isatty())
+    with interruptible(), source.located(), console.row_progress("scoring", unseen) as tell:
+        sink.write_frames(console.counted(watched(), tell), output)
     if not quiet:
         part = share(flagged / max(rows, 1))
         console.remarks().print(f"[bold]{flagged:,}[/] of {count(rows, 'row')} flagged ({part})")

@@ -4,9 +4,9 @@ Progress and remarks go to standard error, results to standard output.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import category
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -22,6 +23,8 @@ from rich.progress import (
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from advae.core.training import Snapshot
 
 
@@ -68,8 +71,39 @@ def print_table(console: Console, table: Table) -> None:
     console.print(table)
 
 
+def counted(
+    frames: "Iterable[pl.DataFrame]", tell: "Callable[[str], None]"
+) -> "Iterator[pl.DataFrame]":
+    """Pass on frames, telling how many rows have come so far."""
+    rows = 0
+    for frame in frames:
+        rows += frame.height
+        tell(f"{rows:,} rows")
+        yield frame
+
+
 @contextmanager
-def training_progress(quiet: bool, verbose: bool = False) -> Iterator["Callable[[Snapshot], None]"]:
+def row_progress(doing: str, quiet: bool = False) -> Iterator["Callable[[str], None]"]:
+    """Show on a terminal what is done, and what is told of it meanwhile; elsewhere nothing."""
+    console = remarks()
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = SpinnerColumn("line"), TextColumn(doing), TextColumn("[dim]{task.fields[told]}")
+    with _shown(Progress(*columns, console=console, transient=True)) as progress:
+        task = progress.add_task(doing, total=None, told="")
+        yield lambda told: progress.update(task, told=told)
+
+
+class Training(NamedTuple):
+    """What shows a fit: ``read`` is told of rows while they are read, ``show`` of iterations."""
+
+    read: Callable[[str], None]
+    show: "Callable[[Snapshot], None]"
+
+
+@contextmanager
+def training_progress(quiet: bool, verbose: bool = False) -> Iterator[Training]:
     """Show how much is done, and how well; without a terminal, a line every 10 %.
 
     Parameters
@@ -82,10 +116,10 @@ def training_progress(quiet: bool, verbose: bool = False) -> Iterator["Callable[
     console = remarks()
     told = _losses if verbose else _understood
     if quiet:
-        yield lambda _: None
+        yield Training(lambda _: None, lambda _: None)
         return
     if not console.is_terminal:
-        yield _plain_progress(console, verbose)
+        yield Training(lambda _: None, _plain_progress(console, verbose))
         return
     columns = (
         TextColumn("learning"),
@@ -94,7 +128,7 @@ def training_progress(quiet: bool, verbose: bool = False) -> Iterator["Callable[
         TimeRemainingColumn(compact=True),
         TextColumn("[dim]{task.fields[told]}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _shown(Progress(*columns, console=console, transient=True)) as progress:
         task = progress.add_task("learning", total=None, told="getting ready")
 
         def show(snapshot: "Snapshot") -> None:
@@ -105,9 +139,16 @@ def training_progress(quiet: bool, verbose: bool = False) -> Iterator["Callable[
                 told=told(snapshot.history),
             )
 
-        _live.append(console)
+        yield Training(lambda rows: progress.update(task, told=f"{rows} read"), show)
+
+
+@contextmanager
+def _shown(progress: Progress) -> Iterator[Progress]:
+    """Show progress; what is said meanwhile goes above it."""
+    with progress:
+        _live.append(progress.console)
         try:
-            yield show
+            yield progress
         finally:
             _live.clear()
 

@@ -76,9 +76,9 @@ def run(folder: Path) -> None:
     write_frames([normal], files["normal.csv"])
     write_frames([new], files["new.csv"])
     config = Config()
-    with console.training_progress(quiet=False) as show:
+    with console.training_progress(quiet=False) as shown:
         detector = fit_detector(
-            open_source(files["normal.csv"]).read(), config, ignored=["case"], on_block=show
+            open_source(files["normal.csv"]).read(), config, ignored=["case"], on_block=shown.show
         )
     model_file.save(detector, files["model.advae"])
     kept = ["case", "malignant"]

@@ -74,15 +74,15 @@ def doctor(
 
         detector = load_model(model)
         rows = open_rows(detector, data, [], reading)
-        with rows.located():
-            counted, findings = compare(detector, rows.batches())
+        with rows.located(), console.row_progress("reading", as_json) as tell:
+            counted, findings = compare(detector, console.counted(rows.batches(), tell))
         _end(Diagnosis(counted, counted, findings), as_json, strict)
         return
     source = open_table(data, known, reading)
     ignored = ignored_columns(source, ignore, only, known)
-    config, batches = Config(alpha=alpha), source.batches()
-    with source.located():
-        diagnosis = examine(batches, config, label=known, ignored=ignored)
+    with source.located(), console.row_progress("examining", as_json) as tell:
+        batches = console.counted(source.batches(), tell)
+        diagnosis = examine(batches, Config(alpha=alpha), label=known, ignored=ignored)
     _end(diagnosis, as_json, strict)
 
 

@@ -199,10 +199,10 @@ def fit(
         database = open_database(data, query)
         source = database.query(query or "") if database else open_table(data, known, reading)
         ignored = ignored_columns(source, ignore, only, known)
-        with source.located(), console.training_progress(quiet, verbose) as show:
+        with source.located(), console.training_progress(quiet, verbose) as shown:
 
             def on_block(snapshot: Any) -> None:
-                show(snapshot)
+                shown.show(snapshot)
                 stop.deferred = not snapshot.finished
                 if stop.requested:
                     console.remark(
@@ -213,7 +213,7 @@ def fit(
                     raise KeyboardInterrupt
 
             detector = fit_detector(
-                source.batches(),
+                console.counted(source.batches(), shown.read),
                 config,
                 label=known,
                 hashed=hash_ or (),

@@ -77,8 +77,8 @@ def report(
     values, by = segment or [], () if bundle is None else bundle.by
     detector = load_model(model) if bundle is None else segment_of(bundle, values)
     source = open_labelled(detector, data, known, [*by, *(keep or [])], reading)
-    rows = source.batches()
-    with interruptible(), source.located():
+    with interruptible(), source.located(), console.row_progress("scoring", quiet) as tell:
+        rows = console.counted(source.batches(), tell)
         written = write_report(
             detector,
             rows if bundle is None else rows_of_segment(rows, by, values),

@@ -1,6 +1,7 @@
 """advae score."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -204,19 +205,21 @@ def score(
         if groups:
             grouper.update(*rows)
 
-    rows = places.before(source.batches())
-    scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
-    frames = places.after(remedies.mark(scored) if explain else scored)
-    folder = None if output is None else output.parent
     grouped = GroupMarker(grouper)
-    if groups:
-        frames = grouped.mark(frames, folder)
-    if marker is not None:
-        frames = marker.mark(frames, folder)
     brief = Brief(carried)
     if output is None and into is None:
         outlets.write_utf8()
-    with interruptible(), source.located():
+    # Rows on the terminal are progress enough.
+    unseen = quiet or (output is None and into is None and sys.stdout.isatty())
+    with interruptible(), source.located(), console.row_progress("scoring", unseen) as tell:
+        rows = places.before(console.counted(source.batches(), tell))
+        scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
+        frames = places.after(remedies.mark(scored) if explain else scored)
+        folder = None if output is None else output.parent
+        if groups:
+            frames = grouped.mark(frames, folder)
+        if marker is not None:
+            frames = marker.mark(frames, folder)
         shown = brief.watch(frames)
         if database is not None and into is not None:
             # The position of a row in what a query returned says nothing later.

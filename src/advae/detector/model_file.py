@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from advae import tensorfile
 from advae.core.arrays import HostMatrix, named_leaves, replace_leaves
+from advae.core.method import Scored
 from advae.core.randomness import generator
-from advae.core.scoring import anomaly_scores
+from advae.core.scoring import score_rows
 from advae.detector.detector import Detector
 from advae.detector.record import ModelRecord, read
 from advae.display.text import shorten
@@ -21,16 +22,21 @@ from advae.methods import method_of
 from advae.parallel import check_process
 from advae.tables.encoder import TableEncoder
 
-GOLDEN_ROWS = 4
-GOLDEN_TOLERANCE = 1e-4
-"""Relative. Machines differ in the last bits of a float32 sum, by far less than this."""
+GOLDEN_ROWS = 64
+"""So many that most classes and weights have a say: a block of them is scored anyway."""
+
+SPECIMENS = 16
+
+GOLDEN_TOLERANCE = 2e-5
+"""Of a score. Machines differ in the last bits of a float32 sum, by far less than this."""
 
 
 def save(detector: Detector, path: str | Path) -> None:
     """Write a detector to one file, the same bytes for the same detector.
 
     Beside the detector are golden rows, encoded, and specimens, rows of values in the user's units,
-    all invented, with their scores, so that `load` can tell whether it scores them alike.
+    all invented, with their scores, the golden ones with contributions as well, so that `load` can
+    tell whether it scores them alike.
 
     The file holds scores, column statistics and, unless ``memory`` is 0, up to so many encoded
     training rows. It is written under another name and renamed, so ``path`` is never half a model.
@@ -59,7 +65,7 @@ def save(detector: Detector, path: str | Path) -> None:
     table = detector.table
     width = table.width if detector.method.whole else table.network_width
     golden = draws.random((GOLDEN_ROWS, width), np.float32)
-    specimens = _specimens(table, draws.random((GOLDEN_ROWS, table.width), np.float32))
+    specimens = _specimens(table, draws.random((SPECIMENS, table.width), np.float32))
     record = {
         "kind": "model",
         "config": detector.config.to_json(),
@@ -72,11 +78,13 @@ def save(detector: Detector, path: str | Path) -> None:
         "reading": asdict(detector.reading),
         "specimens": specimens,
     }
+    scored = _scored(detector, golden)
     arrays = named_leaves(detector.scorer) | {
         "training_scores": detector.training_scores,
         "calibration_scores": detector.calibration_scores,
         "golden_rows": golden,
-        "golden_scores": _scores(detector, golden),
+        "golden_scores": scored.score,
+        "golden_contributions": scored.contributions,
         "specimen_scores": _specimen_scores(detector, specimens),
     }
     tensorfile.write(Path(path), record, arrays)
@@ -92,7 +100,7 @@ def is_bundle(path: str | Path) -> bool:
 
 
 def load(path: str | Path) -> Detector:
-    """Read a detector and check it: version, checksum, shapes, and scores of the golden rows.
+    """Read a detector and check it: version, checksum, shapes, and what it says of golden rows.
 
     Raises
     ------
@@ -112,30 +120,44 @@ def load(path: str | Path) -> Detector:
     try:
         detector = _detector(record, arrays, path)
         _check_arrays(arrays)
-        pairs = [(_scores(detector, arrays["golden_rows"]), arrays["golden_scores"])]
+        scored = _scored(detector, arrays["golden_rows"])
+        contributions = arrays["golden_contributions"]
+        pairs = [(scored.score, arrays["golden_scores"])]
         if record.specimens:
             found = _specimen_scores(detector, record.specimens)
             pairs.append((found, arrays["specimen_scores"]))
         for found, wanted in pairs:
             if not len(found) or found.shape != wanted.shape:
                 raise ValueError(f"it has {len(found)} golden rows and {len(wanted)} golden scores")
+        if scored.contributions.shape != contributions.shape:
+            raise ValueError("the contributions of its golden rows are not of its columns")
     except (ModelFileError, MemoryError):
         raise
     except Exception as error:  # parts that contradict each other do so in many ways
         said = quoted(error) if not isinstance(error, AdVAEError | ValueError) else shorten(error)
         raise ModelFileError(f"{path} is damaged: {said}. Restore it or fit again.") from None
     for found, wanted in pairs:
-        if not np.allclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7):
+        off = ~np.isclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7)
+        if np.any(off):
+            first = np.argmax(off)
             raise ModelFileError(
-                f"{path} does not give the scores it gave where it was written "
-                f"({found.tolist()} instead of {wanted.tolist()}). Do not use it on this machine."
+                f"{path} does not give the scores it gave where it was written ({found[first]} "
+                f"instead of {wanted[first]}). Do not use it on this machine."
             )
+    # Where one surprise outweighs another, only the contributions show what that other was.
+    off = np.abs(scored.contributions - contributions).T
+    allowed = GOLDEN_TOLERANCE * np.abs(scored.score) + 1e-7
+    if np.any(off > allowed):
+        raise ModelFileError(
+            f"{path} does not explain scores as it did where it was written. "
+            "Do not use it on this machine."
+        )
     return detector
 
 
-def _scores(detector: Detector, golden: np.ndarray) -> np.ndarray:
+def _scored(detector: Detector, golden: np.ndarray) -> Scored:
     """Return the scores of encoded rows without the columns that never varied."""
-    return anomaly_scores(detector.method, detector.scorer, golden)
+    return score_rows(detector.method, detector.scorer, golden)
 
 
 def _specimens(table: TableEncoder, encoded: HostMatrix) -> list[list[Any]]:
@@ -180,7 +202,8 @@ def _specimen_scores(
 def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse arrays that no detector has, whatever their shapes."""
     for name, array in arrays.items():
-        if np.any(np.isnan(array)):
+        # Infinite is only what fills up a list of knots.
+        if np.any(np.isnan(array) if name.endswith(".knots") else ~np.isfinite(array)):
             raise ValueError(f"the array {quoted(name)} holds values that are no numbers")
     for name in ("training_scores", "calibration_scores"):
         scores = arrays[name]

@@ -46,8 +46,10 @@ class ScoreAxis:
         samples = [group[group > 0] for group in groups]
         samples = [group for group in samples if len(group)]
         middles = [float(np.median(sample)) for sample in samples]
-        middles += [threshold] if threshold > 0 or not middles else []
-        low, high = min(middles) or 1.0, max(middles) or 1.0
+        # A file may have any threshold; the ends of the axis are some times smaller and larger.
+        threshold = min(max(threshold, 0.0), 1e300)
+        middles += [threshold] if threshold > 1e-300 or not middles else []
+        low, high = (end if end > 1e-300 else 1.0 for end in (min(middles), max(middles)))
         least = min((float(np.quantile(sample, 0.001)) for sample in samples), default=low)
         most = max((float(sample.max()) for sample in samples), default=high)
         reach = 10.0**DECADES

@@ -37,6 +37,9 @@ EDGE = 1.7
 is about 1."""
 
 
+WHOLE = ("phases", "source", "sizes", "rules", "missing", "home")
+"""Of `Classes`, what is int32."""
+
 MOMENTS = 2.0**14
 """Of a cycle, five seconds of a day each: programs round an angle differently, and those of equal
 times have to be equal."""
@@ -137,6 +140,32 @@ def learn_classes(variables: Sequence[Variable], rows: HostMatrix) -> Classes:
         np.asarray(span, np.float32),
         *np.asarray(each, np.int32).T.copy(),
     )
+
+
+def check_classes(classes: Classes) -> None:
+    """Refuse classes that `learn_classes` does not make.
+
+    Raises
+    ------
+    ValueError
+        If places are outside of the rows, or the bins of a number are not side by side.
+    """
+    phases, source, low, width, sizes, rules, *_ = classes
+    each = (classes.missing, classes.home, rules)
+    if not (
+        len(source) == len(low) == len(width) == np.sum(sizes)
+        and all(len(sizes) == len(one) for one in each)
+        and all(np.all(one >= 0) for one in (phases, source, *each))
+        and np.all(sizes > 1)
+        and np.all(rules <= RARE)
+        and np.all(np.isfinite(low) & np.isfinite(width) & (width != 0))
+    ):
+        raise ValueError("its classes are those of no rows")
+    for start, size in zip(classes.starts[rules == NUMBER], sizes[rules == NUMBER], strict=True):
+        first, span = low[start : start + size - 1], width[start : start + size - 1]
+        # The sums are rounded as the ends were.
+        if np.any(np.abs(first[:-1] + span[:-1] - first[1:]) > 1e-6) or np.any(span < 0):
+            raise ValueError("the bins of a number are not side by side")
 
 
 def _ends(values: Float[np.ndarray, "rows"], most: int) -> Float[np.ndarray, "ends"]:

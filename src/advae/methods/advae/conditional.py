@@ -30,6 +30,7 @@ from advae.core.arrays import HostMatrix
 from advae.core.compilation import compiled, shielded, with_room
 from advae.core.randomness import generator, stream
 from advae.methods.advae.classes import CATEGORICAL, Classes, observed
+from advae.methods.dense import float32_shape
 
 HIDDEN, HIDDEN_OF_MANY = 128, 64
 """Width of the layers, and that for more than `FEW` variables: a score takes as many passes."""
@@ -302,7 +303,7 @@ def _initial(
     draws = generator(seed, "conditional weights", member)
     inputs, variables = len(classes.source), len(classes.sizes)
     fan = inputs + 2 * variables
-    width = HIDDEN if variables <= FEW else HIDDEN_OF_MANY
+    width = _hidden(variables)
 
     def drawn(*shape: int, fan: int, scale: float = 1.0) -> np.ndarray:
         return np.asarray(scale * np.sqrt(2 / fan) * draws.standard_normal(shape), np.float32)
@@ -324,6 +325,21 @@ def _initial(
         drawn(2, width, variables, fan=width, scale=0.1),
         np.zeros((2, variables), np.float32),
     )
+
+
+def conditional_shapes(members: int, inputs: int, variables: int) -> Conditional:
+    """Return the shapes of the weights for so many classes and variables."""
+    width = _hidden(variables)
+    each = (
+        *((inputs, width), (variables, width), (variables, width), (width,)),
+        *((width, width), (width,), (width, inputs), (inputs,)),
+        *((2, width, variables), (2, variables)),
+    )
+    return Conditional(*(float32_shape(members, *shape) for shape in each))
+
+
+def _hidden(variables: int) -> int:
+    return HIDDEN if variables <= FEW else HIDDEN_OF_MANY
 
 
 def _counts(

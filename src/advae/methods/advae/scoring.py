@@ -392,7 +392,7 @@ def scorer_shapes(sizes: Sizes, config: Config, stored: Mapping[str, np.ndarray]
         memory = Memory(rows, rows, float32_shape(1))
     known = None
     if config.surprise:
-        known = surprises.shapes(stored, "surprise.")
+        known = surprises.shapes(stored, "surprise.", config.members)
     return Scorer(
         network_shapes(sizes, config.members),
         float32_shape(points, sizes.latent),

@@ -40,11 +40,19 @@ from advae.methods.advae.classes import (
     FREQUENCY,
     NUMBER,
     RARE,
+    WHOLE,
     Classes,
+    check_classes,
     extended,
     observed,
 )
-from advae.methods.advae.conditional import MOST_PARTS, Conditional, parts_of
+from advae.methods.advae.conditional import (
+    MOST_PARTS,
+    Conditional,
+    conditional_shapes,
+    parts_of,
+)
+from advae.methods.dense import float32_shape
 
 FACTORS = ("residual", "distance", "values", "conditional")
 """Of which there are shares: N, D, M and R, in this order."""
@@ -127,20 +135,53 @@ def strangers(surprise: Surprise, members: Members) -> Surprise:
     return surprise._replace(conditional=net, marginal=marginal)
 
 
-def shapes(stored: Mapping[str, np.ndarray], prefix: str) -> Surprise:
-    """Return the shapes of the arrays of a `Surprise` that a file has under a prefix."""
+def shapes(stored: Mapping[str, np.ndarray], prefix: str, members: int) -> Surprise:
+    """Return the shapes of the arrays of a `Surprise` that a file has under a prefix.
 
-    def of(name: str, kind: Any) -> Any:
-        found = (stored[f"{prefix}{name}.{field}"] for field in kind._fields)
-        return kind(*(shape_of(array.shape, array.dtype) for array in found))
+    Raises
+    ------
+    ValueError
+        If classes or counts are none that could have been learned.
+    """
 
+    def arrays(name: str, kind: Any) -> Any:
+        return kind(*(stored[f"{prefix}{name}.{field}"] for field in kind._fields))
+
+    classes, marginal = arrays("classes", Classes), arrays("marginal", Marginal)
+    check_classes(classes)
+    _check_marginal(marginal, classes)
+    inputs, variables = len(classes.source), len(classes.sizes)
     conditional = f"{prefix}conditional.bias" in stored
+    knots, factors = float32_shape(*marginal.knots.shape), float32_shape(len(FACTORS))
+    table = float32_shape(len(FACTORS), KNOTS)
     return Surprise(
-        of("classes", Classes),
-        of("marginal", Marginal),
-        of("conditional", Conditional) if conditional else None,
-        of("shares", Shares),
+        Classes(
+            *(
+                shape_of(array.shape, np.int32 if name in WHOLE else np.float32)
+                for name, array in classes._asdict().items()
+            )
+        ),
+        Marginal(float32_shape(inputs), knots, knots, knots, float32_shape(1), float32_shape(1)),
+        conditional_shapes(members, inputs, variables) if conditional else None,
+        Shares(table, table, factors, factors, factors, factors),
     )
+
+
+def _check_marginal(marginal: Marginal, classes: Classes) -> None:
+    """Refuse counts of values that are not those of some rows."""
+    knots, below, upto = marginal.knots, marginal.below, marginal.upto
+    rows = float(marginal.rows.item())
+    numbers = int(np.sum(classes.rules == NUMBER))
+    if not (
+        len(knots) == len(below) == len(upto) == numbers
+        and np.all(knots[:, 1:] >= knots[:, :-1])
+        and np.all(knots[:, 0] > -np.inf)
+        and np.all(below <= upto)
+        and all(np.all(each[:, 1:] >= each[:, :-1]) for each in (below, upto))
+        and np.all((upto >= 0) & (upto <= rows))
+        and np.all((marginal.counts >= 0) & (marginal.counts <= rows))
+    ):
+        raise ValueError("the counts of its values are not those of rows")
 
 
 def no_shares() -> Shares:
