@@ -1,6 +1,11 @@
 """Models by segment on the command line."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +87,36 @@ def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> N
     assert page.stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_fit_goes_on(
+    sent: signal.Signals, folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out, kept = tmp_path / "b.advae", tmp_path / "b.advae.checkpoint"
+    command = [
+        *(sys.executable, "-m", "advae", "fit", folder / "train.csv", "--by", "shop"),
+        *("--ignore", "id", "-o", out, "--iterations", "100"),
+    ]
+    fitting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        while not list(kept.glob("*.advae")):
+            assert fitting.poll() is None
+            time.sleep(0.005)
+        fitting.send_signal(sent)
+        _, said = fitting.communicate(timeout=60)
+    finally:
+        fitting.kill()
+    assert not out.exists()
+    if sent == signal.SIGTERM:
+        assert fitting.returncode == 130
+        assert "run the same command with --resume to go on" in " ".join(said.split())
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert list(tmp_path.iterdir()) == [out]
+    with zipfile.ZipFile(out) as one, zipfile.ZipFile(model) as other:
+        assert one.namelist() == other.namelist()
+        assert all(one.read(name) == other.read(name) for name in one.namelist())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -90,7 +125,7 @@ def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> N
         (["serve", "{b}"], "this command takes a single model"),
         (["report", "{b}", "{new}", "--segment", "late"], "5 rows, fewer than 100"),
         (["report", "{b}", "{new}", "--segment", "a", "--segment", "b"], "is given 2 times"),
-        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--resume"], "Leave out --resume"),
+        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--patience", "9"], "Leave out --pat"),
         (["fit", "{train}", "--by", "shops", "-o", "x.advae"], "missing column 'shops'"),
     ],
 )

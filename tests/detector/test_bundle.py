@@ -141,6 +141,59 @@ def test_what_cannot_be_is_refused(training: pl.DataFrame, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_an_interrupted_bundle_goes_on_to_the_same_bytes(
+    training: pl.DataFrame, tmp_path: Path
+) -> None:
+    output, kept = tmp_path / "b.advae", tmp_path / "kept"
+    whole = tmp_path / "whole.advae"
+    advae.fit_detectors(training, "shop", CONFIG, output=whole)
+
+    def stop(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    files = {"output": output, "checkpoint": kept}
+    with pytest.raises(KeyboardInterrupt):
+        advae.fit_detectors(training, "shop", CONFIG, **files, on_segment=stop)
+    assert not output.exists()
+    finished = {path: path.stat().st_mtime_ns for path in kept.glob("*.advae")}
+    assert len(finished) >= 2
+
+    steps = []
+
+    def look(done: int, of: int) -> None:
+        steps.append((done, of))
+        if done < of:
+            assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+    resumed = advae.fit_detectors(training, "shop", CONFIG, **files, resume=True, on_segment=look)
+    assert steps == [(n, 6) for n in range(1, 7)]
+    assert not kept.exists()
+    assert resumed.segments == load_bundle(whole).segments
+    with zipfile.ZipFile(output) as one, zipfile.ZipFile(whole) as other:
+        assert {name: one.read(name) for name in one.namelist()} == {
+            name: other.read(name) for name in other.namelist()
+        }
+
+
+def test_what_is_kept_of_other_rows_is_not_taken(training: pl.DataFrame, tmp_path: Path) -> None:
+    def stop(done: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    files = {"output": tmp_path / "b.advae", "checkpoint": tmp_path / "kept"}
+    with pytest.raises(KeyboardInterrupt):
+        advae.fit_detectors(training, "shop", CONFIG, **files, on_segment=stop)
+    moved = training.with_columns(pl.col("first") + 1.0)
+    resumed = advae.fit_detectors(moved, "shop", CONFIG, **files, resume=True)
+    alone = advae.fit_detectors(moved, "shop", CONFIG, output=tmp_path / "alone.advae")
+    assert resumed.segments == alone.segments
+    (tmp_path / "kept").write_text("a file")
+    with pytest.raises(InputError, match=r"cannot keep models in .*kept.* Remove it"):
+        advae.fit_detectors(training, "shop", CONFIG, **files)
+    with pytest.raises(ConfigError, match="expected output as well"):
+        advae.fit_detectors(training, "shop", CONFIG, checkpoint=tmp_path / "kept")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

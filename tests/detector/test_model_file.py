@@ -373,7 +373,7 @@ def placed(value, name, *place):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (placed(lambda v: v + 0.5, "surprise.conditional.head", 0, 5, 3), "does not give|explain"),
+        (times(1.5, "surprise.conditional.head"), "does not give|explain"),
         (
             placed(lambda v: v + 0.3, "surprise.conditional.head_bias", 0, 7),
             "does not give|explain",

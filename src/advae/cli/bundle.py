@@ -33,6 +33,7 @@ def fit_bundle(
     quiet: bool,
     ignore: list[str] | None,
     only: list[str] | None,
+    checkpoint: Path,
     **settings: Any,
 ) -> None:
     """Learn a model for each segment, and write them as they come."""
@@ -54,16 +55,26 @@ def fit_bundle(
         hidden = quiet or not shown.is_terminal
         with source.located(), Progress(*columns, console=shown, disable=hidden) as progress:
             task = progress.add_task("segments", total=None)
-            bundle = fit_detectors(
-                source.batches(),
-                list(by),
-                config,
-                output=output,
-                reading=reading,
-                ignored=ignored_columns(source, ignore, only, settings["label"]),
-                on_segment=lambda done, of: progress.update(task, completed=done, total=of),
-                **settings,
-            )
+            try:
+                bundle = fit_detectors(
+                    source.batches(),
+                    list(by),
+                    config,
+                    output=output,
+                    checkpoint=checkpoint,
+                    reading=reading,
+                    ignored=ignored_columns(source, ignore, only, settings["label"]),
+                    on_segment=lambda done, of: progress.update(task, completed=done, total=of),
+                    **settings,
+                )
+            except KeyboardInterrupt:
+                learned = len(list(checkpoint.glob("*.advae")))
+                if learned:
+                    console.remark(
+                        f"interrupted; {count(learned, 'model')} of finished segments are kept in "
+                        f"{checkpoint}: run the same command with --resume to go on"
+                    )
+                raise
     left = [each for each in bundle.segments if each.why]
     if left:
         rows = count(sum(each.rows for each in left), "row")

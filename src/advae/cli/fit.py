@@ -153,10 +153,8 @@ def fit(
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
 
-    if by and (resume or patience):
-        raise InputError(
-            "--by learns many models, each in a moment. Leave out --resume and --patience."
-        )
+    if by and patience:
+        raise InputError("--by learns many models, each in a moment. Leave out --patience.")
     config = Config.preset(
         preset,
         method=method,
@@ -177,6 +175,7 @@ def fit(
                 "--label). Leave out one of these."
             )
     check_output(output, data)
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
     if by:
         fit_bundle(
             data,
@@ -191,9 +190,10 @@ def fit(
             label=known,
             hashed=hash_ or (),
             sample=sample,
+            checkpoint=checkpoint,
+            resume=resume,
         )
         return
-    checkpoint = output.with_name(f"{output.name}.checkpoint")
     check_output(checkpoint, data)
     with interruptible() as stop:
         database = open_database(data, query)

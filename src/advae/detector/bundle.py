@@ -211,10 +211,14 @@ class Bundle:
         InputError
             If the file cannot be written.
         """
-        with writing(path, self.by) as add:
+        with writing(path, self.by) as add, tempfile.TemporaryDirectory() as folder:
+            own = Path(folder) / "model.advae"
             for segment in self.segments:
-                add(segment, self.detectors.get(segment.key))
-            add(None, self.fallback)
+                if (detector := self.detectors.get(segment.key)) is not None:
+                    model_file.save(detector, own)
+                add(segment, None if detector is None else own)
+            model_file.save(self.fallback, own)
+            add(None, own)
 
 
 def spelled(key: Key) -> str:
@@ -232,23 +236,21 @@ def rows_by_key(frame: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[Key, n
 
 
 class Writer:
-    """Puts detectors into an archive as they come, so that few of them are held."""
+    """Puts model files into an archive as they come."""
 
-    def __init__(self, archive: zipfile.ZipFile, by: Sequence[str], folder: Path) -> None:
-        self._archive, self._folder = archive, folder
+    def __init__(self, archive: zipfile.ZipFile, by: Sequence[str]) -> None:
+        self._archive = archive
         self._index: dict[str, Any] = {"version": _VERSION, "by": list(by), "segments": []}
 
-    def __call__(self, segment: Segment | None, detector: Detector | None) -> None:
-        """Add a segment and its detector, or under None that of all other rows."""
+    def __call__(self, segment: Segment | None, path: Path | None) -> None:
+        """Add a segment and the file of its model, or under None that of all other rows."""
         name = _FALLBACK
         if segment is not None:
             entry: dict[str, Any] = asdict(segment)
-            if detector is not None:
+            if path is not None:
                 entry["file"] = name = f"segments/{len(self._index['segments']):06}.advae"
             self._index["segments"].append(entry)
-        if detector is not None:
-            path = self._folder / "model.advae"
-            model_file.save(detector, path)
+        if path is not None:
             self._archive.write(path, name)
 
     def finish(self) -> None:
@@ -259,9 +261,9 @@ class Writer:
 @contextmanager
 def writing(path: str | Path, by: Sequence[str]) -> Iterator[Writer]:
     """Lend what writes a bundle; the file appears when the block ends well."""
-    with replacing_path(Path(path)) as unfinished, tempfile.TemporaryDirectory() as folder:
+    with replacing_path(Path(path)) as unfinished:
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
-            writer = Writer(archive, by, Path(folder))
+            writer = Writer(archive, by)
             yield writer
             writer.finish()
         with unfinished.open("rb+") as stream:

@@ -1,15 +1,24 @@
 """From a table of normal rows to a detector for each segment."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
 from advae.config import Config
 from advae.core.randomness import choice
+from advae.detector import model_file, record
 from advae.detector.bundle import Bundle, Key, Segment, load_bundle, rows_by_key, spelled, writing
 from advae.detector.detector import Detector
 from advae.detector.fitting import fit_detector
@@ -27,6 +36,8 @@ ITERATIONS = 1000
 """Of a segment's detector, unless the settings say how many: a thousand models are to be learned in
 minutes, and tables of 300 to 1,500 rows lose little by it (`benchmarks.accuracy.small_tables`)."""
 
+Done = TypeVar("Done")
+
 OnSegment = Callable[[int, int], None]
 """Called after each segment with how many are done, and of how many."""
 
@@ -42,6 +53,8 @@ def fit_detectors(
     ignored: Collection[str] = (),
     sample: int = 500_000,
     output: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     reading: ReadOptions | None = None,
     on_segment: OnSegment | None = None,
 ) -> Bundle:
@@ -65,9 +78,14 @@ def fit_detectors(
     output
         Where to write the detectors as they are learned; then few of them are held in memory, and
         the file is what is returned. None to hold them all.
+    checkpoint
+        A folder for the models of finished segments while the others are learned; it goes when
+        ``output`` is written. None keeps none.
+    resume
+        Take what the folder has of the same rows and settings, and learn the rest.
     on_segment
         Called after each segment with how many are done, and of how many; an exception from it
-        ends the work, and leaves no file.
+        ends the work, and leaves no file but those of ``checkpoint``.
 
     Raises
     ------
@@ -75,6 +93,8 @@ def fit_detectors(
         If the table cannot be used, or all segments have too few rows.
     ConfigError
         For a setting that cannot be.
+    ModelFileError
+        If the checkpoint is damaged.
     """
     config = Config() if config is None else config
     if fewest < 2:
@@ -84,6 +104,8 @@ def fit_detectors(
         raise ConfigError("by names no column; expected those that tell segments apart")
     each = config if config.iterations else replace(config, iterations=ITERATIONS)
     frame = _gathered(data, names)
+    if checkpoint is not None and output is None:
+        raise ConfigError("checkpoint is of an output that is written; expected output as well")
     known = LabelColumn.of(label)
     if known is not None and known.name in names:
         raise ConfigError(f"by names {quoted(known.name)}, which is the label; expected another")
@@ -104,28 +126,76 @@ def fit_detectors(
             "least number of rows."
         )
 
-    def learned() -> Iterator[tuple[Segment | None, Detector | None]]:
-        def of_one(part: tuple[Key, np.ndarray]) -> tuple[Segment, Detector | None]:
-            return _segment(frame, part[1], part[0], each, fewest, settings)
+    def of_one(part: tuple[Key, np.ndarray]) -> tuple[Segment, Detector | None]:
+        return _segment(frame[part[1]], part[0], each, fewest, settings)
 
-        for number, found in enumerate(ahead(of_one, parts)):
+    def told(done: Iterator[Done]) -> Iterator[Done]:
+        for number, found in enumerate(done):
             yield found
             if on_segment is not None:
                 on_segment(number + 1, len(parts) + 1)
-        yield None, fit_detector(_sampled(frame, sample, config.seed), config, **settings)
-        if on_segment is not None:
-            on_segment(len(parts) + 1, len(parts) + 1)
 
-    if output is not None:
-        with writing(output, names) as add:
-            for segment, detector in learned():
-                add(segment, detector)
-        return load_bundle(output)
-    found = list(learned())
-    own = {s.key: d for s, d in found if s is not None and d is not None}
-    fallback = found[-1][1]
-    assert fallback is not None
-    return Bundle(tuple(names), tuple(s for s, _ in found if s is not None), own, fallback)
+    others = partial(fit_detector, _sampled(frame, sample, config.seed), config, **settings)
+    if output is None:
+        found = list(told(ahead(of_one, parts)))
+        own = {segment.key: detector for segment, detector in found if detector is not None}
+        bundle = Bundle(tuple(names), tuple(segment for segment, _ in found), own, others())
+    else:
+        kept = None if checkpoint is None else Path(checkpoint)
+        with _folder(kept, resume) as folder:
+
+            def in_file(part: tuple[Key, np.ndarray]) -> tuple[Segment, Path | None]:
+                key, rows = part
+                path = folder / f"{_digest(frame[rows], key, each, settings)}.advae"
+                if path.exists():
+                    threshold = record.read(path)[0].threshold.value
+                    return Segment(key, len(rows), threshold), path
+                segment, detector = of_one(part)
+                if detector is None:
+                    return segment, None
+                model_file.save(detector, path)
+                return segment, path
+
+            models = list(told(ahead(in_file, parts)))
+            fallback = folder / "fallback.advae"
+            learned = others(checkpoint=folder / "fallback.checkpoint", resume=resume)
+            model_file.save(learned, fallback)
+            with writing(output, names) as add:
+                for segment, path in models:
+                    add(segment, path)
+                add(None, fallback)
+        bundle = load_bundle(output)
+    if on_segment is not None:
+        on_segment(len(parts) + 1, len(parts) + 1)
+    return bundle
+
+
+@contextmanager
+def _folder(kept: Path | None, resume: bool) -> Iterator[Path]:
+    """Lend a folder for finished models, which goes when the block ends well.
+
+    After an exception a folder to be ``kept`` stays; what it has already is there with ``resume``.
+    """
+    if kept is None:
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    try:
+        if not resume and kept.is_dir():
+            shutil.rmtree(kept)
+        kept.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot keep models in {kept}: {error.strerror}. Remove it.") from None
+    yield kept
+    shutil.rmtree(kept)
+
+
+def _digest(frame: pl.DataFrame, key: Key, config: Config, settings: Mapping[str, Any]) -> str:
+    """Return what tells a segment from one with other rows, settings or versions."""
+    said = [key, config.to_json(), repr(settings), version("advae"), version("jax")]
+    rows = io.BytesIO()
+    frame.write_ipc(rows)
+    return hashlib.sha256(json.dumps(said).encode() + rows.getvalue()).hexdigest()
 
 
 def _gathered(data: Any, names: Sequence[str]) -> pl.DataFrame:
@@ -142,18 +212,17 @@ def _order(key: Key) -> tuple[tuple[bool, str], ...]:
 
 def _segment(
     frame: pl.DataFrame,
-    rows: np.ndarray,
     key: Key,
     config: Config,
     fewest: int,
     settings: dict[str, Any],
 ) -> tuple[Segment, Detector | None]:
     """Return a segment and its detector, or why it has none."""
-    count = len(rows)
+    count = frame.height
     if count < fewest:
         return Segment(key, count, None, f"{count:,} rows, fewer than {fewest:,}"), None
     try:
-        detector = fit_detector(frame[rows], config, **settings)
+        detector = fit_detector(frame, config, **settings)
     except InputError as error:  # such as rows that are all identical
         return Segment(key, count, None, str(error)), None
     except AdVAEError as error:
