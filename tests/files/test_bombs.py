@@ -104,3 +104,14 @@ def test_a_value_repeated_without_end_takes_the_memory_of_a_batch(tmp_path: Path
     assert read == rows
     assert path.stat().st_size < 100_000
     assert kilobytes < 400_000  # all of it would take 480 MB, and half as much again to decode
+
+
+def test_an_arrow_file_of_one_repeated_value_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.arrow"
+    pl.DataFrame({"a": pl.zeros(70_000_000, pl.UInt8, eager=True)}).write_ipc(
+        path, compression="zstd"
+    )
+    with pytest.raises(InputError, match=r"70,000,000 rows in .* bytes.*Write it as Parquet"):
+        open_source(path)
+    pl.DataFrame({"a": pl.zeros(70_000, pl.UInt8, eager=True)}).write_ipc(path, compression="zstd")
+    assert sum(batch.height for batch in open_source(path).batches()) == 70_000

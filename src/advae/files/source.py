@@ -35,6 +35,10 @@ Types = Mapping[str, pl.DataType]
 TYPED = ("parquet", "arrow")
 """Formats with types of their own."""
 
+MOST_CELLS, MOST_CELLS_A_BYTE = 2**26, 500
+"""Of an Arrow file: one with more of both is a few values that repeat. Even truths that tell
+anything are no more than eight a byte."""
+
 READ_CELLS, READ_ROWS = 2 * CELLS_AT_ONCE, 1 << 22
 """Values and rows of such a file read at once. With fewer, its pages would be opened more often."""
 
@@ -74,9 +78,10 @@ class _TypedFile:
             )
         with self._failures(), _without_panics():
             lazy = self._scan()
-            lazy.head(1).collect()  # where two columns of an Arrow file have one name, it panics
             self._rows = lazy.select(pl.len()).collect().item()
             self._schema = dict(lazy.collect_schema())
+            self._check_batches()
+            lazy.head(1).collect()  # where two columns of an Arrow file have one name, it panics
             self._categories = self._numbered_categories()
 
     def types(self, *_: Any) -> dict[str, pl.DataType]:
@@ -101,6 +106,20 @@ class _TypedFile:
                 yield batch
         if seen < self._rows:  # Polars panicked in a thread of its own
             raise self._unreadable() or self._damaged(f"only {seen} of {self._rows} rows")
+
+    def _check_batches(self) -> None:
+        """Refuse an Arrow file that says so much in few bytes that a batch of it fills the memory.
+
+        Of Parquet, a part of a group can be read.
+        """
+        cells = self._rows * len(self._schema)
+        if self._kind == "arrow" and cells > MOST_CELLS:
+            size = self._path.stat().st_size
+            if cells > MOST_CELLS_A_BYTE * size:
+                raise InputError(
+                    f"{self._path}: {self._rows:,} rows in {size:,} bytes, which can only be read "
+                    "all at once. Write it as Parquet, which is read in parts."
+                )
 
     def _scan(self) -> pl.LazyFrame:
         scan = pl.scan_parquet if self._kind == "parquet" else pl.scan_ipc
