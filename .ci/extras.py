@@ -64,7 +64,7 @@ def flags(path: Path | str) -> list[bool]:
 
 
 def excel() -> None:
-    """A sheet is scored."""
+    """Score a sheet."""
     with zipfile.ZipFile("new.xlsx", "w") as book:
         for name, text in WORKBOOK.items():
             book.writestr(name, '<?xml version="1.0" encoding="UTF-8"?>' + text)
@@ -73,19 +73,19 @@ def excel() -> None:
 
 
 def onnx() -> None:
-    """A model is exported, checked, and scores elsewhere as here."""
+    """Export a model, and score with the file what advae scores alike."""
     command("export", "m.advae", "-o", "m.onnx")
     import onnxruntime
 
     session = onnxruntime.InferenceSession("m.onnx")
     columns = {each.name: NEW[each.name].to_numpy()[:, None] for each in session.get_inputs()}
-    found = dict(zip([each.name for each in session.get_outputs()], session.run(None, columns)))
+    found = session.run(["anomaly_score"], columns)
     scores = advae.load("m.advae").anomaly_score(NEW)
-    assert np.allclose(found["anomaly_score"].ravel(), scores, rtol=1e-4), found
+    assert np.allclose(np.ravel(found), scores, rtol=1e-4), found
 
 
 def serve() -> None:
-    """A service answers."""
+    """Ask a service."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -113,7 +113,7 @@ def serve() -> None:
 
 
 def mlflow() -> None:
-    """A model is saved and loaded, and MLflow itself asks it."""
+    """Save a model, and load it again."""
     import advae.mlflow
 
     detector = advae.load("m.advae")
@@ -122,7 +122,7 @@ def mlflow() -> None:
 
 
 def sql() -> None:
-    """Rows of SQLite are scored into a table."""
+    """Score rows of SQLite into a table."""
     database = sqlite3.connect("shop.db")
     database.execute("create table new (id integer, a real, b real)")
     database.executemany("insert into new values (?, ?, ?)", NEW.with_row_index().rows())
@@ -133,7 +133,7 @@ def sql() -> None:
 
 
 def postgres() -> None:
-    """The driver is there; where no server is, the error says so."""
+    """See that the driver is there: where no server is, it says so."""
     address = ("postgresql://ada@127.0.0.1:9/shop", "--query", "select 1 as a")
     said = command("score", "m.advae", *address, codes=(2,))
     if "cannot be opened" not in said:
@@ -141,9 +141,10 @@ def postgres() -> None:
 
 
 def duckdb() -> None:
-    """A query scores rows, in Python and as a command."""
-    import advae.sql
+    """Score the rows of queries, in Python and as a command."""
     import duckdb
+
+    import advae.sql
 
     connection = duckdb.connect()
     advae.sql.register(connection, advae.load("m.advae"))
@@ -156,7 +157,7 @@ def duckdb() -> None:
 
 
 def pyod() -> None:
-    """PyOD's estimator learns and flags."""
+    """Learn and flag as PyOD does."""
     from advae.pyod import AdVAE
 
     rows = np.random.default_rng(0).normal(size=(300, 2))
@@ -165,11 +166,11 @@ def pyod() -> None:
 
 
 def watch() -> None:
-    """An alarm is posted to a web address."""
+    """Post an alarm to a web address."""
     heard: list[bytes] = []
 
     class Listener(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             heard.append(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.end_headers()
@@ -196,12 +197,12 @@ def _engine(name: str) -> None:
 
 
 def ray() -> None:
-    """Files are scored into parts on Ray."""
+    """Score files into parts on Ray."""
     _engine("ray")
 
 
 def spark() -> None:
-    """Files are scored into parts on Spark."""
+    """Score files into parts on Spark."""
     _engine("spark")
 
 

@@ -59,6 +59,7 @@ def test_kde_threshold_of_two_scores_equals_the_reference(alpha):
     assert found == pytest.approx(expected, rel=1e-7)
 
 
+@pytest.mark.filterwarnings("error")
 def test_kde_threshold_of_equal_scores_is_the_score():
     assert threshold.kde_threshold(np.full(5, 0.25), 0.1) == 0.25
     assert threshold.kde_threshold(np.array([0.25]), 0.1) == 0.25

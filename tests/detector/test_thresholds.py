@@ -676,6 +676,20 @@ def test_the_fewest_rows_of_a_discovery_are_counted_exactly(uncalibrated: Detect
     assert marker.doubts(hundred) == []
 
 
+def test_doubts_about_discoveries_among_few_rows(uncalibrated: Detector) -> None:
+    nine = with_reviewed(uncalibrated, np.arange(9.0))
+    marker = DiscoveryMarker(0.1)
+    marker.rows = 5
+    assert marker.doubts(nine) == [
+        "no discoveries: with 9 normal rows to compare with, no p-value is below 0.1, so 5 of the "
+        "5 rows would have to score above all of them"
+    ]
+    marker.found = 1
+    assert marker.doubts(nine) == []
+    (doubt,) = marker.doubts(replace(nine, config=small(trim=0.1)))
+    assert "those that --trim set aside are missing in the calibration" in doubt
+
+
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 2])
 def test_discovery_rates_out_of_range(run: Run, model: Path, rate: float) -> None:
     failed = run("score", model, model, "--fdr", rate)

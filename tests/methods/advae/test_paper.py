@@ -238,6 +238,12 @@ def test_sampling_scales_by_the_deviation():
     np.testing.assert_allclose(q.sample(jnp.array([[1.0, -2.0]])), [[3.0, -2.0]], rtol=1e-6)
 
 
+def test_no_deviation_or_variance_overflows():
+    q = Gaussian(jnp.zeros((1, 2)), jnp.array([[79.0, 1e4]]))
+    np.testing.assert_allclose(q.deviation, np.exp([[39.5, 40.0]]), rtol=1e-4)
+    np.testing.assert_allclose(q.variance, np.exp([[79.0, 80.0]]), rtol=1e-4)
+
+
 def test_networks_equal_the_reference(problem):
     model = our_model(problem.weights)
     values = problem.values(problem.weights)
