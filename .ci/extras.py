@@ -1,5 +1,6 @@
 """What each extra adds, tried with the installed package: ``python extras.py excel``.
 
+Beside it lies ``m.advae``, a model of two columns, ``a`` around 50 and ``b`` from 0 to 9.
 With ``--lacking``, in an environment without the extra: the error has to name it.
 """
 
@@ -217,9 +218,6 @@ DEMONSTRATIONS: dict[str, Callable[[], None]] = {
 
 def main(extra: str, *, lacking: bool) -> None:
     """Demonstrate an extra; or see that its lack is said."""
-    normal = {"a": [each * 37 % 101 for each in range(300)]}
-    normal["b"] = [each * 53 % 89 / 10 for each in range(300)]
-    advae.save(advae.fit_detector(normal, advae.Config(iterations=300)), "m.advae")
     try:
         DEMONSTRATIONS[extra]()
     except Exception as error:

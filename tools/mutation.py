@@ -5,14 +5,21 @@ is either known, in ``EQUAL``, or a fault of the tests. Words after the command 
 in ``python -m tools.mutation threshold discovery``.
 """
 
-import json
+import itertools
 import os
+import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+
+import pytest
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,72 +42,69 @@ EQUAL: dict[str, dict[str, str]] = {}
 """Of each module the lines of mutants that do what the code does, and why."""
 
 SENSELESS = (
-    "core/ReplaceBinaryOperator_BitOr_.*",  # of types, in annotations
-    "core/ReplaceBinaryOperator_.*_(BitAnd|BitOr|BitXor|LShift|RShift|FloorDiv|Mod|Pow)",
-    "core/ReplaceComparisonOperator_.*_(Is|IsNot)",
+    r"core/ReplaceBinaryOperator_(BitOr_.*"  # of types, in annotations
+    r"|.*_(BitAnd|BitOr|BitXor|LShift|RShift|FloorDiv|Mod|Pow))"
+    r"|core/ReplaceComparisonOperator_.*_(Is|IsNot)"
 )
 """Changes that nobody makes by mistake; nearly all end in a TypeError."""
 
-CONFIG = """
-[cosmic-ray]
-module-path = [{module}]
-timeout = {timeout}
-test-command = {command}
-[cosmic-ray.distributor]
-name = "local"
-[cosmic-ray.filters.operators-filter]
-exclude-operators = {senseless}
-"""
+
+def mutants(source: str) -> Iterator[str]:
+    """Yield the source of a module with one change each."""
+    for name in operator_names():
+        operator = get_operator(name)
+        if re.fullmatch(SENSELESS, name) or operator.arguments():
+            continue
+        for occurrence in itertools.count():
+            mutant = mutate_code(source, operator(), occurrence)
+            if mutant is None:
+                break
+            yield mutant
+
+
+def passed(folder: Path, tests: Sequence[str], seconds: int) -> bool:
+    """Return whether tests pass in a fork, which need not import the slow libraries anew."""
+    child = os.fork()
+    if not child:
+        signal.alarm(seconds)  # a mutant may go round for ever
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        os.chdir(folder)
+        sys.path.insert(0, str(folder / "src"))
+        os._exit(pytest.main(["-x", "--noconftest", *tests]))
+    return os.waitpid(child, 0)[1] == 0
 
 
 def mutate(module: str, folder: Path) -> tuple[int, list[str]]:
-    """Return how many mutants a module had, and the changes of those that no test noticed."""
+    """Return how many mutants a module has, and the changed lines of those that no test notices."""
     for part in ("src", "tests", "benchmarks"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
-    tools = Path(sys.executable).parent
-    tests = [sys.executable, "-m", "pytest", "-qx", "--noconftest", *TESTS[module]]
-    environment = os.environ | {
-        "PYTHONPATH": str(folder / "src"),
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # half of the time went into imports
-        "CI": "1",  # Hypothesis then draws the same examples each time, without a deadline
-    }
-
-    def do(*words: str) -> str:
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(words)}:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    start = time.monotonic()
-    do(*tests)
-    config = CONFIG.format(
-        module=json.dumps(f"src/advae/{module}.py"),
-        timeout=round(20 + 2 * (time.monotonic() - start), 1),
-        command=json.dumps(" ".join(f"'{word}'" for word in tests)),
-        senseless=json.dumps(SENSELESS),
-    )
-    (folder / "mutation.toml").write_text(config)
-    session = ("session.sqlite", "mutation.toml")
-    do(f"{tools}/cosmic-ray", "init", *reversed(session))
-    do(f"{tools}/cr-filter-operators", *session)
-    do(f"{tools}/cosmic-ray", "exec", *reversed(session))
-    dumped = do(f"{tools}/cosmic-ray", "dump", session[0]).splitlines()
-    results = [json.loads(line)[1] for line in dumped]
-    tried = [result for result in results if result["worker_outcome"] != "skipped"]
-    return len(tried), [
-        change(result["diff"]) for result in tried if result["test_outcome"] == "survived"
-    ]
-
-
-def change(diff: str) -> str:
-    """Return the line that a mutant has in place of another."""
-    lines = diff.splitlines()
-    return next(line[1:].strip() for line in lines if line[:1] == "+" and line[:3] != "+++")
+    path, start = folder / f"src/advae/{module}.py", time.monotonic()
+    if not passed(folder, TESTS[module], 600):
+        sys.exit(f"The tests of {module} fail without any change.")
+    seconds = 20 + 3 * round(time.monotonic() - start)
+    # Files that change within a second and keep their size would be taken for what was compiled.
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
+    sys.dont_write_bytecode = True
+    source, count, survivors = path.read_text(), 0, []
+    for mutant in mutants(source):
+        path.write_text(mutant)
+        count += 1
+        if passed(folder, TESTS[module], seconds):
+            pairs = zip(source.splitlines(), mutant.splitlines(), strict=True)
+            survivors += [new.strip() for old, new in pairs if new != old]
+    return count, survivors
 
 
 def main(chosen: list[str]) -> int:
     """Try the modules whose names have one of the words, or all; return 1 if one is not held."""
+    # Hypothesis then draws the same examples each time, without a deadline.
+    os.environ |= {"CI": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for library in ("hypothesis", "jax.numpy", "polars", "scipy.stats", "sklearn.metrics"):
+        import_module(library)
     faults = 0
     for module in TESTS:
         if chosen and not any(word in module for word in chosen):
