@@ -79,7 +79,7 @@ def onnx() -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession("m.onnx")
-    columns = {each.name: NEW[each.name].to_numpy()[:, None] for each in session.get_inputs()}
+    columns = {each.name: NEW[each.name].to_numpy() for each in session.get_inputs()}
     found = session.run(["anomaly_score"], columns)
     scores = advae.load("m.advae").anomaly_score(NEW)
     assert np.allclose(np.ravel(found), scores, rtol=1e-4), found
@@ -142,19 +142,19 @@ def postgres() -> None:
 
 
 def duckdb() -> None:
-    """Score the rows of queries, in Python and as a command."""
+    """Score the rows of queries, as a command and in Python."""
+    NEW.write_parquet("new.parquet")
+    query = ("duckdb://", "--query", "select * from 'new.parquet'", "-o", "duckdb.csv")
+    command("score", "m.advae", *query)
+    assert flags("duckdb.csv") == [False, True]
     import duckdb
 
     import advae.sql
 
     connection = duckdb.connect()
     advae.sql.register(connection, advae.load("m.advae"))
-    NEW.write_parquet("new.parquet")
     found = connection.sql("select advae_score(t) from 'new.parquet' as t").fetchall()
     assert found[0] < found[1]
-    query = ("duckdb://", "--query", "select * from 'new.parquet'", "-o", "duckdb.csv")
-    command("score", "m.advae", *query)
-    assert flags("duckdb.csv") == [False, True]
 
 
 def pyod() -> None:
