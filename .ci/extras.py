@@ -106,7 +106,7 @@ def serve() -> None:
             headers={"Content-Type": "text/csv", "Accept": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=300) as answer:
                 rows = json.load(answer)["rows"]
         finally:
             service.terminate()
