@@ -6,7 +6,7 @@ EXTRAS ?= test
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage lint bench bench-quick docs release clean
+.PHONY: demo test coverage mutation lint bench bench-quick docs release clean
 
 demo: .venv/.advae
 	$(BIN)/advae demo
@@ -25,6 +25,10 @@ test: .venv/.extras-$(EXTRAS)
 # A third slower than "make test".
 coverage: .venv/.extras-$(EXTRAS)
 	$(COMPILED) $(BIN)/python -m pytest $(SPREAD) --cov --cov-report=term $(PYTEST_FLAGS)
+
+# Whether tests notice changed formulas; takes an hour or two.
+mutation: .venv/.extras-test,mutation
+	$(COMPILED) $(BIN)/python -m tools.mutation
 
 lint: .venv/.extras-$(EXTRAS)
 	$(BIN)/ruff check .
@@ -49,8 +53,8 @@ bench-quick: .venv/.extras-$(EXTRAS)
 docs: .venv/.extras-docs
 	$(BIN)/mkdocs build --strict
 
-# Wheel and source archive in dist, tried in empty environments. Refuses if version, changelog and
-# tag differ.
+# Wheel and source archive in dist, tried in empty environments, with and without each extra. Refuses
+# if version, changelog and tag differ.
 release: .venv/.advae
 	$(BIN)/python -m tools.release
 	.ci/package 3.11 3.12 3.13

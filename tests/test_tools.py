@@ -1,11 +1,12 @@
 """Files made by tools/ are as they would be made now; a release that disagrees is refused."""
 
+import ast
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tools.licences import PAGE, declared
+from tools.licences import DEVELOPMENT, PAGE, ROOT, declared
 from tools.packages import PICTURE, picture
 from tools.release import faults
 
@@ -20,6 +21,12 @@ def test_every_dependency_has_a_licence_on_the_page() -> None:
         for package in packages:
             line = next(line for line in page.splitlines() if line.startswith(f"| {package} |"))
             assert line.split("|")[2].strip()
+
+
+def test_a_release_tries_every_extra() -> None:
+    program = ast.parse((ROOT / ".ci" / "extras.py").read_text())
+    tried = {each.name for each in program.body if isinstance(each, ast.FunctionDef)}
+    assert declared().keys() - {"", *DEVELOPMENT} <= tried
 
 
 @pytest.fixture

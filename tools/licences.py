@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-DEVELOPMENT = ("test", "bench", "docs")
+DEVELOPMENT = ("test", "bench", "docs", "mutation")
 """Extras that only who works on advae installs."""
 
 HEAD = """# Licences

@@ -49,6 +49,12 @@ def test_each_segment_has_the_detector_of_its_rows(bundle: Bundle, training: pl.
     assert own["b",] == Segment(("b",), 150, alone.threshold.value)
 
 
+def test_the_fallback_of_a_long_table_learns_from_a_sample(training: pl.DataFrame) -> None:
+    fallback = advae.fit_detectors(training, "shop", CONFIG, sample=200).fallback
+    assert fallback.summary.rows + fallback.summary.calibration_rows == 200
+    assert fallback.table.features[0].profile.quantiles[-1] > 90  # of all shops, not the first
+
+
 def test_segments_without_a_detector_say_why(bundle: Bundle) -> None:
     why = {each.key[0]: each.why for each in bundle.segments if each.why}
     assert why.keys() == {"few", "same"}

@@ -16,7 +16,6 @@ from command_line import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from our_networks import score_rows
-from scipy.stats import beta
 
 import advae
 from advae import Config, Detector, Threshold
@@ -25,12 +24,9 @@ from advae.core import training
 from advae.core.randomness import choice
 from advae.core.threshold import (
     alarm_rate,
-    calibration_size,
-    conformal_rows_needed,
     conformal_threshold,
     discoveries,
     kde_threshold,
-    p_values,
 )
 from advae.detector import out_of_fold
 from advae.detector.calibration import (
@@ -77,75 +73,6 @@ def folded() -> Detector:
 @pytest.fixture(scope="module")
 def uncalibrated() -> Detector:
     return advae.fit_detector(clouds(40), small(threshold="kde"))
-
-
-# --- numbers ---
-
-
-@given(st.integers(0, 5000), st.floats(0.001, 0.999))
-def test_calibration_size_wastes_no_row(most: int, alpha: float) -> None:
-    rows = calibration_size(most, alpha)
-    assert 0 <= rows <= most
-    if rows == 0:
-        assert most < conformal_rows_needed(alpha)
-        return
-    alarms = rows + 1 - math.ceil((rows + 1) * (1 - alpha) - 1e-9)
-    assert alarms >= 1
-    # One row fewer would flag one alarm fewer, so this rate is the nearest to alpha from below.
-    assert alarms / rows > alpha - 1e-9
-    assert alarms / (rows + 1) <= alpha + 1e-9
-
-
-@pytest.mark.parametrize(
-    ("most", "alpha", "rows"),
-    [(290, 0.01, 199), (98, 0.01, 0), (99, 0.01, 99), (160, 0.1, 159), (55, 0.07, 42)],
-)
-def test_calibration_sizes(most: int, alpha: float, rows: int) -> None:
-    assert calibration_size(most, alpha) == rows
-
-
-def test_conformal_threshold_flags_exactly_alpha_on_average() -> None:
-    rng = np.random.default_rng(0)
-    rates = [
-        np.mean(rng.exponential(size=500) > conformal_threshold(rng.exponential(size=99), 0.05))
-        for _ in range(2000)
-    ]
-    assert np.mean(rates) == pytest.approx(0.05, abs=3 * np.std(rates) / len(rates) ** 0.5)
-
-
-def test_alarm_rate_holds_the_true_rate() -> None:
-    rng = np.random.default_rng(1)
-    inside = 0
-    for _ in range(400):
-        calibration = rng.exponential(size=150)
-        rate = alarm_rate(calibration, conformal_threshold(calibration, 0.1))
-        assert rate.low < rate.value < rate.high
-        assert rate.value == (14 + 1) / 151  # what conformal prediction promises
-        inside += rate.low <= math.exp(-conformal_threshold(calibration, 0.1)) <= rate.high
-    assert inside / 400 >= 0.94
-
-
-def test_alarm_rate_at_the_ends() -> None:
-    scores = np.arange(20.0)
-    assert alarm_rate(scores, 100.0).low == 0.0
-    assert alarm_rate(scores, 100.0).high == pytest.approx(1 - 0.025 ** (1 / 20))
-    assert alarm_rate(scores, -1.0).high == 1.0
-    middle = alarm_rate(scores, 9.0)  # 10 above
-    assert middle.low == pytest.approx(beta.ppf(0.025, 10, 11))
-    assert middle.high == pytest.approx(beta.ppf(0.975, 11, 10))
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.3])
-def test_false_discoveries_stay_below_the_rate(rate: float) -> None:
-    rng = np.random.default_rng(2)
-    shares = []
-    for _ in range(300):
-        scores = np.concatenate([rng.exponential(size=380), 8 + rng.exponential(size=20)])
-        found = discoveries(p_values(rng.exponential(size=999), scores), rate)
-        shares.append(found[:380].sum() / max(found.sum(), 1))
-    # The procedure controls at rate * 380 / 400.
-    assert np.mean(shares) <= rate * 0.95 + 3 * np.std(shares) / len(shares) ** 0.5
-    assert np.mean(shares) > rate / 2
 
 
 # --- which rows calibrate ---
@@ -747,6 +674,20 @@ def test_the_fewest_rows_of_a_discovery_are_counted_exactly(uncalibrated: Detect
     hundred = with_reviewed(uncalibrated, np.arange(99.0))
     # One row above all 99 has p = 0.01 = 0.29 * 1 / 29, and would be a discovery.
     assert marker.doubts(hundred) == []
+
+
+def test_doubts_about_discoveries_among_few_rows(uncalibrated: Detector) -> None:
+    nine = with_reviewed(uncalibrated, np.arange(9.0))
+    marker = DiscoveryMarker(0.1)
+    marker.rows = 5
+    assert marker.doubts(nine) == [
+        "no discoveries: with 9 normal rows to compare with, no p-value is below 0.1, so 5 of the "
+        "5 rows would have to score above all of them"
+    ]
+    marker.found = 1
+    assert marker.doubts(nine) == []
+    (doubt,) = marker.doubts(replace(nine, config=small(trim=0.1)))
+    assert "those that --trim set aside are missing in the calibration" in doubt
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 2])

@@ -27,7 +27,7 @@ def silverman_bandwidth(scores: HostVector) -> float:
         return 0.0
     bandwidth = float((0.75 * len(scores)) ** -0.2 * np.std(scores, ddof=1))
     # Rounding can leave equal values a little apart.
-    return bandwidth if bandwidth > 1e-12 * max(abs(float(scores.max())), 1e-300) else 0.0
+    return bandwidth if bandwidth > 1e-12 * abs(float(scores.max())) else 0.0
 
 
 def kde_cdf(scores: HostVector, bandwidth: float, threshold: float) -> float:

@@ -53,6 +53,22 @@ class Segment:
         Of its detector; None if it has none.
     why
         Why it has no detector of its own; empty if it has one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import advae
+    >>> price, weight = np.random.default_rng(0).normal(size=(2, 600))
+    >>> shop = ["A"] * 300 + ["B"] * 300
+    >>> sales = pl.DataFrame({"shop": shop, "price": price, "weight": weight})
+    >>> config = advae.Config(iterations=50)
+    >>> bundle = advae.fit_detectors(sales[:350], "shop", config, sample=300)
+    >>> own, few = bundle.segments
+    >>> own.threshold == bundle.detector("A").threshold.value
+    True
+    >>> few.why
+    '50 rows, fewer than 100'
     """
 
     key: Key
@@ -100,6 +116,23 @@ class Bundle:
         Of the segments that have one.
     fallback
         Learned from a sample of all rows; it scores the rows of every other segment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import advae
+    >>> price, weight = np.random.default_rng(0).normal(size=(2, 600))
+    >>> shop = ["A"] * 300 + ["B"] * 300
+    >>> sales = pl.DataFrame({"shop": shop, "price": price, "weight": weight})
+    >>> config = advae.Config(iterations=50)
+    >>> bundle = advae.fit_detectors(sales, "shop", config, sample=300)
+    >>> bundle.detector("B").is_anomaly({"price": [0.0, 9.0], "weight": [0.0, 0.0]})
+    array([False,  True])
+    >>> new = {"shop": ["A", "C"], "price": [0.1, 0.1], "weight": [0.2, 0.2]}
+    >>> (scored,) = bundle.score_batches(new)
+    >>> scored["own_model"].to_list()
+    [True, False]
     """
 
     by: tuple[str, ...]
@@ -277,6 +310,24 @@ def load_bundle(path: str | Path) -> Bundle:
     ------
     ModelFileError
         If the file is missing, damaged, of a later version, or no bundle.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import advae
+    >>> price, weight = np.random.default_rng(0).normal(size=(2, 600))
+    >>> shop = ["A"] * 300 + ["B"] * 300
+    >>> sales = pl.DataFrame({"shop": shop, "price": price, "weight": weight})
+    >>> config = advae.Config(iterations=50)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "shops.advae"
+    ...     _ = advae.fit_detectors(sales, "shop", config, sample=300, output=path)
+    ...     bundle = advae.load_bundle(path)
+    ...     bundle.detector("A").is_anomaly({"price": [0.0, 9.0], "weight": [0.0, 0.0]})
+    array([False,  True])
     """
     path = Path(path)
     with _opened(path) as archive:

@@ -52,6 +52,20 @@ def learned_threshold(
     ConfigError
         If there are too few calibration scores for ``alpha``, or it is no share; for another
         method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.calibration import learned_threshold
+    >>> strict = learned_threshold(detector, alpha=0.02)
+    >>> strict.why
+    '59 rows held out of training'
+    >>> strict.value > detector.threshold.value  # of alpha = 0.1
+    True
+    >>> detector = detector.with_threshold(strict)
     """
     if method not in (None, *get_args(ThresholdMethod)):
         raise ConfigError(f"method is {method!r}; expected 'conformal', 'kde' or None")
@@ -130,6 +144,20 @@ def with_reviewed(detector: Detector, scores: Float[np.ndarray, "rows"]) -> Dete
         Its scores of normal rows that took no part in its training. The promise on false alarms
         needs rows picked whatever their score; rows reviewed because they were flagged raise the
         threshold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.calibration import learned_threshold, with_reviewed
+    >>> reviewed = np.random.default_rng(1).normal(size=(40, 2))
+    >>> detector = with_reviewed(detector, detector.anomaly_score(reviewed))
+    >>> len(detector.calibration_scores)
+    99
+    >>> learned_threshold(detector, alpha=0.01).why
+    '59 rows held out of training, and 40 reviewed normal rows'
     """
     joined = np.sort(np.concatenate([detector.calibration_scores, scores]))
     return replace(detector, calibration_scores=joined)

@@ -44,6 +44,23 @@ class Counterfactual:
         The row with all changes, shape (width,).
     normal
         Whether the last score is not above the threshold.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.counterfactual import counterfactuals
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [9.0]})
+    >>> (found,) = counterfactuals(detector, detector.table.transform(row))
+    >>> detector.table.feature_names[found.columns[0]]
+    'column_1'
+    >>> bool(found.scores[-1] <= detector.threshold.value)
+    True
+    >>> bool(detector.table.decode(found.encoded[None])["column_1"].item() < 3)
+    True
     """
 
     columns: tuple[int, ...]
@@ -68,6 +85,19 @@ def counterfactuals(
         Rows that ``detector.table.transform`` encoded, shape (rows, width).
     most
         How many columns may be changed, at least 1; more than `CANDIDATES` never are.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.counterfactual import counterfactuals
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [9.0]})
+    >>> (found,) = counterfactuals(detector, detector.table.transform(row))
+    >>> found.columns, found.normal  # another value in the second column, and all is well
+    ((1,), True)
     """
     found: list[Counterfactual] = []
     for first in range(0, len(encoded), SEARCHED_ROWS):

@@ -112,6 +112,21 @@ class Detector:
         no more than the threshold.
     reading
         What the user said of how files are written, for those of new rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> new = np.array([[0.1, -0.2], [0.0, 9.0]])
+    >>> detector.is_anomaly(new)
+    array([False,  True])
+    >>> scores = detector.anomaly_score(new)
+    >>> bool(scores[0] < detector.threshold.value < scores[1])
+    True
+    >>> detector.p_value(new)[1] == 1 / 60  # above all 59 rows that were held out
+    np.True_
     """
 
     config: Config
@@ -181,6 +196,18 @@ class Detector:
         ------
         InputError
             If the threshold is not a number, or below 0, where no score is.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import advae
+        >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+        >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+        >>> stricter = detector.with_threshold(advae.Threshold("given", None, 5.0))
+        >>> stricter.threshold.value
+        5.0
+        >>> [earlier.method for earlier in stricter.earlier_thresholds]
+        ['conformal']
         """
         if not (math.isfinite(threshold.value) and threshold.value >= 0):
             raise InputError(f"threshold is {threshold.value}; expected a finite score, at least 0")
@@ -244,6 +271,16 @@ class Detector:
         ------
         InputError
             For a missing column or a value that cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import advae
+        >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+        >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+        >>> explanation = detector.explain({"column_0": [0.0], "column_1": [9.0]})
+        >>> explanation.top(1)["reason_1"].item()
+        'column_1'
         """
         frame = as_frame(data)
         return self._explain(self.table.transform(frame), frame, index_of(data))
@@ -261,6 +298,15 @@ class Detector:
         ------
         InputError
             For a missing column or a value that cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import advae
+        >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+        >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+        >>> detector.groups(np.tile([[0.0, 9.0]], (5, 1))).groups[0].story
+        '“column_1” higher (9)'
         """
         grouper = Grouper(self)
         for _ in self.score_batches(data, watch=grouper.update):
@@ -302,6 +348,21 @@ class Detector:
         ------
         InputError
             For a missing or clashing column, or a value that cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import advae
+        >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+        >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+        >>> batches = (normal[first : first + 100] for first in range(0, 300, 100))
+        >>> scored = list(detector.score_batches(batches, explain=1))
+        >>> [frame.height for frame in scored]
+        [100, 100, 100]
+        >>> scored[1]["row"][0]
+        100
+        >>> scored[0].columns[:5]
+        ['row', 'anomaly_score', 'is_anomaly', 'p_value', 'reason_1']
         """
         if explain < 0:
             raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")

@@ -45,6 +45,21 @@ class Explanation:
         whole. Texts, shape (rows, features); None where the score has one kind alone, the paper's.
     index
         That of the pandas frame which was explained, None of any other table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> explanation = detector.explain({"column_0": [0.0], "column_1": [9.0]})
+    >>> explanation.top(1)["reason_1_observed"].item()
+    '9'
+    >>> parts = explanation.to_frame()
+    >>> parts.columns
+    ['column_0', 'column_1']
+    >>> bool(np.isclose(parts.sum_horizontal().item(), explanation.score[0]))
+    True
     """
 
     score: Float[np.ndarray, "rows"]

@@ -69,6 +69,17 @@ class Driver:
         What most of its values are surprising by, see `Explanation.kinds`; empty without kinds.
     values
         What stands there, in words: a range of numbers, or the most frequent values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> (group,) = detector.groups(np.tile([[0.0, 9.0]], (5, 1))).groups
+    >>> driver = group.drivers[0]
+    >>> driver.column, driver.way, driver.values
+    ('column_1', 'higher', '9')
     """
 
     column: str
@@ -103,6 +114,16 @@ class Group:
         The highest score.
     drivers
         The columns that drive its alarms, the strongest first; none for group 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> (group,) = detector.groups(np.tile([[0.0, 9.0]], (5, 1))).groups
+    >>> group.rows, group.first, group.last, group.story
+    (5, 0, 4, '“column_1” higher (9)')
     """
 
     number: int
@@ -135,6 +156,19 @@ class Groups:
         The group of each, shape (flagged,).
     groups
         The groups, the largest first, group 0 last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> new = np.concatenate([normal[:50], np.tile([[0.0, 9.0]], (5, 1))])
+    >>> found = detector.groups(new)
+    >>> found.rows_of(1)[-5:]
+    array([50, 51, 52, 53, 54])
+    >>> len(found.rows) == sum(group.rows for group in found.groups)
+    True
     """
 
     rows: Int[np.ndarray, "flagged"]
@@ -155,6 +189,20 @@ class Grouper:
     ----------
     detector
         What scores the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.groups import Grouper
+    >>> grouper = Grouper(detector)
+    >>> odd = np.tile([[0.0, 9.0]], (3, 1))
+    >>> for _ in detector.score_batches([odd, odd], watch=grouper.update):
+    ...     pass  # each batch could be written here
+    >>> grouper.found().groups[0].rows
+    6
     """
 
     def __init__(self, detector: "Detector") -> None:

@@ -109,6 +109,23 @@ def load(path: str | Path) -> Detector:
         score as it did where it was written.
     ForkError
         In a fork of a process that has computed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     advae.save(detector, Path(folder) / "model.advae")
+    ...     again = advae.load(Path(folder) / "model.advae")
+    >>> again.threshold == detector.threshold
+    True
+    >>> advae.load("lost.advae")
+    Traceback (most recent call last):
+    advae.errors.ModelFileError: model file lost.advae does not exist. Check the path.
     """
     check_process()
     path = Path(path)

@@ -30,6 +30,12 @@ class Threshold:
         The score, at least 0; a row is an anomaly when its score is strictly above.
     why
         One sentence on what it was learned from.
+
+    Examples
+    --------
+    >>> import advae
+    >>> advae.Threshold("given", None, 5.0, "agreed with the auditors")
+    Threshold(method='given', alpha=None, value=5.0, why='agreed with the auditors')
     """
 
     method: ThresholdMethod | Literal["given"]
@@ -60,6 +66,18 @@ class TrainingSummary:
         Sentences that the user should read.
     versions
         Of advae and of the libraries that the numbers depend on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> summary = detector.summary
+    >>> summary.rows, summary.calibration_rows, summary.folds
+    (241, 59, 0)
+    >>> int(summary.history["iteration"][-1])
+    50
     """
 
     rows: int

@@ -126,6 +126,19 @@ class Reviewed:
         Rows excused, and why they had alarmed: key and values in words.
     refused
         Flagged rows called normal that could not be excused, and why not.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from advae.detector.review import review
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [4.0]})
+    >>> reviewed = review(detector, row, np.array([True]), keys=["order 7"])
+    >>> reviewed.normal, reviewed.anomalies, reviewed.refused
+    (1, 0, ())
     """
 
     detector: Detector
@@ -173,6 +186,21 @@ def review(
     ------
     InputError
         For a missing column, a value that cannot be read, no rows, or another radius.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from advae.detector.review import review
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [4.0]})
+    >>> reviewed = review(detector, row, np.array([True]), keys=["order 7"])
+    >>> reviewed.excused
+    (('order 7', '“column_1” 4'),)
+    >>> detector.is_anomaly(row), reviewed.detector.is_anomaly(row)
+    (array([ True]), array([False]))
     """
     if not rows.height:
         raise InputError("there is no verdict. Give at least one.")
@@ -249,6 +277,19 @@ def undone(detector: Detector) -> Detector:
     ------
     InputError
         If there was none.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from advae.detector.review import review, undone
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [4.0]})
+    >>> reviewed = review(detector, row, np.array([True]), keys=["order 7"])
+    >>> undone(reviewed.detector).is_anomaly(row)
+    array([ True])
     """
     if not detector.reviews:
         raise InputError("this model was never reviewed, so there is nothing to undo.")

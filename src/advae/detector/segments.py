@@ -95,6 +95,22 @@ def fit_detectors(
         For a setting that cannot be.
     ModelFileError
         If the checkpoint is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import advae
+    >>> price, weight = np.random.default_rng(0).normal(size=(2, 600))
+    >>> shop = ["A"] * 300 + ["B"] * 300
+    >>> sales = pl.DataFrame({"shop": shop, "price": price, "weight": weight})
+    >>> config = advae.Config(iterations=50)
+    >>> bundle = advae.fit_detectors(sales, "shop", config, sample=300)
+    >>> [(segment.key, segment.rows) for segment in bundle.segments]
+    [(('A',), 300), (('B',), 300)]
+    >>> new = {"shop": ["A", "C"], "price": [0.1, 0.1], "weight": [0.2, 0.2]}
+    >>> bundle.anomaly_score(new).shape  # C by the fallback
+    (2,)
     """
     config = Config() if config is None else config
     if fewest < 2:

@@ -54,6 +54,22 @@ class Drift:
         nature), ``"shifted"`` or ``"strong"``.
     missing, missing_in_training
         Shares of missing values, in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.tally import Tally
+    >>> tally = Tally(detector)
+    >>> for _ in detector.score_batches([normal + [0, 3]], watch=tally.update):
+    ...     pass
+    >>> drift = tally.drifts[0]
+    >>> drift.column, drift.level, drift.missing
+    ('column_1', 'strong', 0.0)
+    >>> drift.index > drift.chance
+    True
     """
 
     column: str
@@ -100,6 +116,21 @@ class Tally:
     ----------
     rows, flagged
         The rows so far, and those above the threshold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.detector.tally import Tally
+    >>> tally = Tally(detector)
+    >>> for _ in detector.score_batches([normal + [0, 3]], watch=tally.update):
+    ...     pass
+    >>> tally.rows, tally.too_many
+    (300, True)
+    >>> [drift.column for drift in tally.drifts if drift.level == "strong"]
+    ['column_1']
     """
 
     def __init__(self, detector: Detector) -> None:

@@ -46,6 +46,20 @@ class Verdict:
         The values in words.
     notes
         What else was said.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from advae.detector.review import review
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [4.0]})
+    >>> reviewed = review(detector, row, np.array([True]), keys=["order 7"])
+    >>> (verdict,) = reviewed.detector.reviews[-1].verdicts
+    >>> verdict.normal, verdict.columns, verdict.what
+    (True, (1,), '“column_1” 4')
     """
 
     key: str
@@ -83,6 +97,20 @@ class Review:
         Scores that joined the calibration; they are there, too.
     doubts
         What was strange about the verdicts.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from advae.detector.review import review
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [4.0]})
+    >>> reviewed = review(detector, row, np.array([True]), keys=["order 7"])
+    >>> latest = reviewed.detector.reviews[-1]
+    >>> latest.radius, [verdict.key for verdict in latest.verdicts]
+    (0.1, ['order 7'])
     """
 
     made: str

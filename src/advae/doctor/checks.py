@@ -119,6 +119,14 @@ class Finding:
         What was found, in one sentence.
     advice
         What to do about it, in one sentence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advae.doctor.examination import examine
+    >>> table = {"id": np.arange(300), "load": np.random.default_rng(0).normal(size=300)}
+    >>> print(examine(table).findings[0].advice)
+    Ignore it: it names the row, and says nothing about it.
     """
 
     check: str

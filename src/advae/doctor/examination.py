@@ -74,6 +74,15 @@ class Diagnosis:
         Those not labelled as anomalies, which ``advae fit`` would learn from.
     findings
         Problems first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advae.doctor.examination import examine
+    >>> table = {"id": np.arange(300), "load": np.random.default_rng(0).normal(size=300)}
+    >>> diagnosis = examine(table)
+    >>> diagnosis.rows, diagnosis.normal_rows, diagnosis.findings[0].check
+    (300, 300, 'identifier')
     """
 
     rows: int
@@ -123,6 +132,18 @@ def examine(
     InputError
         If there are no rows, a column is missing, a label cannot be read or that of normal rows
         does not occur, or a batch does not match those before it; see `BatchSchema`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advae.doctor.examination import examine
+    >>> table = {"id": np.arange(300), "load": np.random.default_rng(0).normal(size=300)}
+    >>> for finding in examine(table).findings:
+    ...     print(finding.severity, finding.check, *finding.columns)
+    problem identifier id
+    hint strange-rows
+    >>> [finding.check for finding in examine(table, ignored=["id"]).findings]
+    ['strange-rows']
     """
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(data):

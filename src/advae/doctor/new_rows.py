@@ -33,6 +33,19 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
     ------
     InputError
         If there are no rows, a column is missing, or a value cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.doctor.new_rows import compare
+    >>> rows, findings = compare(detector, normal + [0, 9])
+    >>> rows
+    300
+    >>> [(finding.check, finding.columns) for finding in findings]
+    [('outside', ('column_1',))]
     """
     features, tally = detector.table.features, Tally(detector)
     present, outside = np.zeros(len(features), int), np.zeros(len(features), int)

@@ -31,6 +31,22 @@ def register(
         If pyarrow is not installed, which DuckDB hands rows over with.
     ModelFileError
         If the file is missing, damaged, or not a model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> import advae.sql
+    >>> import duckdb
+    >>> connection = duckdb.connect()
+    >>> advae.sql.register(connection, detector)
+    >>> found = connection.sql(
+    ...     "select advae_score(t) from (values (0.1, -0.2), (0.0, 9.0)) as t(column_0, column_1)"
+    ... )
+    >>> [bool(score > detector.threshold.value) for (score,) in found.fetchall()]
+    [False, True]
     """
     try:
         import pyarrow as pa

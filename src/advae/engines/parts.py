@@ -79,7 +79,15 @@ class Engine(Protocol):
 
 
 class Totals(NamedTuple):
-    """What a folder holds: parts, rows, flagged rows, and how many parts this call wrote."""
+    """What a folder holds: parts, rows, flagged rows, and how many parts this call wrote.
+
+    Examples
+    --------
+    >>> from advae.engines.parts import Totals
+    >>> totals = Totals(parts=12, rows=3_600, flagged=9, written=2)  # 10 were there before
+    >>> f"{totals.flagged / totals.rows:.2%}"
+    '0.25%'
+    """
 
     parts: int
     rows: int
@@ -142,6 +150,28 @@ def score_files(
     InputError
         If a file cannot be scored; the parts of others stay. If the folder holds anything else,
         such as scores by another model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from functools import partial
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import advae
+    >>> from advae.engines.parts import score_file, score_files
+    >>> normal = pl.DataFrame(np.random.default_rng(0).normal(size=(300, 2)))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> class Here:  # an engine that runs in this process
+    ...     def run(self, model, jobs):
+    ...         return map(partial(score_file, model), jobs)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for month in ("may", "june"):
+    ...         normal.write_parquet(Path(folder) / f"{month}.parquet")
+    ...     totals = score_files(f"{folder}/*.parquet", f"{folder}/out", detector, Here())
+    ...     scored = pl.read_parquet(f"{folder}/out/*.parquet")
+    >>> totals.parts, totals.rows, scored.height
+    (2, 600, 600)
     """
     portable, folder = PortableModel.of(model), Path(folder)
     jobs = [Job.of(path, folder, keep, explain) for path in expand_paths(data)]

@@ -58,6 +58,14 @@ def score(
     Returns
     -------
         The kept columns, and those of ``Detector.score_batches`` without ``row``.
+
+    Examples
+    --------
+    >>> import ray  # doctest: +SKIP
+    >>> import advae.engines.ray  # doctest: +SKIP
+    >>> new = ray.data.read_parquet("lake/")  # doctest: +SKIP
+    >>> scored = advae.engines.ray.score(new, "model.advae", keep=["id"])  # doctest: +SKIP
+    >>> scored.write_parquet("scores/")  # doctest: +SKIP
     """
     kept = None if keep is None else names_given(keep)
     # Tasks, and not actors: these hold their cores, and where they hold all, nothing can be read.
@@ -90,6 +98,13 @@ class RayEngine:
         process has begun, or begins one here.
     workers
         How many files are scored at a time; as many as there are cores if None.
+
+    Examples
+    --------
+    >>> from advae.engines.parts import score_files
+    >>> from advae.engines.ray import RayEngine
+    >>> engine = RayEngine("ray://head:10001", workers=8)
+    >>> score_files("lake/*.parquet", "scores", "model.advae", engine)  # doctest: +SKIP
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:

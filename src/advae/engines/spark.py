@@ -55,6 +55,14 @@ def score(
     ------
     InputError
         For a column that the frame lacks, or one to keep that is called as one of the scores.
+
+    Examples
+    --------
+    >>> import advae.engines.spark  # doctest: +SKIP
+    >>> from pyspark.sql import SparkSession  # doctest: +SKIP
+    >>> new = SparkSession.builder.getOrCreate().read.parquet("lake/")  # doctest: +SKIP
+    >>> scored = advae.engines.spark.score(new, "model.advae", keep=["id"])  # doctest: +SKIP
+    >>> scored.write.parquet("scores/")  # doctest: +SKIP
     """
     portable = PortableModel.of(model)
     detector = portable.detector()
@@ -106,6 +114,13 @@ class SparkEngine:
         session that this process has begun, or begins one here.
     workers
         How many files are scored at a time; Spark's own parallelism if None.
+
+    Examples
+    --------
+    >>> from advae.engines.parts import score_files
+    >>> from advae.engines.spark import SparkEngine
+    >>> engine = SparkEngine("spark://head:7077", workers=8)
+    >>> score_files("lake/*.parquet", "scores", "model.advae", engine)  # doctest: +SKIP
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:

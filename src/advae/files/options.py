@@ -32,6 +32,16 @@ class ReadOptions:
         The words that stand for missing values, in place of `MISSING_WORDS`.
     sheet
         The sheet of a workbook; the first if not given.
+
+    Examples
+    --------
+    >>> from advae import ReadOptions
+    >>> german = ReadOptions(separator=";", decimal=",", date_format="%d.%m.%Y")
+    >>> german.updated(ReadOptions(null=("-",))).missing
+    ('', '-')
+    >>> ReadOptions(decimal="·")
+    Traceback (most recent call last):
+    advae.errors.ConfigError: the decimal sign is '·'; expected '.' or ','
     """
 
     separator: str | None = None

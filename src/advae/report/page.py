@@ -316,6 +316,22 @@ def write_report(
     InputError
         For a table without rows, a missing column, a value or label that cannot be read, a normal
         label that does not occur, or a file that cannot be written, or is named as another kind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = Path(folder) / "report.html"
+    ...     report = advae.write_report(detector, normal, page, data_name="sales")
+    ...     page.read_text().startswith("<!doctype html>")
+    True
+    >>> report.data, report.rows
+    ('sales', 300)
     """
     check_page(path)
     report = summarise(

@@ -78,6 +78,19 @@ class Report:
         For each of these, the share of training rows in each bar of its drawing.
     history
         The days of a watch; None without.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.report.summary import summarise
+    >>> report = summarise(detector, np.tile([[0.0, 9.0]], (5, 1)), model_name="sales model")
+    >>> report.model, report.flagged
+    ('sales model', 5)
+    >>> report.stories[0].group.story
+    '“column_1” higher (9)'
     """
 
     data: str
@@ -145,6 +158,17 @@ def summarise(
     InputError
         For a table without rows, a missing column, a value or label that cannot be read, or a
         normal label that does not occur; or a ``top`` below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> from advae.report.summary import summarise
+    >>> report = summarise(detector, np.concatenate([normal, [[0.0, 9.0]]]), top=3)
+    >>> report.rows, len(report.top)
+    (301, 3)
     """
     if top < 1:
         raise InputError(f"top is {top}; expected at least 1")

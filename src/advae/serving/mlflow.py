@@ -51,6 +51,19 @@ def log_model(detector: Detector, name: str = "model", **more: Any) -> "ModelInf
     Returns
     -------
         What MLflow says of the logged model; its ``model_uri`` is for `load_model`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> import advae.mlflow
+    >>> import mlflow
+    >>> with mlflow.start_run():
+    ...     told = advae.mlflow.log_model(detector, "sales")
+    >>> advae.mlflow.load_model(told.model_uri).threshold == detector.threshold
+    True
     """
     with tempfile.TemporaryDirectory() as folder:
         parts = _parts(detector, Path(folder))
@@ -69,6 +82,21 @@ def save_model(detector: Detector, path: str | Path, **more: Any) -> None:
         The folder, which must not exist.
     more
         Further arguments of ``mlflow.pyfunc.save_model``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> import advae.mlflow
+    >>> import mlflow
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     advae.mlflow.save_model(detector, f"{folder}/saved")
+    ...     model = mlflow.pyfunc.load_model(f"{folder}/saved")
+    >>> model.metadata.signature.inputs.input_names()
+    ['column_0', 'column_1']
     """
     with tempfile.TemporaryDirectory() as folder:
         mlflow.pyfunc.save_model(path=str(path), **_parts(detector, Path(folder)), **more)
@@ -88,6 +116,20 @@ def load_model(uri: str) -> Detector:
         If it is another kind of model.
     ModelFileError
         If the model file is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import advae
+    >>> normal = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
+    >>> import advae.mlflow
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     advae.mlflow.save_model(detector, f"{folder}/saved")
+    ...     again = advae.mlflow.load_model(f"{folder}/saved")
+    >>> bool((again.anomaly_score(normal) == detector.anomaly_score(normal)).all())
+    True
     """
     folder = Path(mlflow.artifacts.download_artifacts(str(uri)))
     flavor = Model.load(str(folder)).flavors.get("python_function", {})
