@@ -25,3 +25,21 @@ def test_a_batch_without_lists_before_one_is_read(tmp_path: Path) -> None:
     path.write_text('{"a": 1, "b": null}\n' * 9000 + '{"a": 2, "b": {"c": 1}}\n')
     with pytest.raises(InputError, match="line 9001, column 'b'"):
         open_source(path, dtypes={"b": pl.String()}).read()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [['{"c": "x"}', '{"c": {"d": null}}'], ["[1]", '["x", {"d": 2}]'], ['{"c": 1}', "[2]"]],
+)
+@pytest.mark.parametrize("between", [0, 9000])
+def test_objects_of_several_kinds_are_in_nobodys_way(
+    values: list[str], between: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.ndjson"
+    lines = [f'{{"a": {number}, "b": {value}}}\n' for number, value in enumerate(values)]
+    path.write_text(lines[0] + '{"a": 7, "b": null}\n' * between + lines[1])
+    source = open_source(path)
+    assert source.schema["b"].is_nested()
+    read = source.read()
+    assert read["a"].to_list() == [0, *[7] * between, 1]
+    assert read["b"].null_count() == between

@@ -19,6 +19,10 @@ MOST_NAMES = 10_000
 """Different names in a file. Where values are keys, as in ``{"user 17": 1}``, they have no end."""
 
 
+AS_JSON = pl.List(pl.String)
+"""The type of lists and objects that Polars has none for: one text each, in a list."""
+
+
 class NdjsonFile:
     """One file of JSON lines.
 
@@ -99,13 +103,28 @@ class NdjsonFile:
                 for line, value in zip(lines, values, strict=True):
                     if not isinstance(value, list | dict | None):
                         self._refuse(line, name, value, "a list or an object, as elsewhere there")
-                columns[name] = pl.Series(name, values, self._nested.get(name), strict=False)
-                self._nested.setdefault(name, columns[name].dtype)
+                columns[name] = self._nest(name, values)
                 continue
             if bool in kinds:
                 values = [str(v).lower() if isinstance(v, bool) else v for v in values]
             columns[name] = pl.Series(name, values, pl.String)
         return pl.DataFrame(columns)
+
+    def _nest(self, name: str, values: list[object]) -> pl.Series:
+        """Return lists or objects; as JSON where those of a column have no type in common."""
+        known = self._nested.get(name)
+        if known != AS_JSON:
+            try:
+                found = known or pl.Series(name, values, strict=False).dtype
+                column = pl.Series(name, values, found, strict=False)
+            except (TypeError, pl.exceptions.PolarsError):
+                column = pl.Series(name, [], pl.Object)
+            if column.dtype != pl.Object:
+                self._nested[name] = column.dtype
+                return column
+            self._nested[name] = AS_JSON
+        texts = [None if value is None else [json.dumps(value)] for value in values]
+        return pl.Series(name, texts, AS_JSON)
 
     def _refuse_nested(self, lines: list[int], records: list[dict[str, object]], name: str) -> None:
         """Refuse the first list or object in a column that is to hold none."""
