@@ -15,6 +15,7 @@ from advae.detector.counterfactual import (
     MOST_CHANGES,
     _typical,
     counterfactuals,
+    not_flagged_with,
     replaced,
 )
 from advae.detector.record import Threshold
@@ -63,6 +64,45 @@ def test_counterfactuals_find_the_changed_column(detector, table) -> None:
             hits.append(bool(pair & {names[column] for column in found[row].columns}))
     assert len(hits) > 20
     assert np.mean(hits) >= 0.9
+
+
+def test_every_flagged_row_is_told_what_would_clear_it(detector, table, monkeypatch) -> None:
+    encoded = detector.table.transform(table)
+    flagged = np.flatnonzero(detector.is_anomaly(table))
+    wanted = not_flagged_with(detector, encoded[flagged])
+    assert len(flagged) > 20
+    assert sum(words is not None for words in wanted) > 0.9 * len(flagged)
+
+    def told(parts: int) -> list[str | None]:
+        batches = [table[rows] for rows in np.array_split(np.arange(table.height), parts)]
+        found = pl.concat(detector.score_batches(batches, explain=1))["not_flagged_with"]
+        assert found.dtype == pl.String
+        assert found.filter(~pl.Series(detector.is_anomaly(table))).is_null().all()
+        return found[flagged].to_list()
+
+    assert told(1) == told(3) == wanted
+    monkeypatch.setattr("advae.detector.counterfactual.MOST_REMEDIES", 7)
+    assert told(1) == told(3) == wanted[:7] + [None] * (len(flagged) - 7)
+
+
+def test_few_columns_are_tried_where_few_make_up_the_score(detector, table, monkeypatch) -> None:
+    encoded = detector.table.transform(table)
+    rows = encoded[detector.is_anomaly(table)]
+    tried = []
+
+    def counted(*arguments):
+        tried.append(len(arguments[1]))
+        return replaced(*arguments)
+
+    monkeypatch.setattr("advae.detector.counterfactual.replaced", counted)
+    brisk = counterfactuals(detector, rows, most=1)
+    few, all_of_them = tried.pop(), len(rows) * min(CANDIDATES, len(detector.table.features))
+    monkeypatch.setattr("advae.detector.counterfactual.COVERED", 1.0)
+    thorough = counterfactuals(detector, rows, most=1)
+    assert len(rows) <= few < all_of_them == tried.pop()
+    # Of columns that belong together another one may be changed, but not more of them.
+    assert [each.normal for each in brisk] == [each.normal for each in thorough]
+    assert np.mean([each.normal for each in brisk]) > 0.8
 
 
 def test_the_column_that_helps_most_need_not_contribute_most(detector, table) -> None:
