@@ -1,5 +1,7 @@
 """Counterfactuals: possible rows that score low, and that name what was changed."""
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 import pytest
@@ -170,6 +172,23 @@ def test_a_search_ends_when_every_candidate_is_changed() -> None:
         assert len(each.columns) == len(set(each.columns)) == CANDIDATES
         assert np.isfinite(each.scores).all()
         assert not each.normal
+
+
+def test_an_odd_hour_is_replaced_by_another_of_its_days() -> None:
+    rng = np.random.default_rng(0)
+    days, hours = rng.integers(0, 90, 600), rng.normal(13, 1, 600)
+    start = dt.datetime(2026, 1, 1)
+    times = [start + dt.timedelta(days=int(d), hours=h) for d, h in zip(days, hours, strict=True)]
+    frame = pl.DataFrame({"at": times, "size": rng.normal(size=600)})
+    detector = advae.fit_detector(frame, advae.Config(iterations=200))
+    odd = frame.head(40).with_columns(pl.col("at") + pl.duration(hours=12))
+    changed = counterfactuals(detector, detector.table.transform(odd))
+    values = detector.table.decode(np.stack([each.encoded for each in changed]))
+    cleared = [row for row, each in enumerate(changed) if each.normal and 0 in each.columns]
+    assert len(cleared) > 20
+    moved = (values["at"] - odd["at"])[cleared].abs()
+    assert moved.max() <= dt.timedelta(days=4)  # the same weekday, or the nearest one like it
+    assert values["at"][cleared].dt.hour().is_between(8, 18).all()
 
 
 def test_whole_numbers_are_replaced_by_whole_numbers() -> None:

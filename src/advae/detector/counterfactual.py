@@ -12,7 +12,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from advae.core.arrays import HostMatrix
-from advae.detector.detector import Detector
+from advae.detector.detector import Detector, unjudged
 from advae.display.text import shorten
 from advae.parallel import rows_at_once
 from advae.tables.encoder import TableEncoder
@@ -236,6 +236,9 @@ def replaced(
     """
     table = detector.table
     mask = changed[:, table.owner]
+    mask[:, unjudged(table, detector.config)] = (
+        False  # another hour, not another day
+    )
     trial = np.where(mask, _typical(table), encoded)
     for _ in range(ROUNDS):
         trial = np.where(mask, detector.score_encoded(trial).expected, trial)
