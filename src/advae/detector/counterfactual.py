@@ -25,7 +25,7 @@ CANDIDATES = 12
 """Columns that may be changed: those that contribute most to the row as it came."""
 
 COVERED = 0.8
-"""Of these a step tries those that, the largest first, make up this part of the score by then."""
+"""Of these, each step but the last tries the largest that make up this part of the score."""
 
 ROUNDS = 4
 """How often a replaced value is expected anew from the row that it was put into."""
@@ -171,8 +171,11 @@ class _Search:
 
     def run(self, most: int) -> list[Counterfactual]:
         active = self._flagged
-        for _ in range(min(most, CANDIDATES, self._free.shape[1])):
-            active = self._step(np.flatnonzero(active))
+        steps = min(most, CANDIDATES, self._free.shape[1])
+        for step in range(steps):
+            # The last one tries all: no row stays flagged for want of a few trials.
+            covered = COVERED if step < steps - 1 else 1.0
+            active = self._step(np.flatnonzero(active), covered)
         return [
             Counterfactual(tuple(columns), tuple(scores), row, not flagged)
             for columns, scores, row, flagged in zip(
@@ -180,12 +183,12 @@ class _Search:
             )
         ]
 
-    def _step(self, rows: Int[np.ndarray, "active"]) -> Bool[np.ndarray, "rows"]:
+    def _step(self, rows: Int[np.ndarray, "active"], covered: float) -> Bool[np.ndarray, "rows"]:
         """Change one more column of each of these rows; return which rows are still flagged."""
         still = np.zeros(len(self._rows), bool)
         if not len(rows):
             return still
-        place, column = self._tried(rows)
+        place, column = self._tried(rows, covered)
         changed = self._changed[rows][place]
         changed[np.arange(len(changed)), column] = True
         trial = replaced(self._detector, self._rows[rows][place], changed)
@@ -207,7 +210,7 @@ class _Search:
         return still
 
     def _tried(
-        self, rows: Int[np.ndarray, "active"]
+        self, rows: Int[np.ndarray, "active"], covered: float
     ) -> tuple[Int[np.ndarray, "trials"], Int[np.ndarray, "trials"]]:
         """Return the columns to try: a place in ``rows`` and a column for each trial."""
         parts = np.where(self._free[rows], self._contributions[rows], -1.0)
@@ -215,7 +218,7 @@ class _Search:
         sizes = np.take_along_axis(parts, order, axis=1)
         weights = np.maximum(sizes, 0.0)
         before = weights.cumsum(axis=1) - weights
-        tried = (sizes >= 0) & (before <= COVERED * weights.sum(axis=1, keepdims=True))
+        tried = (sizes >= 0) & (before <= covered * weights.sum(axis=1, keepdims=True))
         place, rank = np.nonzero(tried)
         return place, order[place, rank]
 
@@ -236,9 +239,7 @@ def replaced(
     """
     table = detector.table
     mask = changed[:, table.owner]
-    mask[:, unjudged(table, detector.config)] = (
-        False  # another hour, not another day
-    )
+    mask[:, unjudged(table, detector.config)] = False  # another hour, not another day
     trial = np.where(mask, _typical(table), encoded)
     for _ in range(ROUNDS):
         trial = np.where(mask, detector.score_encoded(trial).expected, trial)
