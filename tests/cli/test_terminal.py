@@ -72,6 +72,16 @@ def test_rows_are_counted_on_a_terminal_while_they_are_read(tmp_path: Path) -> N
     assert piped.stderr == b""
 
 
+def test_a_wide_column_leaves_room_for_narrow_ones_after_it() -> None:
+    brief = Brief(["long", "short"])
+    row = {"row": [0], "long": ["x" * 40], "short": ["y"], "anomaly_score": [1.0]}
+    row |= {"is_anomaly": [True], "p_value": [0.5], "reason_1": ["z" * 30]}
+    list(brief.watch([pl.DataFrame(row)]))
+    places, left_out = brief.fitting(80)
+    assert left_out == ["long"]
+    assert [brief.headings[place] for place in places][:2] == ["row", "short"]
+
+
 @pytest.mark.parametrize("width", [80, 120, 400])
 def test_the_table_fits_whatever_is_kept(width: int) -> None:
     kept = [f"a column with a long name {n}" for n in range(8)]
@@ -94,6 +104,10 @@ def test_the_table_fits_whatever_is_kept(width: int) -> None:
 def test_names_that_differ_in_case_are_meant() -> None:
     with pytest.raises(InputError, match=r"Did you mean 'Customer_ID' for 'customer_id'\?"):
         check_columns(["customer_id"], ["amount", "Customer_ID"], "t.csv")
+    with pytest.raises(InputError, match=r"Did you mean 'Na \[mmol/l\]' for 'na'\?"):
+        check_columns(["na"], ["name", "Na [mmol/l]"], "the table")
+    with pytest.raises(InputError, match="Add or rename"):
+        check_columns(["flow"], ["flow [l/min]", "flow (old)"], "the table")
     with pytest.raises(InputError, match="Did you mean 'id' for 'ID'"):
         check_columns(["ID"], ["id", "amount"], "t.csv")
     with pytest.raises(InputError, match="Add or rename"):

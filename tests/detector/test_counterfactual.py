@@ -1,5 +1,7 @@
 """Counterfactuals: possible rows that score low, and that name what was changed."""
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 import pytest
@@ -15,6 +17,7 @@ from advae.detector.counterfactual import (
     MOST_CHANGES,
     _typical,
     counterfactuals,
+    not_flagged_with,
     replaced,
 )
 from advae.detector.record import Threshold
@@ -63,6 +66,49 @@ def test_counterfactuals_find_the_changed_column(detector, table) -> None:
             hits.append(bool(pair & {names[column] for column in found[row].columns}))
     assert len(hits) > 20
     assert np.mean(hits) >= 0.9
+
+
+def test_every_flagged_row_is_told_what_would_clear_it(detector, table, monkeypatch) -> None:
+    encoded = detector.table.transform(table)
+    flagged = np.flatnonzero(detector.is_anomaly(table))
+    wanted = not_flagged_with(detector, encoded[flagged])
+    assert len(flagged) > 20
+    assert sum(words is not None for words in wanted) > 0.9 * len(flagged)
+
+    def told(parts: int) -> list[str | None]:
+        batches = [table[rows] for rows in np.array_split(np.arange(table.height), parts)]
+        found = pl.concat(detector.score_batches(batches, explain=1))["not_flagged_with"]
+        assert found.dtype == pl.String
+        assert found.filter(~pl.Series(detector.is_anomaly(table))).is_null().all()
+        return found[flagged].to_list()
+
+    assert told(1) == told(3) == wanted
+    monkeypatch.setattr("advae.detector.counterfactual.MOST_REMEDIES", 7)
+    assert told(1) == told(3) == wanted[:7] + [None] * (len(flagged) - 7)
+
+
+def test_few_columns_are_tried_where_few_make_up_the_score(detector, table, monkeypatch) -> None:
+    encoded = detector.table.transform(table)
+    rows = encoded[detector.is_anomaly(table)]
+    tried = []
+
+    def counted(*arguments):
+        tried.append(len(arguments[1]))
+        return replaced(*arguments)
+
+    monkeypatch.setattr("advae.detector.counterfactual.replaced", counted)
+    brisk = counterfactuals(detector, rows)
+    first, all_of_them = tried[0], len(rows) * min(CANDIDATES, len(detector.table.features))
+    tried.clear()
+    monkeypatch.setattr("advae.detector.counterfactual.COVERED", 1.0)
+    thorough = counterfactuals(detector, rows)
+    assert len(rows) <= first < all_of_them / 2
+    assert tried[0] == all_of_them
+    # Of columns that belong together another one may be changed, but not more of them.
+    assert [each.normal for each in brisk] == [each.normal for each in thorough]
+    assert np.mean([each.normal for each in brisk]) > 0.9
+    counts = [[len(each.columns) for each in found] for found in (brisk, thorough)]
+    assert np.mean(counts[0]) <= np.mean(counts[1]) + 0.05
 
 
 def test_the_column_that_helps_most_need_not_contribute_most(detector, table) -> None:
@@ -130,6 +176,23 @@ def test_a_search_ends_when_every_candidate_is_changed() -> None:
         assert len(each.columns) == len(set(each.columns)) == CANDIDATES
         assert np.isfinite(each.scores).all()
         assert not each.normal
+
+
+def test_an_odd_hour_is_replaced_by_another_of_its_days() -> None:
+    rng = np.random.default_rng(0)
+    days, hours = rng.integers(0, 90, 600), rng.normal(13, 1, 600)
+    start = dt.datetime(2026, 1, 1)
+    times = [start + dt.timedelta(days=int(d), hours=h) for d, h in zip(days, hours, strict=True)]
+    frame = pl.DataFrame({"at": times, "size": rng.normal(size=600)})
+    detector = advae.fit_detector(frame, advae.Config(iterations=200))
+    odd = frame.head(40).with_columns(pl.col("at") + pl.duration(hours=12))
+    changed = counterfactuals(detector, detector.table.transform(odd))
+    values = detector.table.decode(np.stack([each.encoded for each in changed]))
+    cleared = [row for row, each in enumerate(changed) if each.normal and 0 in each.columns]
+    assert len(cleared) > 20
+    moved = (values["at"] - odd["at"])[cleared].abs()
+    assert moved.max() <= dt.timedelta(days=4)  # the same weekday, or the nearest one like it
+    assert values["at"][cleared].dt.hour().is_between(8, 18).all()
 
 
 def test_whole_numbers_are_replaced_by_whole_numbers() -> None:

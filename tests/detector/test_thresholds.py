@@ -627,7 +627,7 @@ def test_discoveries_are_decided_over_the_whole_table(
         held_out.score_batches([pl.read_csv(part) for part in parts], keep=["label"], explain=1)
     )
     rest = plain.drop("row").with_columns(pl.col("label").cast(pl.String))
-    assert scored.drop("is_discovery", "not_flagged_with", "file", "row").equals(rest)
+    assert scored.drop("is_discovery", "file", "row").equals(rest)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "m.advae", "out.parquet", "part-1.csv", "part-2.csv",
     ]  # fmt: skip

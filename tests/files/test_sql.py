@@ -94,7 +94,7 @@ def test_a_query_scores_as_a_file_does(
     words = ("--query", query, "-o", out, "--keep", "id", "--explain", 2, "--quiet")
     done = run("score", folder / "model.advae", address, *words)
     assert (done.code, done.err) == (0, "")
-    found = pl.read_parquet(out).drop("not_flagged_with")
+    found = pl.read_parquet(out)
     assert found.equals(pl.read_parquet(folder / "scores.parquet"))
 
 
@@ -119,9 +119,7 @@ def test_scores_are_written_once_however_often(run: Run, folder: Path, address: 
     found = rows_of(address, "select * from scores order by id")
     assert len(found["model"].unique()) == 1
     # SQLite has no type for truths.
-    found = found.drop("model", "not_flagged_with").with_columns(
-        pl.col("is_anomaly").cast(pl.Boolean)
-    )
+    found = found.drop("model").with_columns(pl.col("is_anomaly").cast(pl.Boolean))
     assert found.equals(wanted)
     # Another model's scores stand beside them.
     other = folder / "other.advae"

@@ -42,6 +42,17 @@ def test_counts_and_rows_are_the_detectors(detector, table, report) -> None:
     assert [row.anomalous for row in report.top] == table["label"].to_numpy()[order].tolist()
 
 
+def test_listed_rows_say_what_the_score_command_says_of_them(detector, table, report) -> None:
+    (scored,) = detector.score_batches([table], explain=1)
+    listed = report.listed
+    assert len(listed.rows) == report.flagged
+    place = 2 + listed.headings.index("not_flagged_with")  # after the row and its kept value
+    told = {row[0]: row[place] for row in listed.rows}
+    wanted = scored.filter("is_anomaly").select("row", "not_flagged_with").fill_null("")
+    assert told == dict(wanted.iter_rows())
+    assert sum(map(bool, told.values())) > 0.9 * len(told)
+
+
 def test_contributions_add_up_to_the_score_on_every_row(detector, table, report) -> None:
     explanation = detector.explain(table)
     np.testing.assert_allclose(explanation.contributions.sum(axis=1), explanation.score, rtol=1e-6)

@@ -22,11 +22,18 @@ def tally(times: pl.Series) -> TimeTally:
     return TimeTally(column)
 
 
-def timeline(times: list[dt.datetime | None], flagged: list[bool], cut: int) -> Timeline | None:
+def timeline(
+    times: list[dt.datetime | None],
+    flagged: list[bool],
+    cut: int,
+    scores: list[float] | None = None,
+) -> Timeline | None:
     frame = pl.DataFrame({"at": times})
+    scores = scores or [2.0 * alarm for alarm in flagged]
     counted = tally(pl.Series("at", [START, START + dt.timedelta(days=1)]))
     for first in range(0, frame.height, cut):
-        counted.update(frame[first : first + cut], np.array(flagged[first : first + cut]))
+        own = slice(first, first + cut)
+        counted.update(frame[own], np.array(flagged[own]), np.array(scores[own]))
     return counted.view()
 
 
@@ -44,6 +51,19 @@ def test_an_episode_stands_out(cut: int) -> None:
     assert found.ticks[0].label.startswith("2026-01-05 08:00")
     begin = dt.datetime.fromisoformat(found.busiest)
     assert START + dt.timedelta(minutes=899 - 60) <= begin <= START + dt.timedelta(minutes=999)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+def test_scores_show_an_episode_where_all_rows_are_flagged(cut: int) -> None:
+    times: list[dt.datetime | None] = [START + dt.timedelta(minutes=10 * n) for n in range(200)]
+    scores = [9.0 if 90 <= n < 100 else 5.0 for n in range(200)]
+    found = timeline(times, [True] * 200, cut, scores)
+    assert found is not None
+    assert set(found.highest) == {5.0, 9.0}
+    high = [part for part, score in enumerate(found.highest) if score == 9.0]
+    assert high[-1] - high[0] < 6
+    # Seconds that are 0 everywhere are not said, so that three labels fit a narrow page.
+    assert [len(tick.label) for tick in found.ticks] == [len("2026-01-05 08:00")] * 3
 
 
 def test_parts_grow_with_what_they_must_hold() -> None:

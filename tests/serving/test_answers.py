@@ -67,8 +67,8 @@ def test_csv_is_answered_as_the_command_answers(
     )
     done = run("score", folder / "shop.advae", tmp_path / "rows.csv", "--explain", 3, "--quiet")
     assert done.code == 0
-    # What would clear a row is the command's to say.
-    assert asked.text == pl.read_csv(done.out.encode()).drop("not_flagged_with").write_csv()
+    assert asked.text == done.out
+    assert pl.read_csv(done.out.encode())["not_flagged_with"].count() > 0
 
 
 def test_reasons_in_json_are_those_of_the_library(service: Service, model: advae.Detector) -> None:

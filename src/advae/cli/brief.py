@@ -57,15 +57,17 @@ class Brief:
         widths = [
             3 + max(map(len, each)) for each in zip(self.headings, *self.highest, strict=True)
         ]
-        places, left_out = list(range(len(widths))), list[str]()
-        kept = range(1, 1 + len(self._keep))
-        remedy = [len(widths) - 1] if self.headings[-1] == REMEDY else []
-        for place in [*remedy, *reversed(kept)]:
-            if sum(widths[each] for each in places) < width:
-                break
-            places.remove(place)
-            left_out.append(self._keep[place - 1] if place in kept else "not_flagged_with")
-        return places, left_out[::-1]
+        kept = dict(enumerate(self._keep, 1))
+        if self.headings[-1] == REMEDY:
+            kept[len(widths) - 1] = "not_flagged_with"
+        places = [place for place in range(len(widths)) if place not in kept]
+        left_out = []
+        for place, name in kept.items():
+            if sum(widths[each] for each in [*places, place]) < width:
+                places.append(place)
+            else:
+                left_out.append(name)
+        return sorted(places), left_out
 
     def _note(self, frame: pl.DataFrame) -> None:
         scores = frame["anomaly_score"].to_numpy()

@@ -94,7 +94,12 @@ def score(
         list[str] | None, typer.Option(metavar="COL", help="Column of DATA to carry along.")
     ] = None,
     explain: Annotated[
-        int, typer.Option(metavar="K", min=0, help="Name the K columns that contributed most.")
+        int,
+        typer.Option(
+            metavar="K",
+            min=0,
+            help="Name the K columns that contributed most, and what would clear a row.",
+        ),
     ] = 0,
     fdr: Annotated[
         float | None,
@@ -146,7 +151,8 @@ def score(
     from advae.cli.brief import Brief
     from advae.cli.bundle import score_bundle
     from advae.cli.discovery import DiscoveryMarker
-    from advae.cli.waiting import GroupMarker, RemedyMarker
+    from advae.cli.waiting import GroupMarker
+    from advae.detector.counterfactual import MOST_REMEDIES
     from advae.detector.groups import Grouper
     from advae.detector.model_file import is_bundle
     from advae.detector.tally import Tally
@@ -196,12 +202,8 @@ def score(
     places = Places(detector.table, source, on_error)
     grouper, tally = Grouper(detector), Tally(detector)
 
-    remedies = RemedyMarker(detector)
-
     def watch(*rows: Any) -> None:
         tally.update(*rows)
-        if explain:
-            remedies.update(*rows)
         if groups:
             grouper.update(*rows)
 
@@ -214,7 +216,7 @@ def score(
     with interruptible(), source.located(), console.row_progress("scoring", unseen) as tell:
         rows = places.before(console.counted(source.batches(), tell))
         scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
-        frames = places.after(remedies.mark(scored) if explain else scored)
+        frames = places.after(scored)
         folder = None if output is None else output.parent
         if groups:
             frames = grouped.mark(frames, folder)
@@ -241,6 +243,11 @@ def score(
             _show_groups(grouped.groups)
     for doubt in [*tally.doubts(), *([] if marker is None else marker.doubts(detector))]:
         console.remark(doubt)
+    if explain and tally.flagged > MOST_REMEDIES:
+        console.remark(
+            f"not_flagged_with is given for the first {MOST_REMEDIES:,} flagged rows of "
+            f"{tally.flagged:,}"
+        )
     if fail_above is not None and tally.share > fail_above:
         console.remark(
             f"{share(tally.share)} of the rows are flagged, more than --fail-above {fail_above:g}"

@@ -5,20 +5,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from jaxtyping import Float
 
-from advae.core.arrays import HostMatrix
-from advae.detector.counterfactual import not_flagged_with
-from advae.detector.detector import Detector
 from advae.detector.groups import Grouper, Groups
 from advae.files.sink import write_frames
 from advae.files.source import open_source
 from advae.tables.frames import check_free
-
-MOST_REMEDIES = 1000
-"""Flagged rows that are told what would clear them: each is scored some hundred times for it."""
 
 
 @contextmanager
@@ -35,49 +27,6 @@ def without_clash(frames: Iterable[pl.DataFrame], added: str) -> Iterator[pl.Dat
     for frame in frames:
         check_free(frame.columns, [added])
         yield frame
-
-
-class RemedyMarker:
-    """Adds ``not_flagged_with`` to scored rows, see `advae.detector.counterfactual`.
-
-    Of the first `MOST_REMEDIES` flagged rows; null of the others.
-
-    Parameters
-    ----------
-    detector
-        What scores the rows; `update` takes them in before `mark` passes them on.
-    """
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._held: list[str | None] = []
-        self._asked = 0
-
-    def update(
-        self,
-        _frame: pl.DataFrame,
-        encoded: HostMatrix,
-        scores: Float[np.ndarray, "rows"],
-        _first: int,
-    ) -> None:
-        """Take in the next rows."""
-        said: list[str | None] = [None] * len(scores)
-        flagged = np.flatnonzero(scores > self._detector.threshold.value)
-        flagged = flagged[: MOST_REMEDIES - self._asked]
-        self._asked += len(flagged)
-        for row, words in zip(
-            flagged.tolist(), not_flagged_with(self._detector, encoded[flagged]), strict=True
-        ):
-            said[row] = words
-        self._held += said
-
-    def mark(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Yield the frames with the column before the first reason."""
-        for frame in without_clash(frames, "not_flagged_with"):
-            said, self._held = self._held[: frame.height], self._held[frame.height :]
-            place = frame.columns.index("p_value") + 1
-            column = pl.Series("not_flagged_with", said, pl.String)
-            yield frame.insert_column(place, column)
 
 
 class GroupMarker:

@@ -8,11 +8,13 @@ row is scored again: only where that lowers the score was the column odd.
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from advae.core.arrays import HostMatrix
-from advae.detector.detector import Detector
+from advae.detector.detector import Detector, unjudged
 from advae.display.text import shorten
+from advae.parallel import rows_at_once
 from advae.tables.encoder import TableEncoder
 from advae.tables.values import shown_values
 
@@ -20,13 +22,19 @@ MOST_CHANGES = 3
 """Columns changed at most."""
 
 CANDIDATES = 12
-"""Columns tried in each step: those that contribute most."""
+"""Columns that may be changed: those that contribute most to the row as it came."""
+
+COVERED = 0.8
+"""Of these, each step but the last tries the largest that make up this part of the score."""
 
 ROUNDS = 4
 """How often a replaced value is expected anew from the row that it was put into."""
 
 SEARCHED_ROWS = 1024
-"""Rows at a time: each stands for `CANDIDATES` rows to be scored."""
+"""Most rows at a time: each stands for up to `CANDIDATES` rows to be scored."""
+
+MOST_REMEDIES = 10_000
+"""Flagged rows of a table that are told what would clear them: it takes some twenty scores each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +108,9 @@ def counterfactuals(
     ((1,), True)
     """
     found: list[Counterfactual] = []
-    for first in range(0, len(encoded), SEARCHED_ROWS):
-        found += _Search(detector, encoded[first : first + SEARCHED_ROWS]).run(most)
+    at_once = rows_at_once(CANDIDATES * encoded.shape[1], SEARCHED_ROWS)
+    for first in range(0, len(encoded), at_once):
+        found += _Search(detector, encoded[first : first + at_once]).run(most)
     return found
 
 
@@ -147,24 +156,56 @@ def not_flagged_with(detector: Detector, encoded: HostMatrix) -> list[str | None
     ]
 
 
+class Remedies:
+    """Says of the flagged rows of a table with what values they would not be flagged.
+
+    Of the first `MOST_REMEDIES` of them, so that a table in which all rows are flagged does not
+    take twenty times as long.
+
+    Parameters
+    ----------
+    detector
+        What scores the rows.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._left = MOST_REMEDIES
+
+    def of(self, encoded: HostMatrix, scores: Float[np.ndarray, "rows"]) -> pl.Series:
+        """Return the column ``not_flagged_with`` of the next rows, see `not_flagged_with`."""
+        said: list[str | None] = [None] * len(scores)
+        flagged = np.flatnonzero(scores > self._detector.threshold.value)[: self._left]
+        self._left -= len(flagged)
+        words = not_flagged_with(self._detector, encoded[flagged])
+        for row, each in zip(flagged.tolist(), words, strict=True):
+            said[row] = each
+        return pl.Series("not_flagged_with", said, pl.String)
+
+
 class _Search:
     """The search for some rows at once."""
 
     def __init__(self, detector: Detector, encoded: HostMatrix) -> None:
-        self._detector, self._encoded = detector, encoded
-        table, scored = detector.table, detector.score_encoded(encoded)
-        contributions = table.group(scored.contributions)
-        self._candidates = np.argsort(-contributions, axis=1, kind="stable")[:, :CANDIDATES]
+        self._detector, self._rows = detector, encoded.copy()
+        scored = detector.score_encoded(encoded)
+        contributions = detector.table.group(scored.contributions)
+        order = np.argsort(-contributions, axis=1, kind="stable")[:, :CANDIDATES]
+        self._free: Bool[np.ndarray, "rows features"] = np.zeros(contributions.shape, bool)
+        np.put_along_axis(self._free, order, True, axis=1)
         self._changed: Bool[np.ndarray, "rows features"] = np.zeros(contributions.shape, bool)
+        self._contributions = contributions
         self._columns: list[list[int]] = [[] for _ in encoded]
         self._scores: list[list[float]] = [[] for _ in encoded]
         self._flagged = scored.score > detector.threshold.value
-        self._rows = encoded.copy()
 
     def run(self, most: int) -> list[Counterfactual]:
         active = self._flagged
-        for _ in range(min(most, self._candidates.shape[1])):
-            active = self._step(np.flatnonzero(active))
+        steps = min(most, CANDIDATES, self._free.shape[1])
+        for step in range(steps):
+            # The last one tries all: no row stays flagged for want of a few trials.
+            covered = COVERED if step < steps - 1 else 1.0
+            active = self._step(np.flatnonzero(active), covered)
         return [
             Counterfactual(tuple(columns), tuple(scores), row, not flagged)
             for columns, scores, row, flagged in zip(
@@ -172,28 +213,44 @@ class _Search:
             )
         ]
 
-    def _step(self, rows: Int[np.ndarray, "active"]) -> Bool[np.ndarray, "rows"]:
+    def _step(self, rows: Int[np.ndarray, "active"], covered: float) -> Bool[np.ndarray, "rows"]:
         """Change one more column of each of these rows; return which rows are still flagged."""
-        still = np.zeros(len(self._encoded), bool)
+        still = np.zeros(len(self._rows), bool)
         if not len(rows):
             return still
-        candidates = self._candidates[rows]
-        tries = candidates.shape[1]
-        changed = np.repeat(self._changed[rows], tries, axis=0)
-        changed[np.arange(len(changed)), candidates.ravel()] = True
-        trial = replaced(self._detector, np.repeat(self._encoded[rows], tries, axis=0), changed)
-        scores = self._detector.anomaly_score_encoded(trial).reshape(len(rows), tries)
-        scores[np.take_along_axis(self._changed[rows], candidates, axis=1)] = np.inf
-        best = scores.argmin(axis=1)
-        for position, row in enumerate(rows):
-            choice = int(best[position])
-            column = int(candidates[position, choice])
-            self._changed[row, column] = True
-            self._columns[row].append(column)
-            self._scores[row].append(float(scores[position, choice]))
-            self._rows[row] = trial[position * tries + choice]
-            still[row] = scores[position, choice] > self._detector.threshold.value
+        place, column = self._tried(rows, covered)
+        changed = self._changed[rows][place]
+        changed[np.arange(len(changed)), column] = True
+        trial = replaced(self._detector, self._rows[rows][place], changed)
+        scored = self._detector.score_encoded(trial)
+        # Of each row the trial that scores lowest, of equal ones the first.
+        order = np.lexsort((scored.score, place))
+        best = order[np.searchsorted(place, np.arange(len(rows)))]
+        chosen = column[best]
+        self._changed[rows, chosen] = True
+        self._free[rows, chosen] = False
+        self._rows[rows] = trial[best]
+        self._contributions[rows] = self._detector.table.group(scored.contributions[best])
+        for row, number, score in zip(
+            rows.tolist(), chosen.tolist(), scored.score[best].tolist(), strict=True
+        ):
+            self._columns[row].append(number)
+            self._scores[row].append(score)
+        still[rows] = scored.score[best] > self._detector.threshold.value
         return still
+
+    def _tried(
+        self, rows: Int[np.ndarray, "active"], covered: float
+    ) -> tuple[Int[np.ndarray, "trials"], Int[np.ndarray, "trials"]]:
+        """Return the columns to try: a place in ``rows`` and a column for each trial."""
+        parts = np.where(self._free[rows], self._contributions[rows], -1.0)
+        order = np.argsort(-parts, axis=1, kind="stable")
+        sizes = np.take_along_axis(parts, order, axis=1)
+        weights = np.maximum(sizes, 0.0)
+        before = weights.cumsum(axis=1) - weights
+        tried = (sizes >= 0) & (before <= covered * weights.sum(axis=1, keepdims=True))
+        place, rank = np.nonzero(tried)
+        return place, order[place, rank]
 
 
 def replaced(
@@ -212,6 +269,7 @@ def replaced(
     """
     table = detector.table
     mask = changed[:, table.owner]
+    mask[:, unjudged(table, detector.config)] = False  # another hour, not another day
     trial = np.where(mask, _typical(table), encoded)
     for _ in range(ROUNDS):
         trial = np.where(mask, detector.score_encoded(trial).expected, trial)

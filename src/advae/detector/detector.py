@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -32,6 +32,9 @@ from advae.tables.frames import (
     named_scores,
     with_index,
 )
+
+if TYPE_CHECKING:
+    from advae.detector.counterfactual import Remedies
 
 Watch: TypeAlias = Callable[[pl.DataFrame, HostMatrix, Float[np.ndarray, "rows"], int], None]
 """Takes note of rows that are scored: their frame, encoded, their scores, the first's position."""
@@ -340,9 +343,11 @@ class Detector:
         ------
         polars.DataFrame or pandas.DataFrame
             Of a pandas frame with its index. ``row`` from 0, kept columns, ``anomaly_score``,
-            ``is_anomaly``, ``p_value``; for each k ``reason_k``, ``reason_k_contribution``,
+            ``is_anomaly``, ``p_value``. With reasons, ``not_flagged_with``: the values with which a
+            flagged row would not be flagged, null where three columns are not enough, see
+            `advae.detector.counterfactual`; and for each k ``reason_k``, ``reason_k_contribution``,
             ``reason_k_observed``, ``reason_k_expected``, and ``reason_k_kind`` where the score has
-            kinds; see `Explanation.top`.
+            kinds, see `Explanation.top`.
 
         Raises
         ------
@@ -366,10 +371,13 @@ class Detector:
         """
         if explain < 0:
             raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
+        from advae.detector.counterfactual import Remedies  # which needs the detector
+
+        remedies = Remedies(self)
         first = 0
         for table in each_table(batches):
             frame = as_frame(table)
-            scores, reasons = self._with_reasons(frame, first, explain, watch)
+            scores, reasons = self._with_reasons(frame, first, explain, remedies, watch)
             scored = pl.DataFrame(
                 {
                     "anomaly_score": scores,
@@ -384,15 +392,21 @@ class Detector:
             first += frame.height
 
     def _with_reasons(
-        self, frame: pl.DataFrame, first_row: int, count: int, watch: Watch | None
+        self,
+        frame: pl.DataFrame,
+        first_row: int,
+        count: int,
+        remedies: "Remedies",
+        watch: Watch | None,
     ) -> tuple[Float[np.ndarray, "rows"], pl.DataFrame]:
-        """Return scores of rows, and the columns of `Explanation.top`; none for a count of 0."""
+        """Return scores of rows, and columns on their reasons; no columns for a count of 0."""
         scores, reasons = [], [pl.DataFrame()]
         for part, encoded in self.table.transform_parts(frame, first_row=first_row):
             if count:
                 explanation = self._explain(encoded, part)
                 scores.append(explanation.score)
-                reasons.append(explanation.top(count))
+                cleared = remedies.of(encoded, explanation.score)
+                reasons.append(explanation.top(count).insert_column(0, cleared))
             else:
                 scores.append(self.anomaly_score_encoded(encoded))
             if watch is not None:

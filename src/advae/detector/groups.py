@@ -3,9 +3,9 @@
 A flagged row is described by its parts of the score: each column that adds to it, and the way in
 which its value departs from what is expected (higher, lower, missing, this or that category). Two
 rows are as alike as these parts overlap, columns counted by the square roots of what they add, so
-that the second and third reason have a say. Rows are joined by average linkage of a sample; where
-to cut, the mean silhouette decides. Every row then belongs to the group whose mean it overlaps
-most, or to none.
+that the second and third reason have a say. Rows of a sample are joined by average linkage, as far
+as groups are alike enough. Every row then belongs to the group whose mean it overlaps most, or to
+none.
 """
 
 from collections.abc import Iterator

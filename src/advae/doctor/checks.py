@@ -312,8 +312,8 @@ class ColumnWatch:
             yield self._finding(
                 "order",
                 "hint",
-                "the rows are in its order, as if it told when they came: where it stands is not "
-                "judged, since new rows would lie beyond",
+                "the rows are sorted by it, as if it told when they came: its size is not judged, "
+                "since that of new rows would lie beyond",
                 "If the file is only sorted by it, shuffle the rows, or fit with the time trend.",
             )
         else:

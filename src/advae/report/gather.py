@@ -8,6 +8,7 @@ import polars as pl
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector, EncodedScores
 from advae.detector.groups import Grouper
 from advae.display.text import LONGEST, shorten
@@ -128,7 +129,7 @@ class Gathered:
         self.drivers.update(table.group(scored.contributions), flagged)
         self.grouper.update(frame, encoded, scores, self.rows)
         if self.times is not None:
-            self.times.update(frame, flagged)
+            self.times.update(frame, flagged, scores)
         for segments in self.segments:
             segments.update(frame, flagged)
         for tally, places in zip(self.tallies, table.places, strict=True):
@@ -147,7 +148,7 @@ class Gathered:
             self.highest.update(
                 scores[best], {name: values[best] for name, values in taken.items()} | shown
             )
-        self._list(frame, scored, flagged, labels)
+        self._list(frame, encoded, scored, labels)
         self.rows += frame.height
         self.flagged += int(flagged.sum())
         if labels:
@@ -159,12 +160,12 @@ class Gathered:
     def _list(
         self,
         frame: pl.DataFrame,
+        encoded: HostMatrix,
         scored: EncodedScores,
-        flagged: Bool[np.ndarray, "rows"],
         labels: dict[str, Bool[np.ndarray, "rows"]],
     ) -> None:
         """Take note of flagged rows and of what speaks most against each."""
-        alarms = np.flatnonzero(flagged)
+        alarms = np.flatnonzero(scored.score > self._detector.threshold.value)
         best = alarms[self.listed.candidates(scored.score[alarms])]
         if not len(best):
             return
@@ -177,7 +178,8 @@ class Gathered:
         reasons = detector.explained(few, cut).top(1)
         texts = {each.name: _texts(each) for each in reasons if each.dtype == pl.String}
         kept = {"kept": self._kept(frame[best])}
-        taken = {"row": self.rows + best} | {name: own[best] for name, own in labels.items()}
+        taken = {"row": self.rows + best, "encoded": encoded[best]}
+        taken |= {name: own[best] for name, own in labels.items()}
         self.listed.update(scored.score[best], taken | texts | kept)
 
     def _kept(self, frame: pl.DataFrame) -> NDArray[Any]:

@@ -6,7 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from advae.core.threshold import p_values
-from advae.detector.counterfactual import counterfactuals, shown_estimates
+from advae.detector.counterfactual import (
+    counterfactuals,
+    not_flagged_with,
+    shown_estimates,
+)
 from advae.detector.detector import Detector
 from advae.display.text import share, shorten
 from advae.tables.columns import Column, OnePart
@@ -118,8 +122,9 @@ class Listed:
     headings
         Of the columns that stand beside ``kept`` and perhaps ``label``: ``"score"`` and so on.
     rows
-        Position in the table, kept values, label where there are labels, score, p-value, then the
-        column that contributes most, its observed and expected value, and its kind of surprise.
+        Position in the table, kept values, label where there are labels, score, p-value, with what
+        values it would not be flagged, then the column that contributes most, its observed and
+        expected value, and its kind of surprise.
     """
 
     headings: tuple[str, ...]
@@ -134,8 +139,9 @@ def view_listed(detector: Detector, listed: Highest) -> Listed:
         if name in listed
     ]
     labelled = ["label"] if "anomalous" in listed else []
-    headings = (*labelled, "anomaly_score", "p_value", *reasons)
+    headings = (*labelled, "anomaly_score", "p_value", "not_flagged_with", *reasons)
     chances = p_values(detector.reference_scores, listed.scores)
+    cleared = not_flagged_with(detector, listed["encoded"]) if len(listed) else []
     rows = [
         (
             int(listed["row"][rank]),
@@ -143,6 +149,7 @@ def view_listed(detector: Detector, listed: Highest) -> Listed:
             *(["anomaly" if listed["anomalous"][rank] else "normal"] if labelled else []),
             float(f"{score:.6g}"),
             float(f"{chance:.3g}"),
+            cleared[rank] or "",
             *(listed[name][rank] for name in reasons),
         )
         for rank, (score, chance) in enumerate(zip(listed.scores, chances, strict=True))

@@ -1,10 +1,11 @@
-"""When the alarms came: rows and flagged ones along the table's time column."""
+"""When the alarms came: rows, flagged ones and high scores along the table's time column."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from advae.display.charts import Tick
 from advae.display.text import shorten
@@ -18,10 +19,17 @@ SECOND = 1_000_000
 STEPS = (1, 5, 15, 60, 300, 900, 3600, 2 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 """Lengths of a part in seconds; each is a multiple of the one before. Longer ones double."""
 
+WHOLE_MINUTE = re.compile(r"( \d\d:\d\d):00$")
+
+_Part = tuple[int, int, float]
+"""Rows, flagged ones among them, and the highest score."""
+
+_EMPTY: _Part = (0, 0, 0.0)
+
 
 @dataclass(frozen=True)
 class Timeline:
-    """Rows and flagged ones in equal parts of time, from the first row to the last.
+    """Rows, flagged ones and high scores in equal parts of time, from the first row to the last.
 
     Attributes
     ----------
@@ -29,6 +37,9 @@ class Timeline:
         The column that tells when a row came.
     rows, flagged
         How many there are in each part.
+    highest
+        The highest score in each part, 0 where there are no rows: where most rows are flagged, an
+        episode shows in it alone.
     ticks
         Begin, middle and end, as the column writes them.
     busiest
@@ -38,31 +49,40 @@ class Timeline:
     column: str
     rows: tuple[int, ...]
     flagged: tuple[int, ...]
+    highest: tuple[float, ...]
     ticks: tuple[Tick, ...]
     busiest: str
 
 
 class TimeTally:
-    """Counts rows and flagged ones along a column of times, in bounded memory."""
+    """Counts rows along a column of times, and notes their highest scores, in bounded memory."""
 
     def __init__(self, column: TimeColumn) -> None:
         self._column = column
         self._length = STEPS[0] * SECOND
-        self._parts: dict[int, tuple[int, int]] = {}
+        self._parts: dict[int, _Part] = {}
 
-    def update(self, frame: pl.DataFrame, flagged: Bool[np.ndarray, "rows"]) -> None:
+    def update(
+        self,
+        frame: pl.DataFrame,
+        flagged: Bool[np.ndarray, "rows"],
+        scores: Float[np.ndarray, "rows"],
+    ) -> None:
         """Take in the next rows."""
         instants = self._column.reading.numbers(frame[self._column.name], 0)
         known = ~np.isnan(instants)
         if not known.any():
             return
-        instants, flagged = instants[known], flagged[known]
+        instants, flagged, scores = instants[known], flagged[known], scores[known]
         begins = [part * self._length for part in self._parts]
         self._lengthen(min([instants.min(), *begins]), max([instants.max(), *begins]))
         parts, places = np.unique(instants // self._length, return_inverse=True)
         rows, alarms = np.bincount(places), np.bincount(places, flagged)
-        for part, row, alarm in zip(parts, rows, alarms, strict=True):
-            _add(self._parts, int(part), (int(row), int(alarm)))
+        highest = np.zeros(len(parts))
+        np.maximum.at(highest, places, scores)
+        for part, *found in zip(parts, rows, alarms, highest, strict=True):
+            row, alarm, score = found
+            _add(self._parts, int(part), (int(row), int(alarm), float(score)))
 
     def _lengthen(self, low: float, high: float) -> None:
         """Make the parts long enough for all instants between these."""
@@ -79,27 +99,33 @@ class TimeTally:
         if len(self._parts) < 2:
             return None
         first, last = min(self._parts), max(self._parts)
-        counts = [self._parts.get(part, (0, 0)) for part in range(first, last + 1)]
-        flagged = tuple(alarms for _, alarms in counts)
+        counts = [self._parts.get(part, _EMPTY) for part in range(first, last + 1)]
+        rows, flagged, highest = zip(*counts, strict=True)
         middle = (first + last + 1) // 2
         busiest = first + int(np.argmax(flagged)) if any(flagged) else None
         shown = self._shown([first, middle, last, busiest or first])
         places = (0.0, (middle - first) / (last + 1 - first), 1.0)
         return Timeline(
             column=self._column.name,
-            rows=tuple(rows for rows, _ in counts),
+            rows=rows,
             flagged=flagged,
+            highest=highest,
             ticks=tuple(Tick(at, text) for at, text in zip(places, shown, strict=False)),
             busiest="" if busiest is None else shown[-1],
         )
 
     def _shown(self, parts: list[int]) -> list[str]:
         instants = np.array(parts, np.float64) * self._length
-        texts = shown_values(self._column.reading.show("", instants).to_frame())[:, 0]
+        shown = self._column.reading.show("", instants).to_frame()
+        texts: list[str] = shown_values(shown)[:, 0].tolist()
         whole_days = self._length % (STEPS[-2] * SECOND) == 0
-        return [shorten(text.removesuffix(" 00:00:00") if whole_days else text) for text in texts]
+        if whole_days:
+            texts = [text.removesuffix(" 00:00:00") for text in texts]
+        elif self._length % (60 * SECOND) == 0:
+            texts = [WHOLE_MINUTE.sub(r"\1", text) for text in texts]
+        return [shorten(text) for text in texts]
 
 
-def _add(parts: dict[int, tuple[int, int]], part: int, counts: tuple[int, int]) -> None:
-    rows, flagged = parts.get(part, (0, 0))
-    parts[part] = rows + counts[0], flagged + counts[1]
+def _add(parts: dict[int, _Part], part: int, found: _Part) -> None:
+    rows, flagged, highest = parts.get(part, _EMPTY)
+    parts[part] = rows + found[0], flagged + found[1], max(highest, found[2])

@@ -344,6 +344,10 @@ _ROW = {
         "anomaly_score": {"type": "number", "minimum": 0},
         "is_anomaly": {"type": "boolean"},
         "p_value": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        "not_flagged_with": {
+            "type": ["string", "null"],
+            "description": "With reasons: values with which a flagged row would not be flagged.",
+        },
         "reasons": {
             "type": "array",
             "items": {

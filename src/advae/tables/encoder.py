@@ -288,10 +288,10 @@ CAUTIONS: dict[Caution, str] = {
     "constant": "One value in every training row; a row with another scores higher",
     "empty": "Missing in every training row; a row with a value scores higher",
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
-    "dated": "Dated; learned by the place in the day, week and year, by the date itself only if "
-    "the time trend is asked for",
-    "ordered": "The rows are in its order, as if it told when they came, and new ones would lie "
-    "beyond it; learned only if the time trend is asked for",
+    "dated": "Dates, learned by their place in the day, week and year; how late they are counts "
+    "only if the time trend is asked for",
+    "ordered": "Numbers that the rows are sorted by; those of new rows would lie beyond, so they "
+    "count only if the time trend is asked for",
 }
 
 CACHED_ROWS = 8192

@@ -5,6 +5,7 @@ Row numbers in errors start at 0 with the first data row, plus the given ``first
 """
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,11 +42,13 @@ def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> 
         return
     # In one case: difflib tells "ID" from "id" in every letter.
     folded = {name.casefold(): name for name in reversed(list(found))}
-    near = {
-        name: [folded[close] for close in difflib.get_close_matches(name.casefold(), folded, n=1)]
-        for name in missing[:10]
-    }
-    hints = [f"{quoted(close[0])} for {quoted(name)}" for name, close in near.items() if close]
+    hints = []
+    for name in missing[:10]:
+        word = name.casefold()
+        # A name without its unit, if there is one such column: "sodium" for "sodium [mmol/l]".
+        longer = [each for each in folded if word and re.match(rf"{re.escape(word)}\W", each)]
+        close = longer if len(longer) == 1 else difflib.get_close_matches(word, folded, n=1)
+        hints += [f"{quoted(folded[each])} for {quoted(name)}" for each in close]
     raise InputError(
         f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "
         f"{quoted_list(found) if found else 'no columns'}. "
