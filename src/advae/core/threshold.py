@@ -169,8 +169,6 @@ def discoveries(p: Float[np.ndarray, "rows"], rate: float) -> Bool[np.ndarray, "
     rate
         Wanted false discovery rate: the expected share of normal rows among the selected.
     """
-    if len(p) == 0:
-        return np.zeros(0, bool)
     from scipy.stats import false_discovery_control  # slow to import
 
     # Conformal p-values are fractions that can meet the bound exactly, and round to above it.
