@@ -56,7 +56,7 @@ def descend(
         for chosen in torch.randperm(len(rows)).split(batch):
             optimiser.zero_grad()
             value = loss(rows[chosen])
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             optimiser.step()
             losses.append(value.item())
         if sum(losses) / len(losses) < enough:

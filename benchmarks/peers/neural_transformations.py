@@ -8,8 +8,8 @@ is nearer to the row than to the other views.
 Settings are the authors' for thyroid, the one of their tables that is a small table of numbers,
 scaled to [0, 1] as theirs is. No layer has a bias, so that the score of a row is that of any
 positive multiple of the row: a row far out in a usual direction is not found. NOTE[DIFF]: all
-epochs run; the authors stop after 100 of the 200 without a lower training loss. DeepOD has this
-method too, but wants a PyTorch before 1.13.1, which the benchmarks' Python may not have.
+epochs run; the authors stop after 100 of the 200 without a lower training loss. DeepOD 0.4.1 has
+this method too, but wants a PyTorch before 1.13.1; the benchmarks need 2.6.
 """
 
 from collections.abc import Callable
