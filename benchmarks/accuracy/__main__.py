@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.accuracy.baselines import BASELINES
+from benchmarks.accuracy.baselines import check_installed
 from benchmarks.accuracy.page import Measured, write_page
 from benchmarks.accuracy.protocol import (
     METHODS,
@@ -69,7 +69,7 @@ def main(
     try:
         chosen = _chosen(methods, QUICK_METHODS if quick else METHODS)
         if not tables:
-            _check_installed(chosen)
+            check_installed(chosen)
         if missing:
             raise ValueError(missing)
         shuffled, paper = shuffled_files(folder or data_folder() / "adbench"), paper_files()
@@ -108,16 +108,6 @@ def main(
     for method, mean in zip(precision.methods, precision.means.mean(axis=1), strict=True):
         console.print(f"{method:16} AP {100 * mean:.2f}, shuffled halves")
     console.print(f"{page}; {time.perf_counter() - started:.0f} s with {jobs} workers")
-
-
-def _check_installed(methods: tuple[str, ...]) -> None:
-    for name in methods:
-        missing = BASELINES[name].missing() if name in BASELINES else []
-        if missing:
-            raise ValueError(
-                f"{name} needs {' and '.join(missing)}: pip install 'advae[bench]', or name other "
-                "methods with --methods"
-            )
 
 
 def _tell_failures(rows: list[Row], console: Console) -> None:

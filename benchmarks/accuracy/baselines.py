@@ -8,7 +8,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +71,12 @@ def diffusion_variances(train: Array, n_neighbors: int) -> Scorer:
         return most_likely_variance(squares, rows.shape[1])
 
     return score
+
+
+def peer(train: Array, name: str, seed: int, **parameters: Any) -> Scorer:
+    """One of benchmarks.peers, with its authors' settings."""
+    fitted: Scorer = _class(f"benchmarks.peers.{name}")(train, seed, **parameters)
+    return fitted
 
 
 def principal_components(train: Array, share: float) -> Scorer:
@@ -199,10 +205,46 @@ BASELINES: dict[str, Baseline] = {
     ),
     "SOD": Baseline(subspaces_of_all, "min-max", needs=PYOD),
     "DTE-NP": Baseline(diffusion_variances, "standard", {"n_neighbors": 5}),
+    "DTE-C": Baseline(
+        *(peer, "standard", {"name": "diffusion_time.diffusion_times"}),
+        seeded=True,
+        needs=("torch",),
+    ),
+    "ICL": Baseline(
+        *(peer, "standard", {"name": "internal_contrast.internal_contrast"}),
+        seeded=True,
+        needs=("torch",),
+    ),
+    "NeuTraL": Baseline(
+        *(peer, "min-max", {"name": "neural_transformations.neural_transformations"}),
+        seeded=True,
+        needs=("torch",),
+    ),
+    "DDAE": Baseline(
+        *(peer, "standard", {"name": "scheduled_denoising.scheduled_denoising"}),
+        seeded=True,
+        needs=("torch",),
+    ),
+    "K-DSM": Baseline(
+        *(peer, "standard", {"name": "score_matching.score_matching"}),
+        seeded=True,
+        needs=("torch",),
+    ),
     "KDE": Baseline(pyod, "standard", {"name": "kde.KDE"}, needs=PYOD),
     "GMM": Baseline(pyod_random, "standard", {"name": "gmm.GMM"}, seeded=True, needs=PYOD),
     "INNE": Baseline(pyod_random, "min-max", {"name": "inne.INNE"}, seeded=True, needs=PYOD),
 }
+
+
+def check_installed(methods: Iterable[str]) -> None:
+    """Raise ValueError for a baseline of these methods that lacks a package."""
+    for name in methods:
+        missing = BASELINES[name].missing() if name in BASELINES else []
+        if missing:
+            raise ValueError(
+                f"{name} needs {' and '.join(missing)}: pip install 'advae[bench]', or name other "
+                "methods with --methods"
+            )
 
 
 def _pyod(name: str, parameters: dict[str, Any], train: Array) -> Any:

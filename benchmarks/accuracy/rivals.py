@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.accuracy import tables as show
+from benchmarks.accuracy.baselines import check_installed
 from benchmarks.accuracy.comparison import compare, grid
 from benchmarks.accuracy.protocol import (
     METRICS,
@@ -30,7 +31,8 @@ from benchmarks.harness.data import data_folder, missing_data
 from benchmarks.harness.runs import run_all
 
 PEERS = ("1-NN", "5-NN", "LOF", "IForest", "DTE-NP", "KDE", "GMM", "INNE")
-METHODS = (*PEERS, OURS, "advae VAE", *RIVALS)
+DEEP_PEERS = ("NeuTraL", "DDAE", "DTE-C", "ICL", "K-DSM")
+METHODS = (*PEERS, OURS, "advae VAE", *RIVALS, *DEEP_PEERS)
 """What is quick first, so that what ends early has something of everything."""
 
 QUICK_METHODS = ("1-NN", "DTE-NP", "complementary VAE", "MO-GAAL")
@@ -105,6 +107,7 @@ def main(
         unknown = sorted({*chosen} - {*METHODS})
         if unknown:
             raise ValueError(f"unknown method {unknown[0]!r}; known are: {'; '.join(METHODS)}")
+        check_installed(chosen)
     except ValueError as error:
         console.print(str(error), markup=False)
         raise typer.Exit(2) from None

@@ -16,6 +16,7 @@ from paper_data import require_data
 from benchmarks.accuracy import protocol as accuracy_runs
 from benchmarks.accuracy.baselines import BASELINES
 from benchmarks.accuracy.protocol import OURS
+from benchmarks.accuracy.rivals import DEEP_PEERS
 from benchmarks.harness.data import CONFIRMATION, SELECTION, Split, adbench_names, standardised
 from benchmarks.harness.digest import DETECTOR_MODULES
 
@@ -107,7 +108,8 @@ def test_ours_learns_and_edited_code_is_refused(folder: Path) -> None:
         accuracy_runs.measure(replace(run, code="other"))
 
 
-@pytest.mark.parametrize("name", [name for name in BASELINES if name != "SOD"])
+# DEEP_PEERS take longer, and have tests of their own.
+@pytest.mark.parametrize("name", [name for name in BASELINES if name not in ("SOD", *DEEP_PEERS)])
 def test_every_baseline_ranks_far_rows_above_near_ones(name: str) -> None:
     if BASELINES[name].missing():
         pytest.skip("PyTorch is not installed: pip install 'advae[bench]'")

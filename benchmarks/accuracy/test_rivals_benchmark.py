@@ -13,7 +13,7 @@ from scipy.stats import invgamma
 
 from benchmarks.accuracy import rivals
 from benchmarks.accuracy.baselines import BASELINES
-from benchmarks.accuracy.protocol import RIVALS, plan
+from benchmarks.accuracy.protocol import plan
 from benchmarks.harness.data import first_half
 from benchmarks.peers.diffusion_time import most_likely_variance
 
@@ -37,7 +37,7 @@ def test_file_order_has_one_run_of_what_does_not_draw() -> None:
 
 
 def test_every_method_is_known() -> None:
-    assert {*RIVALS, *rivals.PEERS} <= {*RIVALS, *BASELINES}
+    assert {*rivals.PEERS, *rivals.DEEP_PEERS} <= {*BASELINES}
 
 
 def test_diffusion_variance_is_where_the_inverse_gamma_is_highest() -> None:
