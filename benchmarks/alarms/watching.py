@@ -161,13 +161,14 @@ def kills(files: int) -> dict:
             state, out = place / "state.json", place / "out"
             before = _stamp(state), len(list(out.glob("*")))
             process = subprocess.Popen(command, cwd=place, stderr=subprocess.DEVNULL)
+            start = time.monotonic()
             while process.poll() is None:
                 if (_stamp(state), len(list(out.glob("*")))) != before:
                     break
                 time.sleep(0.001)
-            # Some files later: to start a run takes as long as to score many.
+            # Up to half as long as a run took to begin, on whatever machine: some files later.
             with suppress(subprocess.TimeoutExpired):
-                process.wait(choice.uniform(0, 1))
+                process.wait(choice.uniform(0, (time.monotonic() - start) / 2))
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)
