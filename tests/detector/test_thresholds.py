@@ -674,6 +674,12 @@ def test_the_fewest_rows_of_a_discovery_are_counted_exactly(uncalibrated: Detect
     hundred = with_reviewed(uncalibrated, np.arange(99.0))
     # One row above all 99 has p = 0.01 = 0.29 * 1 / 29, and would be a discovery.
     assert marker.doubts(hundred) == []
+    marker.rows = 58
+    assert "so 2 of the 58 rows would have to score" in marker.doubts(hundred)[0]
+    marker.rows = 29 * 101
+    assert "so 101 of the 2,929 rows would have to score" in marker.doubts(hundred)[0]
+    marker.rows = 0
+    assert marker.doubts(hundred) == []
 
 
 def test_doubts_about_discoveries_among_few_rows(uncalibrated: Detector) -> None:
