@@ -366,8 +366,8 @@ class Detector:
         [100, 100, 100]
         >>> scored[1]["row"][0]
         100
-        >>> scored[0].columns[:5]
-        ['row', 'anomaly_score', 'is_anomaly', 'p_value', 'reason_1']
+        >>> scored[0].columns[:6]
+        ['row', 'anomaly_score', 'is_anomaly', 'p_value', 'not_flagged_with', 'reason_1']
         """
         if explain < 0:
             raise InputError(f"explain is {explain}; expected a number of columns, 0 for none")
