@@ -3,9 +3,9 @@
 import hashlib
 import io
 import json
-import shutil
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -37,6 +37,9 @@ ITERATIONS = 1000
 minutes, and tables of 300 to 1,500 rows lose little by it (`benchmarks.accuracy.small_tables`)."""
 
 Done = TypeVar("Done")
+
+OURS = re.compile(r"[0-9a-f]{64}\.advae|fallback\.(advae|checkpoint)|\..*\.unfinished")
+"""Names of files of a checkpoint, those that a killed process did not finish among them."""
 
 OnSegment = Callable[[int, int], None]
 """Called after each segment with how many are done, and of how many."""
@@ -161,12 +164,12 @@ def fit_detectors(
         with _folder(kept, resume) as folder:
 
             def in_file(part: tuple[Key, np.ndarray]) -> tuple[Segment, Path | None]:
-                key, rows = part
-                path = folder / f"{_digest(frame[rows], key, each, settings)}.advae"
+                key, rows = part[0], frame[part[1]]
+                path = folder / f"{_digest(rows, key, each, settings)}.advae"
                 if path.exists():
                     threshold = record.read(path)[0].threshold.value
-                    return Segment(key, len(rows), threshold), path
-                segment, detector = of_one(part)
+                    return Segment(key, rows.height, threshold), path
+                segment, detector = _segment(rows, key, each, fewest, settings)
                 if detector is None:
                     return segment, None
                 model_file.save(detector, path)
@@ -197,13 +200,22 @@ def _folder(kept: Path | None, resume: bool) -> Iterator[Path]:
             yield Path(temporary)
         return
     try:
-        if not resume and kept.is_dir():
-            shutil.rmtree(kept)
         kept.mkdir(exist_ok=True)
+        if not resume:
+            _clear(kept)
     except OSError as error:
         raise InputError(f"cannot keep models in {kept}: {error.strerror}. Remove it.") from None
     yield kept
-    shutil.rmtree(kept)
+    _clear(kept)
+    with suppress(OSError):  # somebody else's files stay, and the folder with them
+        kept.rmdir()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what `fit_detectors` keeps in a folder, and nothing else."""
+    for path in folder.iterdir():
+        if OURS.fullmatch(path.name):
+            path.unlink()
 
 
 def _digest(frame: pl.DataFrame, key: Key, config: Config, settings: Mapping[str, Any]) -> str:
