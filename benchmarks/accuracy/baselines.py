@@ -173,6 +173,15 @@ def subspaces_of_all(train: Array, **parameters: Any) -> Scorer:
 QUIET = {"verbose": 0}
 PYOD = ("pyod",)
 TORCH = ("pyod", "torch")
+DEEP: dict[str, tuple[Scaling, str]] = {
+    "DTE-C": ("standard", "diffusion_time.diffusion_times"),
+    "ICL": ("standard", "internal_contrast.internal_contrast"),
+    "NeuTraL": ("min-max", "neural_transformations.neural_transformations"),
+    "DDAE": ("standard", "scheduled_denoising.scheduled_denoising"),
+    "K-DSM": ("standard", "score_matching.score_matching"),
+}
+"""Networks of benchmarks.peers: their scaling, and what fits them."""
+
 BASELINES: dict[str, Baseline] = {
     "1-NN": Baseline(neighbours, "min-max", {"n_neighbors": 1}),
     "5-NN": Baseline(neighbours, "min-max", {"n_neighbors": 5}),
@@ -205,31 +214,10 @@ BASELINES: dict[str, Baseline] = {
     ),
     "SOD": Baseline(subspaces_of_all, "min-max", needs=PYOD),
     "DTE-NP": Baseline(diffusion_variances, "standard", {"n_neighbors": 5}),
-    "DTE-C": Baseline(
-        *(peer, "standard", {"name": "diffusion_time.diffusion_times"}),
-        seeded=True,
-        needs=("torch",),
-    ),
-    "ICL": Baseline(
-        *(peer, "standard", {"name": "internal_contrast.internal_contrast"}),
-        seeded=True,
-        needs=("torch",),
-    ),
-    "NeuTraL": Baseline(
-        *(peer, "min-max", {"name": "neural_transformations.neural_transformations"}),
-        seeded=True,
-        needs=("torch",),
-    ),
-    "DDAE": Baseline(
-        *(peer, "standard", {"name": "scheduled_denoising.scheduled_denoising"}),
-        seeded=True,
-        needs=("torch",),
-    ),
-    "K-DSM": Baseline(
-        *(peer, "standard", {"name": "score_matching.score_matching"}),
-        seeded=True,
-        needs=("torch",),
-    ),
+    **{
+        name: Baseline(peer, scaling, {"name": function}, seeded=True, needs=("torch",))
+        for name, (scaling, function) in DEEP.items()
+    },
     "KDE": Baseline(pyod, "standard", {"name": "kde.KDE"}, needs=PYOD),
     "GMM": Baseline(pyod_random, "standard", {"name": "gmm.GMM"}, seeded=True, needs=PYOD),
     "INNE": Baseline(pyod_random, "min-max", {"name": "inne.INNE"}, seeded=True, needs=PYOD),

@@ -258,8 +258,8 @@ Settings of the others are their library's ({", ".join(versions)}), one thread, 
 - SOD: PyOD compares rows only with those they are scored with; it gets training and test rows.
 - MO_GAAL: PyOD returns what the discriminator gives, which is high for real rows; the score is its
   negative, as in its paper.
-- DTE-NP, DTE-C, ICL, NeuTraL, DDAE and K-DSM: written from their papers, with their authors'
-  settings; benchmarks/peers names each departure.
+- DTE-NP, DTE-C, ICL, NeuTraL, DDAE and K-DSM: written from their papers or their
+  authors' programs, with the settings of these; benchmarks/peers names each departure.
 
 Scaling, fixed for each method: mean AP over the selection half with both, where both were tried,
 up to {seeds} seeds. LUNAR, VAE and DeepSVDD have what PyOD does by itself, MO_GAAL what suits its

@@ -1,13 +1,14 @@
 """DDAE: how far a denoising autoencoder's row is from the row, at all times of a diffusion.
 
 T. Sattarov, M. Schreyer, D. Borth, "Diffusion-scheduled denoising autoencoders for anomaly
-detection in tabular data", KDD 2025. The network gets a row that has diffused for a random time,
-and the time, and returns the row as it was. The score is the sum over all times of the distance
-between the row and what the network makes of it after so much noise.
+detection in tabular data", arXiv 2508.00758, 2025. The network gets a row that has diffused for a
+random time, and the time, and returns the row as it was. The score is the sum over all times of
+the distance between the row and what the network makes of it after so much noise.
 
-Settings are those of the authors' program for training on normal rows. NOTE[DIFF]: the batch is
-the power of two nearest to a fifth of the training rows; theirs is nearest to a tenth of all rows,
-half of which train. NOTE[DIFF]: columns are scaled on the training rows, not on all rows.
+Formulas and settings are those of the authors' program for normal rows; of the paper only the
+abstract was read. NOTE[DIFF]: the batch is the power of two nearest to a fifth of the training
+rows; theirs is nearest to a tenth of all rows, half of which train. NOTE[DIFF]: columns are scaled
+on the training rows, not on all rows.
 """
 
 from collections.abc import Callable
