@@ -43,3 +43,21 @@ def test_objects_of_several_kinds_are_in_nobodys_way(
     read = source.read()
     assert read["a"].to_list() == [0, *[7] * between, 1]
     assert read["b"].null_count() == between
+
+
+def test_fields_of_objects_come_whole_wherever_they_first_stand(tmp_path: Path) -> None:
+    path = tmp_path / "t.ndjson"
+    first = '{"a": 1, "b": {"n": 1, "tags": ["x", null]}}\n'
+    last = '{"a": 2, "b": {"n": 2.5, "late": {"flag": true}, "tags": []}}\n'
+    path.write_text(first * 9000 + '{"a": 1}\n' + last)
+    read = open_source(path).read()["b"]
+    assert read[0] == {"n": 1.0, "tags": ["x", None], "late": None}
+    assert read[9000] is None
+    assert read[9001] == {"n": 2.5, "tags": [], "late": {"flag": True}}
+
+
+def test_what_has_no_type_is_kept_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.ndjson"
+    path.write_text('{"b": {"n": 9007199254740993}}\n{"b": {"n": 0.5}}\n{"b": {}}\n')
+    texts = open_source(path).read()["b"].struct["JSON"].to_list()
+    assert texts == ['{"n": 9007199254740993}', '{"n": 0.5}', "{}"]

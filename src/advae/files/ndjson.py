@@ -1,9 +1,9 @@
 """Files of JSON lines, read as texts as they are written, and then as delimited text is."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import polars as pl
 
@@ -19,8 +19,8 @@ MOST_NAMES = 10_000
 """Different names in a file. Where values are keys, as in ``{"user 17": 1}``, they have no end."""
 
 
-AS_JSON = pl.List(pl.String)
-"""The type of lists and objects that Polars has none for: one text each, in a list."""
+AS_JSON = pl.Struct({"JSON": pl.String()})
+"""The type of lists and objects that Polars has none for: the text of each."""
 
 
 class NdjsonFile:
@@ -48,7 +48,6 @@ class NdjsonFile:
         )
         self.notes: list[str] = []
         self._names: dict[str, None] = {}
-        self._nested: dict[str, pl.DataType] = {}
 
     def types(
         self, given: Mapping[str, pl.DataType], only: Collection[str] | None
@@ -56,26 +55,28 @@ class NdjsonFile:
         """Return the type of each column; see `DelimitedFile.types`."""
         finders: dict[str, TypeFinder] = {}
         held: dict[str, set[type]] = {}
+        nested: dict[str, pl.DataType] = {}
         for lines, records in self._records():
             here = dict.fromkeys(name for record in records for name in record)
             untyped = [n for n in here if n not in given and (only is None or n in only)]
             for name in untyped:
-                kinds = held.setdefault(name, set())
-                for line, record in zip(lines, records, strict=True):
-                    kinds.add(type(record.get(name)))
+                kinds, values = held.setdefault(name, set()), [r.get(name) for r in records]
+                for line, value in zip(lines, values, strict=True):
+                    kinds.add(type(value))
                     if bool in kinds and _Number in kinds:
-                        self._refuse(line, name, record[name], "of one kind with those before")
-            for column in self._frame(lines, records, untyped):
-                if column.dtype == pl.String:
-                    finder = finders.setdefault(column.name, TypeFinder([column.name], self._texts))
-                    finder.update(column.to_frame())
+                        self._refuse(line, name, value, "of one kind with those before")
+                if name in nested or kinds & {list, dict}:
+                    nested[name] = _type_of(values, nested.get(name, pl.Null()))
+                else:
+                    finder = finders.setdefault(name, TypeFinder([name], self._texts))
+                    finder.update(_texts(name, values).to_frame())
         if not self._names:
             raise InputError(f"{self._path}: the file is empty. Give it rows.")
         found: dict[str, pl.DataType] = {}
         for finder in finders.values():
             found |= finder.found()
             self.notes += finder.notes()
-        found |= self._nested
+        found |= nested
         types = {name: given.get(name, found.get(name, pl.Null())) for name in self._names}
         return types | {name: given[name] for name in self._optional if name not in types}
 
@@ -83,54 +84,18 @@ class NdjsonFile:
         """Read the rows in order as the types of ``schema``; see `DelimitedFile.batches`."""
         row = 0
         for lines, records in self._records():
-            texts = self._frame(lines, records, list(schema))
-            for held in texts.iter_columns():
-                if held.dtype.is_nested() and not schema[held.name].is_nested():
-                    self._refuse_nested(lines, records, held.name)
-                    texts = texts.with_columns(pl.lit(None, pl.String).alias(held.name))
-            yield self._texts.typed(texts, schema, row)
-            row += texts.height
-
-    def _frame(
-        self, lines: list[int], records: list[dict[str, object]], names: list[str]
-    ) -> pl.DataFrame:
-        """Return records as texts, or as lists and objects where a column holds such."""
-        columns = {}
-        for name in names:
-            values = [record.get(name) for record in records]
-            kinds = set(map(type, values))
-            if name in self._nested or kinds & {list, dict}:
+            columns = {}
+            for name, dtype in schema.items():
+                values = [record.get(name) for record in records]
+                nested = dtype.is_nested()
                 for line, value in zip(lines, values, strict=True):
-                    if not isinstance(value, list | dict | None):
-                        self._refuse(line, name, value, "a list or an object, as elsewhere there")
-                columns[name] = self._nest(name, values)
-                continue
-            if bool in kinds:
-                values = [str(v).lower() if isinstance(v, bool) else v for v in values]
-            columns[name] = pl.Series(name, values, pl.String)
-        return pl.DataFrame(columns)
-
-    def _nest(self, name: str, values: list[object]) -> pl.Series:
-        """Return lists or objects; as JSON where those of a column have no type in common."""
-        known = self._nested.get(name)
-        if known != AS_JSON:
-            try:
-                found = known or pl.Series(name, values, strict=False).dtype
-                column = pl.Series(name, values, found, strict=False)
-            except (TypeError, pl.exceptions.PolarsError):
-                column = pl.Series(name, [], pl.Object)
-            if column.dtype != pl.Object:
-                self._nested[name] = column.dtype
-                return column
-            self._nested[name] = AS_JSON
-        texts = [None if value is None else [json.dumps(value)] for value in values]
-        return pl.Series(name, texts, AS_JSON)
-
-    def _refuse_nested(self, lines: list[int], records: list[dict[str, object]], name: str) -> None:
-        """Refuse the first list or object in a column that is to hold none."""
-        for line, record in zip(lines, records, strict=True):
-            if record.get(name) is not None:
-                self._refuse(line, name, record[name], "a single value, as the column has")
+                    if value is not None and isinstance(value, list | dict) != nested:
+                        wanted = "a list or an object, as elsewhere there"
+                        single = "a single value, as the column has"
+                        self._refuse(line, name, value, wanted if nested else single)
+                columns[name] = _nested(name, values, dtype) if nested else _texts(name, values)
+            yield self._texts.typed(pl.DataFrame(columns), schema, row)
+            row += len(records)
 
     def _refuse(self, line: int, name: str, value: object, wanted: str) -> NoReturn:
         raise InputError(
@@ -208,6 +173,88 @@ class _Number(str):
     """A number as it is written."""
 
     __slots__ = ()
+
+    @property
+    def plain(self) -> int | float:
+        return int(self) if self.lstrip("-").isdigit() else float(self)
+
+
+class _NoTypeError(Exception):
+    """Polars has no type for all of the values."""
+
+
+def _texts(name: str, values: list[object]) -> pl.Series:
+    """Return single values as texts as they are written."""
+    if bool in set(map(type, values)):
+        values = [str(v).lower() if isinstance(v, bool) else v for v in values]
+    return pl.Series(name, values, pl.String)
+
+
+def _nested(name: str, values: list[object], dtype: pl.DataType) -> pl.Series:
+    """Return lists or objects as the type that `_type_of` found."""
+    plain = [_plain(value) for value in values]
+    if dtype == AS_JSON:
+        plain = [None if value is None else {"JSON": json.dumps(value)} for value in plain]
+    return pl.Series(name, plain, dtype)
+
+
+def _plain(value: object) -> object:
+    """Return a value with its numbers as such."""
+    if isinstance(value, _Number):
+        return value.plain
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return value
+
+
+def _type_of(values: list[object], known: pl.DataType) -> pl.DataType:
+    """Return the type of lists and objects, and of others before; objects have all fields."""
+    try:
+        return AS_JSON if known == AS_JSON else _joined([known, *map(_type_of_one, values)])
+    except _NoTypeError:
+        return AS_JSON
+
+
+def _type_of_one(value: object) -> pl.DataType:
+    if isinstance(value, dict):
+        if not value:
+            raise _NoTypeError  # Polars has no objects without fields
+        return pl.Struct({name: _type_of_one(each) for name, each in value.items()})
+    if isinstance(value, list):
+        return pl.List(_joined(map(_type_of_one, value)))
+    if isinstance(value, _Number):
+        if isinstance(value.plain, float):
+            return pl.Float64()
+        if abs(value.plain) >= 2**53:
+            raise _NoTypeError  # beside fractions it would lose digits
+        return pl.Int64()
+    if isinstance(value, bool):
+        return pl.Boolean()
+    return pl.Null() if value is None else pl.String()
+
+
+def _joined(types: Iterable[Any]) -> pl.DataType:
+    """Return the type that holds values of all of these, or raise `_NoTypeError`."""
+    found: pl.DataType = pl.Null()
+    for dtype in types:
+        if found == dtype or dtype == pl.Null:
+            continue
+        if found == pl.Null:
+            found = dtype
+        elif {found, dtype} == {pl.Int64(), pl.Float64()}:
+            found = pl.Float64()
+        elif isinstance(found, pl.List) and isinstance(dtype, pl.List):
+            found = pl.List(_joined([found.inner, dtype.inner]))
+        elif isinstance(found, pl.Struct) and isinstance(dtype, pl.Struct):
+            fields = dict(found)
+            for name, kind in dtype:
+                fields[name] = _joined([fields[name], kind]) if name in fields else kind
+            found = pl.Struct(fields)
+        else:
+            raise _NoTypeError
+    return found
 
 
 def _is_text(record: object) -> bool:
