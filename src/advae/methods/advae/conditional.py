@@ -32,10 +32,11 @@ from advae.core.randomness import generator, stream
 from advae.methods.advae.classes import CATEGORICAL, Classes, observed
 from advae.methods.dense import float32_shape
 
-HIDDEN, HIDDEN_OF_MANY = 128, 64
-"""Width of the layers, and that for more than `FEW` variables: a score takes as many passes."""
-
-FEW = 16
+FEW, HIDDEN_OF_FEW = 8, 16
+HIDDEN = 128
+MANY, HIDDEN_OF_MANY = 16, 64
+"""Width of the layers. Of up to `FEW` variables a wide network knows the rows by heart; of more
+than `MANY` a score takes as many passes."""
 
 MOST_PARTS = 32
 
@@ -339,7 +340,9 @@ def conditional_shapes(members: int, inputs: int, variables: int) -> Conditional
 
 
 def _hidden(variables: int) -> int:
-    return HIDDEN if variables <= FEW else HIDDEN_OF_MANY
+    if variables <= FEW:
+        return HIDDEN_OF_FEW
+    return HIDDEN if variables <= MANY else HIDDEN_OF_MANY
 
 
 def _counts(
