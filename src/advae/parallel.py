@@ -1,6 +1,7 @@
 """Rows in blocks: how many are computed together, how many are held, and all of them in threads."""
 
 import functools
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -151,11 +152,14 @@ def fill(
     at_once
         How many blocks a call is given, at least 1.
     """
-    step, rows = at_once * BLOCK_ROWS, len(given[0])
+    rows, room = len(given[0]), at_once * BLOCK_ROWS
+    # A small table is shared out to all threads in calls that are not full.
+    shared = math.ceil(rows / BLOCK_ROWS / available())
+    step = min(at_once, max(1, shared)) * BLOCK_ROWS
 
     def padded(part: Float[np.ndarray, "part _"]) -> Float[np.ndarray, "padded _"]:
         part = np.asarray(part, np.float32)
-        return part if len(part) == step else np.pad(part, ((0, step - len(part)), (0, 0)))
+        return part if len(part) == room else np.pad(part, ((0, room - len(part)), (0, 0)))
 
     def do(first: int) -> None:
         count = min(step, rows - first)

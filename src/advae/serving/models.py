@@ -7,6 +7,7 @@ import logging
 import queue
 import shutil
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ log = logging.getLogger("advae.serving")
 
 SMALL_ROWS = 64
 """Requests of at most so many rows are scored together with others that wait."""
+
+GATHER_SECONDS = 0.002
+"""The wait for more small requests, where the last ones were several: otherwise the first of those
+that are on their way is scored alone, and all others wait for it."""
 
 SHADOW_WAITING = 64
 """Batches that may wait for the shadow model; further ones are left out, and counted."""
@@ -101,8 +106,9 @@ class Model:
     """A model of the service, known by a name: the detector in use, and threads that score.
 
     Small requests that come while others are computed are scored together after these, by one
-    computation: a row alone takes as long as a block of 128. No request waits for others to come.
-    Larger ones have threads of their own, so that small ones don't wait for them.
+    computation: a row alone takes as long as a block of 128. Where several came together, the next
+    ones wait `GATHER_SECONDS` for others. Larger ones have threads of their own, so that small ones
+    don't wait for them.
 
     Parameters
     ----------
@@ -226,10 +232,12 @@ class Model:
 
     def _score_small(self) -> None:
         """Score what waits, until there is an end."""
-        ending = False
+        ending, together = False, 0
         while not ending:
             jobs: list[_Job] = []
             job = self._jobs.get()
+            if together > 1:
+                time.sleep(GATHER_SECONDS)
             height = 0
             while job is not None:
                 jobs.append(job)
@@ -237,7 +245,7 @@ class Model:
                 if height >= BLOCK_ROWS or self._jobs.empty():
                     break
                 job = self._jobs.get()
-            ending = job is None
+            ending, together = job is None, len(jobs)
             waiting = [job for job in jobs if not job.answer.done()]
             if waiting:
                 try:
