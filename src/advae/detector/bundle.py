@@ -78,10 +78,13 @@ class Segment:
 
 
 class Models(Mapping[Key, Detector]):
-    """The detectors of a file by segment, each read when it is asked for."""
+    """The detectors of a file by segment, each read when it is asked for.
 
-    def __init__(self, path: Path, files: Mapping[Key, str]) -> None:
-        self._path, self._files = path, files
+    The file stays open: its directory is read once, and what replaces it is another bundle.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path, files: Mapping[Key, str]) -> None:
+        self._archive, self._path, self._files = archive, path, files
         self._read = lru_cache(maxsize=LOADED)(self._load)
 
     def __getitem__(self, key: Key) -> Detector:
@@ -97,8 +100,7 @@ class Models(Mapping[Key, Detector]):
         return len(self._files)
 
     def _load(self, name: str) -> Detector:
-        with _opened(self._path) as archive:
-            return _model(archive, name, self._path)
+        return _model(self._archive, name, self._path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,9 +332,10 @@ def load_bundle(path: str | Path) -> Bundle:
     array([False,  True])
     """
     path = Path(path)
-    with _opened(path) as archive:
+    with _told(path):
+        archive = zipfile.ZipFile(path)
         index = _index(archive, path)
-        fallback = _model(archive, _FALLBACK, path)
+    fallback = _model(archive, _FALLBACK, path)
     try:
         segments = [
             (Segment(tuple(each["key"]), each["rows"], each["threshold"], each["why"]), each)
@@ -344,14 +347,14 @@ def load_bundle(path: str | Path) -> Bundle:
         raise _damaged(path, f"its index lacks {error}") from None
     if any(len(own.key) != len(by) for own, _ in segments):
         raise _damaged(path, "its index has keys of another length")
-    return Bundle(by, tuple(own for own, _ in segments), Models(path, files), fallback)
+    return Bundle(by, tuple(own for own, _ in segments), Models(archive, path, files), fallback)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _told(path: Path) -> Iterator[None]:
+    """Tell what keeps an archive from being read as what is wrong with the file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        yield
     except FileNotFoundError:
         raise ModelFileError(f"bundle {path} does not exist. Check the path.") from None
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
@@ -387,7 +390,8 @@ def _model(archive: zipfile.ZipFile, name: str, path: Path) -> Detector:
         raise _damaged(path, f"{name} is compressed")
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "model.advae"
-        own.write_bytes(archive.read(name))
+        with _told(path):
+            own.write_bytes(archive.read(name))
         try:
             return model_file.load(own)
         except ModelFileError as error:
