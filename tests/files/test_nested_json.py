@@ -45,19 +45,33 @@ def test_objects_of_several_kinds_are_in_nobodys_way(
     assert read["b"].null_count() == between
 
 
-def test_fields_of_objects_come_whole_wherever_they_first_stand(tmp_path: Path) -> None:
+def test_objects_and_lists_are_kept_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "t.ndjson"
-    first = '{"a": 1, "b": {"n": 1, "tags": ["x", null]}}\n'
-    last = '{"a": 2, "b": {"n": 2.5, "late": {"flag": true}, "tags": []}}\n'
-    path.write_text(first * 9000 + '{"a": 1}\n' + last)
+    first = '{"n": 9007199254740993, "tags": ["x", null, "\u00e9"], "e": {}}'
+    last = '{"n": 0.10, "late": {"big": 1e400, "yes": true, "none": [], "minus": -0}}'
+    lines = [f'{{"a": 1, "b": {first}}}\n'] * 9000 + ['{"a": 1}\n', f'{{"a": 2, "b": {last}}}\n']
+    path.write_text("".join(lines), encoding="utf-8")
     read = open_source(path).read()["b"]
-    assert read[0] == {"n": 1.0, "tags": ["x", None], "late": None}
+    assert read[0] == {"JSON": first}
     assert read[9000] is None
-    assert read[9001] == {"n": 2.5, "tags": [], "late": {"flag": True}}
+    assert read[9001] == {"JSON": last}
 
 
-def test_what_has_no_type_is_kept_as_it_was_written(tmp_path: Path) -> None:
+def test_files_of_other_objects_have_one_type(tmp_path: Path) -> None:
+    values = ['{"n": 1, "e": {}}', '{"n": [1.5]}', '["x"]', '{"JSON": "x"}']
+    paths = [tmp_path / f"{number}.ndjson" for number in range(len(values))]
+    for path, value in zip(paths, values, strict=True):
+        path.write_text(f'{{"b": {value}}}\n')
+    read = open_source(paths).read()["b"]
+    assert read.struct["JSON"].to_list() == values
+
+
+@pytest.mark.parametrize("deep", [65, 400])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x": ', "}")])
+def test_values_that_are_nested_too_deep_are_named(
+    deep: int, opening: str, closing: str, tmp_path: Path
+) -> None:
     path = tmp_path / "t.ndjson"
-    path.write_text('{"b": {"n": 9007199254740993}}\n{"b": {"n": 0.5}}\n{"b": {}}\n')
-    texts = open_source(path).read()["b"].struct["JSON"].to_list()
-    assert texts == ['{"n": 9007199254740993}', '{"n": 0.5}', "{}"]
+    path.write_text(f'{{"b": [1]}}\n{{"b": {opening * deep}1{closing * deep}}}\n')
+    with pytest.raises(InputError, match="line 2, column 'b': more than 64 lists or objects"):
+        open_source(path).read()

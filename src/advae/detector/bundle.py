@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -84,8 +84,9 @@ class Models(Mapping[Key, Detector]):
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: Path, files: Mapping[Key, str]) -> None:
-        self._archive, self._path, self._files = archive, path, files
-        self._read = lru_cache(maxsize=LOADED)(self._load)
+        self._files = files
+        # Not a method of its own, which would keep the file open until garbage is looked for.
+        self._read = lru_cache(maxsize=LOADED)(partial(_model, archive, path))
 
     def __getitem__(self, key: Key) -> Detector:
         """Return the detector of a segment."""
@@ -98,9 +99,6 @@ class Models(Mapping[Key, Detector]):
     def __len__(self) -> int:
         """Return how many segments have a detector."""
         return len(self._files)
-
-    def _load(self, name: str) -> Detector:
-        return _model(self._archive, name, self._path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,7 +333,7 @@ def load_bundle(path: str | Path) -> Bundle:
     with _told(path):
         archive = zipfile.ZipFile(path)
         index = _index(archive, path)
-    fallback = _model(archive, _FALLBACK, path)
+    fallback = _model(archive, path, _FALLBACK)
     try:
         segments = [
             (Segment(tuple(each["key"]), each["rows"], each["threshold"], each["why"]), each)
@@ -380,7 +378,7 @@ def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     return found
 
 
-def _model(archive: zipfile.ZipFile, name: str, path: Path) -> Detector:
+def _model(archive: zipfile.ZipFile, path: Path, name: str) -> Detector:
     """Read one detector of an archive."""
     try:
         stored = archive.getinfo(name)

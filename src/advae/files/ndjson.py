@@ -1,9 +1,9 @@
 """Files of JSON lines, read as texts as they are written, and then as delimited text is."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import polars as pl
 
@@ -20,7 +20,10 @@ MOST_NAMES = 10_000
 
 
 AS_JSON = pl.Struct({"JSON": pl.String()})
-"""The type of lists and objects that Polars has none for: the text of each."""
+"""The type of a column of lists and objects, of which no two need to be alike: the text of each."""
+
+DEEPEST = 64
+"""Lists and objects in one another; more are refused."""
 
 
 class NdjsonFile:
@@ -66,7 +69,7 @@ class NdjsonFile:
                     if bool in kinds and _Number in kinds:
                         self._refuse(line, name, value, "of one kind with those before")
                 if name in nested or kinds & {list, dict}:
-                    nested[name] = _type_of(values, nested.get(name, pl.Null()))
+                    nested[name] = AS_JSON
                 else:
                     finder = finders.setdefault(name, TypeFinder([name], self._texts))
                     finder.update(_texts(name, values).to_frame())
@@ -93,9 +96,24 @@ class NdjsonFile:
                         wanted = "a list or an object, as elsewhere there"
                         single = "a single value, as the column has"
                         self._refuse(line, name, value, wanted if nested else single)
-                columns[name] = _nested(name, values, dtype) if nested else _texts(name, values)
+                columns[name] = (
+                    _texts(name, values) if not nested else self._nested(name, values, lines)
+                )
             yield self._texts.typed(pl.DataFrame(columns), schema, row)
             row += len(records)
+
+    def _nested(self, name: str, values: list[object], lines: list[int]) -> pl.Series:
+        """Return lists or objects as `AS_JSON`."""
+        texts: list[dict[str, str] | None] = []
+        for line, value in zip(lines, values, strict=True):
+            try:
+                texts.append(None if value is None else {"JSON": _written(value, DEEPEST)})
+            except RecursionError:
+                raise InputError(
+                    f"{self._path}: line {line}, column {quoted(name)}: more than {DEEPEST} lists "
+                    "or objects in one another. Leave the column out."
+                ) from None
+        return pl.Series(name, texts, AS_JSON)
 
     def _refuse(self, line: int, name: str, value: object, wanted: str) -> NoReturn:
         raise InputError(
@@ -174,14 +192,6 @@ class _Number(str):
 
     __slots__ = ()
 
-    @property
-    def plain(self) -> int | float:
-        return int(self) if self.lstrip("-").isdigit() else float(self)
-
-
-class _NoTypeError(Exception):
-    """Polars has no type for all of the values."""
-
 
 def _texts(name: str, values: list[object]) -> pl.Series:
     """Return single values as texts as they are written."""
@@ -190,71 +200,18 @@ def _texts(name: str, values: list[object]) -> pl.Series:
     return pl.Series(name, values, pl.String)
 
 
-def _nested(name: str, values: list[object], dtype: pl.DataType) -> pl.Series:
-    """Return lists or objects as the type that `_type_of` found."""
-    plain = [_plain(value) for value in values]
-    if dtype == AS_JSON:
-        plain = [None if value is None else {"JSON": json.dumps(value)} for value in plain]
-    return pl.Series(name, plain, dtype)
-
-
-def _plain(value: object) -> object:
-    """Return a value with its numbers as such."""
+def _written(value: object, deepest: int) -> str:
+    """Return a value as JSON, numbers as they were written; RecursionError if it is too deep."""
     if isinstance(value, _Number):
-        return value.plain
+        return value
+    if not isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    if not deepest:
+        raise RecursionError
     if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return value
-
-
-def _type_of(values: list[object], known: pl.DataType) -> pl.DataType:
-    """Return the type of lists and objects, and of others before; objects have all fields."""
-    try:
-        return AS_JSON if known == AS_JSON else _joined([known, *map(_type_of_one, values)])
-    except _NoTypeError:
-        return AS_JSON
-
-
-def _type_of_one(value: object) -> pl.DataType:
-    if isinstance(value, dict):
-        if not value:
-            raise _NoTypeError  # Polars has no objects without fields
-        return pl.Struct({name: _type_of_one(each) for name, each in value.items()})
-    if isinstance(value, list):
-        return pl.List(_joined(map(_type_of_one, value)))
-    if isinstance(value, _Number):
-        if isinstance(value.plain, float):
-            return pl.Float64()
-        if abs(value.plain) >= 2**53:
-            raise _NoTypeError  # beside fractions it would lose digits
-        return pl.Int64()
-    if isinstance(value, bool):
-        return pl.Boolean()
-    return pl.Null() if value is None else pl.String()
-
-
-def _joined(types: Iterable[Any]) -> pl.DataType:
-    """Return the type that holds values of all of these, or raise `_NoTypeError`."""
-    found: pl.DataType = pl.Null()
-    for dtype in types:
-        if found == dtype or dtype == pl.Null:
-            continue
-        if found == pl.Null:
-            found = dtype
-        elif {found, dtype} == {pl.Int64(), pl.Float64()}:
-            found = pl.Float64()
-        elif isinstance(found, pl.List) and isinstance(dtype, pl.List):
-            found = pl.List(_joined([found.inner, dtype.inner]))
-        elif isinstance(found, pl.Struct) and isinstance(dtype, pl.Struct):
-            fields = dict(found)
-            for name, kind in dtype:
-                fields[name] = _joined([fields[name], kind]) if name in fields else kind
-            found = pl.Struct(fields)
-        else:
-            raise _NoTypeError
-    return found
+        return f"[{', '.join(_written(part, deepest - 1) for part in value)}]"
+    fields = (f"{_written(name, 1)}: {_written(part, deepest - 1)}" for name, part in value.items())
+    return f"{{{', '.join(fields)}}}"
 
 
 def _is_text(record: object) -> bool:

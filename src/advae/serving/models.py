@@ -35,7 +35,7 @@ SMALL_ROWS = 64
 """Requests of at most so many rows are scored together with others that wait."""
 
 GATHER_SECONDS = 0.002
-"""The wait for more small requests, where the last ones were several: otherwise the first of those
+"""The most that small requests wait for as many as the last ones were: otherwise the first of those
 that are on their way is scored alone, and all others wait for it."""
 
 SHADOW_WAITING = 64
@@ -107,8 +107,8 @@ class Model:
 
     Small requests that come while others are computed are scored together after these, by one
     computation: a row alone takes as long as a block of 128. Where several came together, the next
-    ones wait `GATHER_SECONDS` for others. Larger ones have threads of their own, so that small ones
-    don't wait for them.
+    ones wait up to `GATHER_SECONDS` for as many. Larger ones have threads of their own, so that
+    small ones don't wait for them.
 
     Parameters
     ----------
@@ -236,15 +236,17 @@ class Model:
         while not ending:
             jobs: list[_Job] = []
             job = self._jobs.get()
-            if together > 1:
-                time.sleep(GATHER_SECONDS)
-            height = 0
+            height, latest = 0, time.monotonic() + GATHER_SECONDS
             while job is not None:
                 jobs.append(job)
                 height += job.rows.height
-                if height >= BLOCK_ROWS or self._jobs.empty():
+                if height >= BLOCK_ROWS:
                     break
-                job = self._jobs.get()
+                left = latest - time.monotonic() if len(jobs) < together else 0.0
+                try:
+                    job = self._jobs.get(timeout=left) if left > 0 else self._jobs.get_nowait()
+                except queue.Empty:
+                    break
             ending, together = job is None, len(jobs)
             waiting = [job for job in jobs if not job.answer.done()]
             if waiting:

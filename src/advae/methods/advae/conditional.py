@@ -328,9 +328,8 @@ def _initial(
     )
 
 
-def conditional_shapes(members: int, inputs: int, variables: int) -> Conditional:
+def conditional_shapes(members: int, inputs: int, variables: int, width: int) -> Conditional:
     """Return the shapes of the weights for so many classes and variables."""
-    width = _hidden(variables)
     each = (
         *((inputs, width), (variables, width), (variables, width), (width,)),
         *((width, width), (width,), (width, inputs), (inputs,)),

@@ -24,6 +24,7 @@ which are squares, and of M and R themselves, which are logarithms already and o
 1 nat at most.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -151,7 +152,10 @@ def shapes(stored: Mapping[str, np.ndarray], prefix: str, members: int) -> Surpr
     check_classes(classes)
     _check_marginal(marginal, classes)
     inputs, variables = len(classes.source), len(classes.sizes)
-    conditional = f"{prefix}conditional.bias" in stored
+    conditional = None
+    if (bias := stored.get(f"{prefix}conditional.bias")) is not None:
+        width = math.prod(bias.shape[1:2])  # which versions have chosen differently
+        conditional = conditional_shapes(members, inputs, variables, width)
     knots, factors = float32_shape(*marginal.knots.shape), float32_shape(len(FACTORS))
     table = float32_shape(len(FACTORS), KNOTS)
     return Surprise(
@@ -162,7 +166,7 @@ def shapes(stored: Mapping[str, np.ndarray], prefix: str, members: int) -> Surpr
             )
         ),
         Marginal(float32_shape(inputs), knots, knots, knots, float32_shape(1), float32_shape(1)),
-        conditional_shapes(members, inputs, variables) if conditional else None,
+        conditional,
         Shares(table, table, factors, factors, factors, factors),
     )
 
