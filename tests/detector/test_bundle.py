@@ -1,5 +1,6 @@
 """A detector for each segment: what each learns, how rows find it, and the file of all of them."""
 
+import copy
 import json
 import zipfile
 from pathlib import Path
@@ -100,6 +101,8 @@ def test_a_file_gives_the_same_scores_and_reads_what_is_asked_for(
         loaded = load_bundle(file)
         assert loaded.segments == bundle.segments
         np.testing.assert_array_equal(loaded.anomaly_score(new), bundle.anomaly_score(new))
+    copied = copy.deepcopy(load_bundle(path))  # reads from the same open file
+    np.testing.assert_array_equal(copied.anomaly_score(new), bundle.anomaly_score(new))
     with pytest.raises(ModelFileError, match=r"advae\.load_bundle reads it"):
         advae.load(path)
     # The damage of one model is no matter to the others.

@@ -22,6 +22,7 @@ from advae.config import Config
 from advae.detector import model_file
 from advae.detector.fitting import fit_detector
 from advae.errors import InputError, ModelFileError
+from advae.methods.advae import conditional
 
 # The sizes of test_invariants and test_training: programs compiled there serve here.
 CONFIG = Config(hidden=8, latent=3, batch_size=16, points=8, members=2, iterations=50)
@@ -70,6 +71,18 @@ def test_round_trip_keeps_every_score(detector, path):
     ours, theirs = loaded.explain(rows), detector.explain(rows)
     np.testing.assert_array_equal(ours.contributions, theirs.contributions)
     assert ours.expected.equals(theirs.expected)
+
+
+def test_the_widths_of_networks_are_those_of_the_file(path, monkeypatch):
+    monkeypatch.setattr(conditional, "HIDDEN_OF_FEW", 24)  # as another version may have chosen
+    wide = fit_detector(table(), CONFIG, ignored=["unused"])
+    model_file.save(wide, path)
+    monkeypatch.undo()
+    loaded = model_file.load(path)
+    assert loaded.scorer.surprise.conditional.bias.shape[-1] == 24
+    np.testing.assert_array_equal(
+        loaded.anomaly_score(table(20, 1)), wide.anomaly_score(table(20, 1))
+    )
 
 
 def test_round_trip_keeps_every_part(detector, path):
