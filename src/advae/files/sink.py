@@ -16,6 +16,7 @@ from advae.atomic import replacing_path
 from advae.display.text import without_controls
 from advae.errors import InputError, quoted
 from advae.files.paths import COMPRESSED, TEXT_FORMATS, file_format
+from advae.tables.values import check_times
 
 
 def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
@@ -41,7 +42,7 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
     InputError
         For an unknown extension, or a file that cannot be written.
     """
-    counted = _Counted(frames)
+    counted = _Counted(frames, "csv" if path is None else file_format(path))
     if path is None:
         for number, frame in enumerate(counted):
             _check_types(frame, "csv", "standard output")
@@ -68,14 +69,20 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
 
 
 class _Counted(Iterator[pl.DataFrame]):
-    """An iterator of frames that counts their rows as they pass."""
+    """An iterator of frames that counts their rows as they pass.
 
-    def __init__(self, frames: Iterable[pl.DataFrame]) -> None:
+    Times that no text can spell, which Polars would panic at, are refused where texts are written.
+    """
+
+    def __init__(self, frames: Iterable[pl.DataFrame], kind: str) -> None:
         self.rows = 0
         self._frames = iter(frames)
+        self._spelled = kind in TEXT_FORMATS
 
     def __next__(self) -> pl.DataFrame:
         frame = next(self._frames)
+        for column in frame.iter_columns() if self._spelled else ():
+            check_times(column, self.rows)
         self.rows += frame.height
         return frame
 
