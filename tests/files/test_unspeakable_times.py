@@ -1,4 +1,4 @@
-"""Times that no text can spell, kept beside scores: refused with their place, or in Parquet."""
+"""Times that no text can spell: refused with their place, or kept in Parquet."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 
 from advae.errors import InputError
 from advae.files.sink import write_frames
+from advae.tables.values import ValueKind
 
 FAR = 2**62
 
@@ -22,6 +23,13 @@ def test_texts_name_the_row(dtype: pl.DataType, ending: str, batch: int, tmp_pat
     with pytest.raises(InputError, match=rf"column 'when'.*row {2 * batch + 1}"):
         write_frames(frames, tmp_path / f"t.{ending}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", [pl.Datetime("ms", "UTC"), pl.Datetime("us")])
+def test_a_column_of_texts_names_the_row(dtype: pl.DataType) -> None:
+    values = pl.Series("kind", [0, FAR]).cast(dtype)
+    with pytest.raises(InputError, match="column 'kind', row 11"):
+        ValueKind("text").texts(values, 10)
 
 
 def test_parquet_holds_them(tmp_path: Path) -> None:

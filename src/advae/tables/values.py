@@ -503,6 +503,7 @@ class ValueKind:
         """Read values [n] as texts, null where missing; may raise `InputError`."""
         if self.like == "number":  # as float64, so that integers and floats are spelled alike
             return to_texts(pl.Series(values.name, self.numbers(values, first_row)))
+        check_times(values, first_row)
         return to_texts(values)
 
     def show(self, name: str, numbers: FloatArray) -> pl.Series:
