@@ -22,6 +22,8 @@ MOST_NAMES = 10_000
 AS_JSON = pl.Struct({"JSON": pl.String()})
 """The type of a column of lists and objects, of which no two need to be alike: the text of each."""
 
+_NESTED = {list, dict}
+
 DEEPEST = 64
 """Lists and objects in one another; more are refused."""
 
@@ -58,7 +60,7 @@ class NdjsonFile:
         """Return the type of each column; see `DelimitedFile.types`."""
         finders: dict[str, TypeFinder] = {}
         held: dict[str, set[type]] = {}
-        nested: dict[str, pl.DataType] = {}
+        nested: set[str] = set()
         for lines, records in self._records():
             here = dict.fromkeys(name for record in records for name in record)
             untyped = [n for n in here if n not in given and (only is None or n in only)]
@@ -68,8 +70,8 @@ class NdjsonFile:
                     kinds.add(type(value))
                     if bool in kinds and _Number in kinds:
                         self._refuse(line, name, value, "of one kind with those before")
-                if name in nested or kinds & {list, dict}:
-                    nested[name] = AS_JSON
+                if kinds & _NESTED:
+                    nested.add(name)
                 else:
                     finder = finders.setdefault(name, TypeFinder([name], self._texts))
                     finder.update(_texts(name, values).to_frame())
@@ -79,7 +81,7 @@ class NdjsonFile:
         for finder in finders.values():
             found |= finder.found()
             self.notes += finder.notes()
-        found |= nested
+        found |= dict.fromkeys(nested, AS_JSON)
         types = {name: given.get(name, found.get(name, pl.Null())) for name in self._names}
         return types | {name: given[name] for name in self._optional if name not in types}
 
@@ -90,15 +92,13 @@ class NdjsonFile:
             columns = {}
             for name, dtype in schema.items():
                 values = [record.get(name) for record in records]
-                nested = dtype.is_nested()
-                for line, value in zip(lines, values, strict=True):
-                    if value is not None and isinstance(value, list | dict) != nested:
-                        wanted = "a list or an object, as elsewhere there"
-                        single = "a single value, as the column has"
-                        self._refuse(line, name, value, wanted if nested else single)
-                columns[name] = (
-                    _texts(name, values) if not nested else self._nested(name, values, lines)
-                )
+                if dtype.is_nested():
+                    columns[name] = self._nested(name, values, lines)
+                    continue
+                if not _NESTED.isdisjoint(map(type, values)):
+                    row = next(row for row, v in enumerate(values) if type(v) in _NESTED)
+                    self._refuse(lines[row], name, values[row], "a single value, as the column has")
+                columns[name] = _texts(name, values)
             yield self._texts.typed(pl.DataFrame(columns), schema, row)
             row += len(records)
 
@@ -106,6 +106,8 @@ class NdjsonFile:
         """Return lists or objects as `AS_JSON`."""
         texts: list[dict[str, str] | None] = []
         for line, value in zip(lines, values, strict=True):
+            if not isinstance(value, list | dict | None):
+                self._refuse(line, name, value, "a list or an object, as elsewhere there")
             try:
                 texts.append(None if value is None else {"JSON": _written(value, DEEPEST)})
             except RecursionError:
