@@ -26,6 +26,9 @@ COMMAND_ROWS = 1000
 MARKS = {"advae --help": 0.5, f"advae score, {COMMAND_ROWS:,} rows, warm cache": 3.0}
 """Seconds within which a command should be done."""
 
+MARK = "the mark"
+"""What stands beside a command in place of another program."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -101,7 +104,7 @@ def command_rows(effort: Effort) -> list[Row]:
     others = watch.others(_children_seconds() - used)
     return [
         Row(
-            "fresh process", "s", command, median(seconds), "the mark", MARKS[command],
+            "fresh process", "s", command, median(seconds), MARK, MARKS[command],
             ratio([MARKS[command]] * len(seconds), seconds), others,
         )
         for command, seconds in taken.items()
