@@ -4,7 +4,9 @@ An error names the field as a path, such as ``summary.history.encoder_kld[0]``.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -40,9 +42,7 @@ def restore(cls: type[Record], data: object, where: str = "", *, whole: bool = T
         When a field is missing, unknown, or of another type, a number is not finite, or a text is
         no Unicode. Each class checks its own values.
     """
-    types = get_type_hints(cls)
-    hints = {each.name: types[each.name] for each in fields(cls)}
-    needed = [each.name for each in fields(cls) if whole or _has_no_default(each)]
+    hints, needed = _hints(cls), [each.name for each in fields(cls) if whole or _needed(each)]
     if not isinstance(data, dict):
         raise InputError(f"the field {quoted(where)} cannot be {quoted(data)}")
     for name in needed:
@@ -54,7 +54,13 @@ def restore(cls: type[Record], data: object, where: str = "", *, whole: bool = T
     return cls(**{name: _convert(hints[name], data[name], _path(where, name)) for name in data})
 
 
-def _has_no_default(field: Any) -> bool:
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    types = get_type_hints(cls)
+    return {each.name: types[each.name] for each in fields(cls)}
+
+
+def _needed(field: Any) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
@@ -65,6 +71,8 @@ def _path(where: str, name: str) -> str:
 def _convert(hint: Any, value: object, where: str) -> object:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
+        if type(value) in arguments and _usable(value):
+            return value
         for option in arguments:
             try:
                 return _convert(option, value, where)
@@ -74,9 +82,9 @@ def _convert(hint: Any, value: object, where: str) -> object:
         if isinstance(value, str) and value in arguments:
             return value
     elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value))
+        return tuple(_each(arguments[0], value, where))
     elif origin is list and isinstance(value, list):
-        return [_convert(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value)]
+        return _each(arguments[0], value, where)
     elif origin is dict and isinstance(value, dict):
         return {
             _convert(str, name, where): _convert(arguments[1], each, _path(where, name))
@@ -87,6 +95,12 @@ def _convert(hint: Any, value: object, where: str) -> object:
     elif _is_of(hint, value) and _usable(value):
         return value
     raise InputError(f"the field {quoted(where)} cannot be {quoted(value)}")
+
+
+def _each(hint: Any, values: Sequence[object], where: str) -> list[object]:
+    if hint is float and all(type(value) is float and math.isfinite(value) for value in values):
+        return list(values)  # most of a model file: no place of an error to spell for each
+    return [_convert(hint, value, f"{where}[{i}]") for i, value in enumerate(values)]
 
 
 def _is_of(hint: Any, value: object) -> bool:

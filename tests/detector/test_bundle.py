@@ -117,6 +117,22 @@ def test_a_file_gives_the_same_scores_and_reads_what_is_asked_for(
         damaged.detector("b")
 
 
+def test_a_detector_that_made_room_comes_back_the_same(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bundle.advae"
+    bundle.save(path)
+    monkeypatch.setattr("advae.detector.bundle.HELD", 1)  # there is room for one
+    again = advae.load_bundle(path)
+    first, *others = again.detectors
+    before, again_first = again.detectors[first], None
+    for key in (*others, first):
+        again_first = again.detectors[key]
+    assert again_first is not before
+    rows = table(20, seed=5)
+    assert again_first.anomaly_score(rows).tolist() == before.anomaly_score(rows).tolist()
+
+
 def test_keys_of_several_columns_and_types(training: pl.DataFrame) -> None:
     frame = table(400, ("a", "b")).with_columns(line=pl.int_range(pl.len()) // 2 % 2)
     bundle = advae.fit_detectors(frame, ["shop", "line"], CONFIG, fewest=100)

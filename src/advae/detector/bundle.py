@@ -29,8 +29,9 @@ from advae.tables.values import check_columns
 Key: TypeAlias = tuple[str | None, ...]
 """What a segment has in the columns that tell segments apart, as text; None where it is missing."""
 
-LOADED = 256
-"""How many detectors of a file are held, the last ones used."""
+HELD = 400_000_000
+"""Bytes of model files whose detectors are held, the last ones used; in memory they take up to
+twice as many."""
 
 ROWS_AT_ONCE = 500_000
 """Most rows that are parted into segments together: the more, the fuller is each call."""
@@ -85,12 +86,18 @@ class Models(Mapping[Key, Detector]):
 
     def __init__(self, archive: zipfile.ZipFile, path: Path, files: Mapping[Key, str]) -> None:
         self._files = files
+        sizes = [each.file_size for each in archive.infolist()]
+        room = max(1, HELD * len(sizes) // sum(sizes))
         # Not a method of its own, which would keep the file open until garbage is looked for.
-        self._read = lru_cache(maxsize=LOADED)(partial(_model, archive, path))
+        self._read = lru_cache(maxsize=room)(partial(_model, archive, path, checked=set()))
 
     def __getitem__(self, key: Key) -> Detector:
         """Return the detector of a segment."""
         return self._read(self._files[key])
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a segment has a detector, which is not read for that."""
+        return key in self._files
 
     def __iter__(self) -> Iterator[Key]:
         """Yield the segments that have a detector."""
@@ -333,7 +340,7 @@ def load_bundle(path: str | Path) -> Bundle:
     with _told(path):
         archive = zipfile.ZipFile(path)
         index = _index(archive, path)
-    fallback = _model(archive, path, _FALLBACK)
+    fallback = _model(archive, path, _FALLBACK, checked=set())
     try:
         segments = [
             (Segment(tuple(each["key"]), each["rows"], each["threshold"], each["why"]), each)
@@ -378,8 +385,12 @@ def _index(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     return found
 
 
-def _model(archive: zipfile.ZipFile, path: Path, name: str) -> Detector:
-    """Read one detector of an archive."""
+def _model(archive: zipfile.ZipFile, path: Path, name: str, *, checked: set[str]) -> Detector:
+    """Read one detector of an archive.
+
+    ``checked`` are those that were found to score as they should, by their names; this one too in
+    the end. An archive that is open does not change.
+    """
     try:
         stored = archive.getinfo(name)
     except KeyError:
@@ -391,9 +402,11 @@ def _model(archive: zipfile.ZipFile, path: Path, name: str) -> Detector:
         with _told(path):
             own.write_bytes(archive.read(name))
         try:
-            return model_file.load(own)
+            detector = model_file.load_again(own) if name in checked else model_file.load(own)
         except ModelFileError as error:
             raise _damaged(path, str(error).replace(str(own), name)) from None
+    checked.add(name)
+    return detector
 
 
 def _damaged(path: Path, reason: str) -> ModelFileError:

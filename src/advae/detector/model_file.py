@@ -1,6 +1,7 @@
 """One file holds a detector: arrays, settings, table schema, thresholds, golden rows. No code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,25 @@ def load(path: str | Path) -> Detector:
     Traceback (most recent call last):
     advae.errors.ModelFileError: model file lost.advae does not exist. Check the path.
     """
+    detector, record, arrays = _read(path)
+    _check(detector, record, arrays, Path(path))
+    return detector
+
+
+def load_again(path: str | Path) -> Detector:
+    """Read a detector whose bytes `load` has found to score as they should in this process.
+
+    Raises
+    ------
+    ModelFileError, ForkError
+        See `load`; golden rows are not scored.
+    """
+    detector, *_ = _read(path)
+    return detector
+
+
+def _read(path: str | Path) -> tuple[Detector, ModelRecord, dict[str, np.ndarray]]:
+    """Return a detector, and the record and the arrays of its file."""
     check_process()
     path = Path(path)
     if is_bundle(path):
@@ -134,9 +154,29 @@ def load(path: str | Path) -> Detector:
             f"{path} has a model for each segment. advae.load_bundle reads it and gives each model."
         )
     record, _, arrays = read(path)
-    try:
+    with _damage_told(path):
         detector = _detector(record, arrays, path)
         _check_arrays(arrays)
+    return detector, record, arrays
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Tell of parts that contradict each other, which they do in many ways."""
+    try:
+        yield
+    except (ModelFileError, MemoryError):
+        raise
+    except Exception as error:
+        said = quoted(error) if not isinstance(error, AdVAEError | ValueError) else shorten(error)
+        raise ModelFileError(f"{path} is damaged: {said}. Restore it or fit again.") from None
+
+
+def _check(
+    detector: Detector, record: ModelRecord, arrays: Mapping[str, np.ndarray], path: Path
+) -> None:
+    """Refuse a detector that does not score and explain as it did where it was written."""
+    with _damage_told(path):
         scored = _scored(detector, arrays["golden_rows"])
         contributions = arrays["golden_contributions"]
         pairs = [(scored.score, arrays["golden_scores"])]
@@ -148,11 +188,6 @@ def load(path: str | Path) -> Detector:
                 raise ValueError(f"it has {len(found)} golden rows and {len(wanted)} golden scores")
         if scored.contributions.shape != contributions.shape:
             raise ValueError("the contributions of its golden rows are not of its columns")
-    except (ModelFileError, MemoryError):
-        raise
-    except Exception as error:  # parts that contradict each other do so in many ways
-        said = quoted(error) if not isinstance(error, AdVAEError | ValueError) else shorten(error)
-        raise ModelFileError(f"{path} is damaged: {said}. Restore it or fit again.") from None
     for found, wanted in pairs:
         off = ~np.isclose(found, wanted, rtol=GOLDEN_TOLERANCE, atol=1e-7)
         if np.any(off):
@@ -169,12 +204,11 @@ def load(path: str | Path) -> Detector:
             f"{path} does not explain scores as it did where it was written. "
             "Do not use it on this machine."
         )
-    return detector
 
 
 def _scored(detector: Detector, golden: np.ndarray) -> Scored:
     """Return the scores of encoded rows without the columns that never varied."""
-    return score_rows(detector.method, detector.scorer, golden)
+    return score_rows(detector.method, detector.scorer, golden, known=detector.prepared)
 
 
 def _specimens(table: TableEncoder, encoded: HostMatrix) -> list[list[Any]]:
