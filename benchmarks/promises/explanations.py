@@ -2,10 +2,12 @@
 
 Planted anomalies: in real normal rows that took no part in training, one to three columns move by
 3 to 6 standard deviations (``--change shift``), or half to all of the way towards the farther end
-of their training range, and so stay inside it (``--change inside``). Of the planted rows that are
-flagged, in how many are all changed columns among the first three that an explanation names: the
-columns that contribute most, or those whose replacement helps most (``advae.counterfactual``)?
-SHAP's KernelExplainer on the score is the peer, on a small sample of the same rows.
+of their training range, and so stay inside it (``--change inside``), or take the value of another
+training row, which is odd for the rest of the row at most (``--change swap``). Of the planted rows
+that are flagged, in how many are all changed columns among the first three that an explanation
+names: the columns that contribute most, or those whose replacement helps most
+(``advae.counterfactual``)? SHAP's KernelExplainer on the score is the peer, on a small sample of
+the same rows.
 """
 
 import importlib.util
@@ -39,7 +41,7 @@ BACKGROUND = 20
 WANTED = 0.8
 """Share of the flagged planted rows whose changed columns explanations should name."""
 
-Change = Literal["inside", "shift"]
+Change = Literal["inside", "shift", "swap"]
 Changed = NDArray[np.bool_]
 Named = list[list[int]]
 """For each row the columns that an explanation names, best first."""
@@ -111,6 +113,9 @@ def plant(
     if change == "shift":
         sign = rng.choice([-1.0, 1.0], rows.shape)
         moved = rows + sign * rng.uniform(3.0, 6.0, rows.shape) * train.std(axis=0)
+    elif change == "swap":
+        moved = np.take_along_axis(train, rng.integers(len(train), size=rows.shape), axis=0)
+        changed &= moved != rows  # the other row may have the same
     else:
         farther = np.where(rows - low > high - rows, low, high)
         moved = rows + rng.uniform(0.5, 1.0, rows.shape) * (farther - rows)
@@ -173,7 +178,7 @@ def measure(name: str, config: Config, change: Change, rows: int, peer_rows: int
     normal = split.test[split.labels == 0]
     chosen = rng.choice(len(normal), min(rows, len(normal)), replace=False)
     planted, changed = plant(normal[chosen], split.train, change, rng)
-    flagged = detector.is_anomaly(planted)
+    flagged = detector.is_anomaly(planted) & changed.any(axis=1)
     suspects, changed = planted[flagged], changed[flagged]
     explanation = detector.explain(suspects)
     sums = explanation.contributions.sum(axis=1)

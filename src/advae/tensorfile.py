@@ -16,7 +16,7 @@ from safetensors.numpy import save as to_bytes
 from advae.atomic import replacing
 from advae.errors import ModelFileError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Of what is written in records and arrays. Files of another version are refused."""
 
 LARGEST_FILE = 4 * 2**30
@@ -66,8 +66,13 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndar
             "Restore it or fit again."
         )
     found = record.get("format_version")
-    if not isinstance(found, int) or isinstance(found, bool) or found < FORMAT_VERSION:
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ModelFileError(f"{path} has no valid format version. Restore it or fit again.")
+    if found < FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {found}, of an advae before the first release; this one "
+            f"reads {FORMAT_VERSION}. Fit again."
+        )
     if found > FORMAT_VERSION:
         raise ModelFileError(
             f"{path} has format version {found}, this advae reads up to {FORMAT_VERSION}. "

@@ -183,7 +183,8 @@ def _in_nats(
     of_near = of_near * 0.5
     kinds = graph.concat([of_far + of_near, of_unusual, of_unfit])
     score = graph.op("ReduceLogSumExp", kinds, axes=[1], keepdims=1)
-    weights = graph.op("Exp", kinds - score) * score
+    counted = graph.op("Max", kinds, np.float32(1e-6))
+    weights = counted / counted.sum(1, keep=True) * score
     by_far, by_unusual, by_unfit = graph.split("Split", weights, outputs=3, axis=1)
     part = of_far / graph.op("Max", of_far + of_near, np.float32(1e-6))
     variables = len(classes.sizes)

@@ -607,7 +607,10 @@ class Joined(NamedTuple):
     """Scores of a block of rows.
 
     ``score``, (rows,). ``contributions`` by encoded column and kind, shape (rows, columns,
-    `KINDS`), which add up to it. ``factors``: those of `FACTORS`, (rows, 4), N and D as logarithms.
+    `KINDS`), which add up to it: L, M and R share it in proportion to their nats, and columns share
+    each as they do its sum of squares. (By the slopes of s the largest of the three would have
+    nearly all of it, whichever columns the others know of.) ``factors``: those of `FACTORS`,
+    (rows, 4), N and D as logarithms.
     """
 
     score: Array
@@ -636,8 +639,9 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     near = 0.5 * near
     kinds = jnp.stack([far + near, unusual, unfit], axis=1)
     score = jax.nn.logsumexp(kinds, axis=1)
-    weights = score[:, None] * jax.nn.softmax(kinds, axis=1)
-    whole = jnp.maximum(far + near, 1e-6)
+    counted = jnp.maximum(kinds, 1e-6)
+    weights = score[:, None] * counted / jnp.sum(counted, axis=1, keepdims=True)
+    whole = counted[:, 0]
     columns = x.shape[1]
 
     def shared(squares: Array, total: Array) -> Array:
