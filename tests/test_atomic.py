@@ -234,6 +234,27 @@ def test_standard_input_and_the_file_of_a_database_are_inputs(
     assert (database.read_bytes(), data.read_bytes()) == before
 
 
+def test_errors_call_standard_input_by_its_name(
+    run: Run, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model, data = files
+    lines = data.read_text().splitlines(keepends=True)
+    texts = {
+        "": "standard input: the file is empty",
+        "".join([*lines[:2], lines[2].rstrip("\n") + ",1\n"]): "standard input: line 3",
+        "other\n1\n": "standard input has 'other'",
+    }
+    for number, (text, said) in enumerate(texts.items()):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(text)
+        with path.open() as rows:
+            monkeypatch.setattr("sys.stdin", rows)
+            done = run("score", model, "-")
+        assert done.code == 2
+        assert said in done.err
+        assert "/" not in done.err
+
+
 def test_of_two_writers_at_a_time_one_has_the_file(tmp_path: Path) -> None:
     path, both = tmp_path / "t.parquet", Barrier(2)
 

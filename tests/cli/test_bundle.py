@@ -69,6 +69,24 @@ def test_rows_are_scored_by_their_segment(model: Path, folder: Path, run: Run) -
     assert scored["reason_1"][0] in ("first", "second")
 
 
+def test_rows_of_several_files_have_the_numbers_of_their_file(
+    model: Path, folder: Path, run: Run, tmp_path: Path
+) -> None:
+    new = pl.read_csv(folder / "new.csv")
+    for name, part in (("1.csv", new[:7]), ("2.csv", new[7:])):
+        part.write_csv(tmp_path / name)
+    out = tmp_path / "out.parquet"
+    done = run("score", model, tmp_path / "*.csv", "-o", out, "--keep", "id")
+    assert done.code == 0, done.err
+    scored = pl.read_parquet(out)
+    assert scored.columns[:3] == ["file", "row", "shop"]
+    assert scored["row"].to_list() == [*range(7), *range(13)]
+    assert scored["file"].unique(maintain_order=True).to_list() == [
+        str(tmp_path / name) for name in ("1.csv", "2.csv")
+    ]
+    assert scored["id"].cast(pl.Int64).to_list() == new["id"].to_list()
+
+
 def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> None:
     shown = run("info", model)
     assert shown.code == 0

@@ -1,5 +1,6 @@
 """``advae score --groups``: the column, and the stories in the terminal."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -52,3 +53,51 @@ def test_a_kept_column_cannot_be_called_group(
     done = run("score", model, tmp_path / "new.parquet", "--keep", "group", "--groups")
     assert (done.code, done.out) == (2, "")
     assert "column 'group' cannot be kept" in done.err
+
+
+def test_rows_of_several_files_have_their_own_groups(
+    run: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, data = files
+    table, out = pl.read_parquet(data), tmp_path / "out.parquet"
+    middle = table.height // 2
+    for name, part in (("a", table[:middle]), ("b", table[middle:])):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        part.write_parquet(tmp_path / "in" / f"{name}.parquet")
+    several = tmp_path / "in" / "*.parquet"
+    words = ("score", model, several, "--keep", "key", "--groups", "-o", out)
+    done = run(*words, "--summary", "json")
+    assert done.code == 0, done.err
+    scored = pl.read_parquet(out)
+    assert scored["group"].is_not_null().to_list() == scored["is_anomaly"].to_list()
+    whole = mixed_detector().groups(labelled_table())
+    assert scored["group"].drop_nulls().to_list() == whole.numbers.tolist()
+    # The row of a group is that of the file that is named beside it.
+    for told, group in zip(json.loads(done.out)["groups"], whole.groups, strict=True):
+        file = pl.read_parquet(told["last_file"])
+        assert file["key"][told["last"]] == table["key"][group.last]
+    done = run(*words)
+    said = " ".join(done.err.split())
+    assert f"such as {whole.groups[0].typical % middle:,} of " in said
+    assert "┃ file" in said
+    assert "b.parquet" in said
+
+
+def test_groups_of_rows_beside_those_left_out(
+    run: Run, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, data = files
+    table = pl.read_parquet(data)
+    odd = [0, 1, table.height // 2]
+    texts = table["twice"].cast(pl.String).scatter(odd, "oops")
+    table.with_columns(twice=texts).write_csv(tmp_path / "new.csv")
+    out = tmp_path / "out.parquet"
+    words = ("score", model, tmp_path / "new.csv", "--groups", "-o", out, "--on-error", "skip")
+    done = run(*words, "--summary", "json")
+    assert done.code == 0, done.err
+    scored = pl.read_parquet(out)
+    assert scored["group"].is_not_null().to_list() == scored["is_anomaly"].to_list()
+    for told in json.loads(done.out)["groups"]:
+        rows = scored.filter(group=told["number"])["row"]
+        assert (told["first"], told["last"]) == (rows.min(), rows.max())
+        assert told["typical"] in rows

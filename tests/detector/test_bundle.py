@@ -141,6 +141,10 @@ def test_keys_of_several_columns_and_types(training: pl.DataFrame) -> None:
     ]
     assert bundle.detector("a", 1) is bundle.detectors["a", "1"]
     assert "line" not in bundle.fallback.table.feature_names
+    # A missing value makes floats of whole numbers, in pandas and elsewhere.
+    floats = frame.with_columns(line=pl.col("line").cast(pl.Float64))
+    np.testing.assert_array_equal(bundle.anomaly_score(floats), bundle.anomaly_score(frame))
+    assert bundle.detector("a", 1.0) is bundle.detectors["a", "1"]
 
 
 def test_what_cannot_be_is_refused(training: pl.DataFrame, tmp_path: Path) -> None:

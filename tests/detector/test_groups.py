@@ -116,7 +116,8 @@ def test_equal_rows_are_one_group(detector: advae.Detector) -> None:
     row = payments(1, 4).with_columns(pl.col("amount") + 900, age=pl.lit(None, pl.Float64))
     found = detector.groups(pl.concat([row] * 40))
     assert [(group.number, group.rows) for group in found.groups] == [(1, 40)]
-    assert found.groups[0].story == f"“amount” higher ({row['amount'][0]:.4g})"
+    amount = f"{row['amount'][0]:.4g}"
+    assert found.groups[0].story == f"“amount” higher ({amount}); “age” missing"
 
 
 def test_more_rows_than_the_sample_find_their_groups(detector: advae.Detector) -> None:

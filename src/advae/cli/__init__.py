@@ -131,7 +131,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what is not written yet may fail, too
     except AdVAEError as error:
-        sys.exit(_fail(f"error: {console.printable(str(error))}", 2))
+        sys.exit(_fail(f"error: {console.printable(console.as_given(str(error)))}", 2))
     except MemoryError:
         sys.exit(_fail("error: not enough memory. Give fewer rows or a smaller model.", 2))
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 OnError = Literal["stop", "flag", "skip"]
 LISTED = 20
 MARK = "unreadable"
+
+
+def numbered(frame: pl.DataFrame, source: "Source | QuerySource", rows: np.ndarray) -> pl.DataFrame:
+    """Return scored rows with their numbers and, of several files, the file that holds each.
+
+    ``rows`` are their positions among all rows of the source.
+    """
+    added: list[pl.Series] = []
+    if len(source.paths) > 1:
+        check_free(frame.columns, ["file"])
+        numbers, rows = source.places(rows)
+        files = pl.Series([str(path) for path in source.paths])
+        added.append(files.gather(numbers).alias("file"))
+    added.append(pl.Series("row", rows))
+    rest = [held for held in frame.iter_columns() if held.name != "row"]
+    return pl.DataFrame([*added, *rest])
 
 
 class Places:
@@ -41,8 +58,8 @@ class Places:
     ) -> None:
         self._table, self._source, self._on_error = table, source, on_error
         self._kept: deque[tuple[np.ndarray, pl.Series]] = deque()
+        self._skipped: list[int] = []
         self.bad = 0
-        self.skipped = 0
         self._categories = {each.name: each.texts for each in table.features if each.texts}
 
     def before(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -57,8 +74,8 @@ class Places:
                 read, bad = self._read(frame, int(rows[0]) if len(rows) else first)
                 if self._on_error == "skip" and bad:
                     left = np.isin(np.arange(frame.height), list(bad), invert=True)
+                    self._skipped += rows[~left].tolist()
                     read, rows = read.filter(pl.Series(left)), rows[left]
-                    self.skipped += len(bad)
                 elif bad:
                     places = sorted(bad)
                     names = pl.Series([", ".join(bad[place]) for place in places])
@@ -69,28 +86,31 @@ class Places:
 
     def after(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Yield scored rows with their numbers and, of several files, the file that holds them."""
-        paths = self._source.paths
         for frame in frames:
             rows, marks = self._kept.popleft()
-            added: list[pl.Series] = []
-            if len(paths) > 1:
-                check_free(frame.columns, ["file"])
-                numbers, rows = self._source.places(rows)
-                files = pl.Series([str(path) for path in paths])
-                added.append(files.gather(numbers).alias("file"))
-            added.append(pl.Series("row", rows))
             if self._on_error == "flag":
                 check_free(frame.columns, [MARK])
-                added.append(marks.set(marks == "", None))
-            rest = [held for held in frame.iter_columns() if held.name != "row"]
-            yield pl.DataFrame({held.name: held for held in (*added, *rest)})
+                frame.insert_column(1, marks.set(marks == "", None))
+            yield numbered(frame, self._source, rows)
+
+    def place(self, scored: int) -> tuple[Path | str, int]:
+        """Return the file and the number of a row, by how many were scored before it."""
+        # How many were left out before each of those left out, and so before all others.
+        before = np.array(self._skipped, np.int64) - np.arange(len(self._skipped))
+        left_out = int(np.searchsorted(before, scored, side="right"))
+        return self._source.place(scored + left_out)
+
+    @property
+    def several(self) -> bool:
+        """Whether a row takes the name of its file to be found."""
+        return len(self._source.paths) > 1
 
     def say(self) -> None:
         """Say how many cells could not be read, and what that did."""
         if self.bad > LISTED:
             console.remark(f"{self.bad - LISTED:,} more values could not be read")
-        if self.skipped:
-            console.remark(f"{self.skipped:,} rows with such values were left out")
+        if self._skipped:
+            console.remark(f"{len(self._skipped):,} rows with such values were left out")
 
     def _read(self, frame: pl.DataFrame, first: int) -> tuple[pl.DataFrame, dict[int, list[str]]]:
         """Return rows with their bad cells empty, and the columns of these by their place."""

@@ -1,6 +1,7 @@
 """A scored table in brief, gathered while it streams by: for a few lines in the terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -57,7 +58,7 @@ class Brief:
         widths = [
             3 + max(map(len, each)) for each in zip(self.headings, *self.highest, strict=True)
         ]
-        kept = dict(enumerate(self._keep, 1))
+        kept = dict(enumerate(self._keep, self.headings.index("row") + 1))
         if self.headings[-1] == REMEDY:
             kept[len(widths) - 1] = "not_flagged_with"
         places = [place for place in range(len(widths)) if place not in kept]
@@ -79,6 +80,8 @@ class Brief:
         # By name alone: to Polars' expressions "*" is a pattern.
         columns = {"row": shown["row"]} | {name: shown[name] for name in self._keep}
         cells = [(shorten(name, 30), values.to_list()) for name, values in columns.items()]
+        if "file" in shown.columns and "file" not in self._keep:
+            cells.insert(0, ("file", [Path(path).name for path in shown["file"]]))
         cells.append(("score", [number(score) for score in shown["anomaly_score"]]))
         cells.append(("p-value", [number(chance, 2) for chance in shown["p_value"]]))
         if "reason_1" in shown.columns and "reason_1" not in self._keep:

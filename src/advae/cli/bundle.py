@@ -121,6 +121,7 @@ def score_bundle(
     quiet: bool,
 ) -> None:
     """Score each row by the model of its segment."""
+    from advae.cli.bad_cells import numbered
     from advae.detector.bundle import load_bundle
     from advae.files import sink
 
@@ -137,7 +138,7 @@ def score_bundle(
             rows += frame.height
             flagged += int(frame["is_anomaly"].sum())
             strange += int((~frame["own_model"]).sum())
-            yield frame
+            yield numbered(frame, source, frame["row"].to_numpy())
 
     unseen = quiet or (output is None and sys.stdout.isatty())
     with interruptible(), source.located(), console.row_progress("scoring", unseen) as tell:

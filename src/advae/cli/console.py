@@ -56,7 +56,13 @@ def escape(text: str) -> str:
 
 def remark(text: str) -> None:
     """Say one sentence on standard error."""
-    remarks().print(f"[yellow]note[/] {escape(text)}")
+    remarks().print(f"[yellow]note[/] {escape(as_given(text))}")
+
+
+def as_given(text: str) -> str:
+    """Return a message that calls files what the user called them."""
+    paths = sys.modules.get("advae.files.paths")  # slow to import where nothing was read
+    return text if paths is None else str(paths.as_given(text))
 
 
 def right(heading: str) -> Column:

@@ -31,8 +31,9 @@ TOO_MANY_FLAGGED = 3
 """Exit code where more is flagged than --fail-above allows."""
 
 if TYPE_CHECKING:
+    from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
-    from advae.detector.groups import Groups
+    from advae.detector.groups import Group, Groups
     from advae.files.options import ReadOptions
 
 
@@ -234,13 +235,14 @@ def score(
         told = tally.summary()
         if grouped.groups is not None:
             told["groups"] = [
-                asdict(group) | {"story": group.story} for group in grouped.groups.groups
+                asdict(group) | {"story": group.story} | _places_in(group, places)
+                for group in grouped.groups.groups
             ]
         print(json.dumps(told, indent=2))  # noqa: T201
     elif not quiet:
         _show_scores(brief, detector.threshold.value)
         if grouped.groups is not None:
-            _show_groups(grouped.groups)
+            _show_groups(grouped.groups, places)
     for doubt in [*tally.doubts(), *([] if marker is None else marker.doubts(detector))]:
         console.remark(doubt)
     if explain and tally.flagged > MOST_REMEDIES:
@@ -327,13 +329,29 @@ def _show_scores(brief: "Brief", threshold: float) -> None:
         out.print(f"[dim]beside them in the output: {console.escape(', '.join(left_out))}[/]")
 
 
-def _show_groups(found: "Groups") -> None:
+def _places_in(group: "Group", places: "Places") -> dict[str, Any]:
+    """Return the rows that stand for a group as the output numbers them, with their files."""
+    found: dict[str, Any] = {}
+    for name in ("first", "last", "typical"):
+        path, found[name] = places.place(getattr(group, name))
+        if places.several:
+            found[f"{name}_file"] = str(path)
+    return found
+
+
+def _show_groups(found: "Groups", places: "Places") -> None:
     """Print what drives the alarms, group by group, on standard error."""
+
+    def named(position: int) -> str:
+        path, row = places.place(position)
+        return f"{row:,} of {path}" if places.several else f"{row:,}"
+
     out = console.remarks()
     out.print("\n[italic]what drives the alarms[/]")
     for group in found.groups:
         rows = count(group.rows, "row")
         dates = f", {group.since} to {group.until}" if group.since else ""
-        place = f"from row {group.first:,} to {group.last:,}{dates}, such as {group.typical:,}"
+        ends = f"from row {named(group.first)} to {named(group.last)}"
+        place = f"{ends}{dates}, such as {named(group.typical)}"
         out.print(f"[bold]{group.number}[/]: {console.escape(group.story)}")
         out.print(console.escape(f"   {rows}, {place}; highest score {number(group.highest)}"))

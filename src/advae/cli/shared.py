@@ -134,7 +134,7 @@ def open_rows(
     )
     names = [*detector.table.feature_names, *keep]
     if queried is None:
-        check_columns(names, source.columns, data)
+        check_columns(names, source.columns, "standard input" if data == "-" else data)
     known = {*names, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
     _say(source)

@@ -56,8 +56,10 @@ class GroupMarker:
         """
         with waiting(without_clash(frames, "group"), folder) as path:
             self.groups = found = self._grouper.found()
-            of_row = pl.DataFrame({"row": found.rows, "group": found.numbers})
+            # By their order: "row" is the number in a file, and of several files not unique.
+            of_row, first = dict(zip(found.rows.tolist(), found.numbers.tolist(), strict=True)), 0
             for frame in open_source(path).batches():
-                joined = frame.select("row").join(of_row, "row", "left", maintain_order="left")
-                place = frame.columns.index("p_value") + 1
-                yield frame.insert_column(place, joined["group"])
+                rows = range(first, first + frame.height)
+                first += frame.height
+                numbers = pl.Series("group", [of_row.get(row) for row in rows], pl.Int64)
+                yield frame.insert_column(frame.columns.index("p_value") + 1, numbers)

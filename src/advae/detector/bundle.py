@@ -23,8 +23,8 @@ from advae.atomic import replacing_path
 from advae.detector import model_file
 from advae.detector.detector import Detector
 from advae.errors import AdVAEError, InputError, ModelFileError, quoted, quoted_list
-from advae.tables.frames import BatchSchema, as_batches, check_free, exactly, merged
-from advae.tables.values import check_columns
+from advae.tables.frames import BatchSchema, as_batches, check_free, merged
+from advae.tables.values import check_columns, to_texts
 
 Key: TypeAlias = tuple[str | None, ...]
 """What a segment has in the columns that tell segments apart, as text; None where it is missing."""
@@ -155,7 +155,7 @@ class Bundle:
         InputError
             If no segment with a detector has these values.
         """
-        found = tuple(None if value is None else str(value) for value in key)
+        found = tuple(to_texts(pl.Series([value]))[0] for value in key)
         if found not in self.detectors:
             own = ", ".join(
                 f"{name} {quoted(value)}" for name, value in zip(self.by, key, strict=False)
@@ -268,8 +268,7 @@ def spelled(key: Key) -> str:
 
 def rows_by_key(frame: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[Key, np.ndarray]]:
     """Yield the positions of the rows of each segment, in the order of the segments' first rows."""
-    texts = frame.select(exactly(name).cast(pl.String) for name in by)
-    texts.columns = [str(number) for number in range(len(by))]
+    texts = pl.DataFrame([to_texts(frame[name]).alias(str(at)) for at, name in enumerate(by)])
     parts = texts.with_row_index("place").group_by(texts.columns, maintain_order=True)
     for key, part in parts:
         yield tuple(key), part["place"].to_numpy().astype(np.int64)
@@ -404,7 +403,7 @@ def _model(archive: zipfile.ZipFile, path: Path, name: str, *, checked: set[str]
         try:
             detector = model_file.load_again(own) if name in checked else model_file.load(own)
         except ModelFileError as error:
-            raise _damaged(path, str(error).replace(str(own), name)) from None
+            raise ModelFileError(str(error).replace(str(own), f"{name} in {path}")) from None
     checked.add(name)
     return detector
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import stat
 import sys
@@ -125,6 +126,13 @@ def standard_input() -> Path:
 
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def as_given(text: str) -> str:
+    """Return a message with the temporary files of standard input under that name."""
+    for folder in _FOLDERS:
+        text = re.sub(re.escape(folder.name) + r"/(standard input)\.\w+", r"\1", text)
+    return text
 
 
 def forget_standard_input() -> None:
