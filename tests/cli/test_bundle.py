@@ -87,6 +87,20 @@ def test_rows_of_several_files_have_the_numbers_of_their_file(
     assert scored["id"].cast(pl.Int64).to_list() == new["id"].to_list()
 
 
+def test_segments_by_columns_with_names_of_figures_and_patterns(run: Run, tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    data, model = tmp_path / "t.csv", tmp_path / "b.advae"
+    keys = {"rows": ["p", "q"] * 110, "*": ["u"] * 220}
+    pl.DataFrame(keys | {"a": draws.normal(size=220), "b": draws.normal(size=220)}).write_csv(data)
+    done = run("fit", data, "--by", "rows", "--by", "*", "--iterations", 20, "-o", model)
+    assert done.code == 0, done.err
+    table = run("report", model, data)
+    assert table.code == 0, table.err
+    lines = [line for line in table.out.splitlines() if " / u " in line]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    assert sorted(each[:2] for each in cells) == [["p / u", "110"], ["q / u", "110"]]
+
+
 def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> None:
     shown = run("info", model)
     assert shown.code == 0

@@ -168,25 +168,32 @@ def segments_table(bundle: "Bundle", data: str, reading: "ReadOptions") -> None:
     import polars as pl
 
     source = open_rows(bundle.fallback, data, list(bundle.by), reading)
+    # By their places: a column may be called like a figure, or like a pattern of Polars.
+    places = [str(at) for at in range(len(bundle.by))]
+
+    def counted(frame: pl.DataFrame) -> pl.DataFrame:
+        keys = [frame[name].alias(at) for at, name in zip(places, bundle.by, strict=True)]
+        figures = [frame[name] for name in ("own_model", "is_anomaly", "anomaly_score")]
+        return (
+            pl.DataFrame([*keys, *figures])
+            .group_by([*places, "own_model"])
+            .agg(rows=pl.len(), flagged=pl.sum("is_anomaly"), highest=pl.max("anomaly_score"))
+        )
+
     with interruptible(), source.located():
-        parts = [
-            frame.group_by([*bundle.by, "own_model"]).agg(
-                rows=pl.len(), flagged=pl.col("is_anomaly").sum(), highest=pl.max("anomaly_score")
-            )
-            for frame in bundle.score_batches(source.batches())
-        ]
+        parts = list(map(counted, bundle.score_batches(source.batches())))
     found = (
         pl.concat(parts)
-        .group_by([*bundle.by, "own_model"])
+        .group_by([*places, "own_model"])
         .agg(pl.sum("rows", "flagged"), pl.max("highest"))
         .with_columns(share=pl.col("flagged") / pl.col("rows"))
-        .sort("share", "rows", *bundle.by, descending=[True, True, *([False] * len(bundle.by))])
+        .sort("share", "rows", *places, descending=[True, True, *([False] * len(places))])
     )
     out = console.output()
     headings = [console.right(each) for each in ("rows", "flagged", "share", "highest score")]
     table = Table(console.escape(" / ".join(bundle.by)), *headings, "model")
     for row in found.head(MOST_SHOWN).iter_rows(named=True):
-        key = tuple(None if row[name] is None else str(row[name]) for name in bundle.by)
+        key = tuple(None if row[at] is None else str(row[at]) for at in places)
         figures = (f"{row['rows']:,}", f"{row['flagged']:,}", share(row["share"]))
         own = "its own" if row["own_model"] else "fallback"
         table.add_row(_named(key), *figures, number(row["highest"]), own)
