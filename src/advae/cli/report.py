@@ -69,6 +69,7 @@ def report(
     known = label_column(label, normal)
     bundle = load_bundle(model) if is_bundle(model) else None
     if segment and bundle is None:
+        load_model(model)  # or else what is wrong with it
         raise InputError(f"{model} has a single model. Leave out --segment.")
     if bundle is not None and not segment:
         segments_table(bundle, data, reading)
