@@ -10,8 +10,9 @@ import pytest
 from report_data import IMAGE, SCRIPT, mixed_detector, mixed_table
 
 import advae
+from advae.detector.calibration import learned_threshold
 from advae.detector.review import Reviewed, review, undone
-from advae.errors import InputError, ModelFileError
+from advae.errors import ConfigError, InputError, ModelFileError
 
 
 def moved(rows: int, seed: int) -> pl.DataFrame:
@@ -130,6 +131,72 @@ def test_what_verdicts_say_of_the_threshold(detector: advae.Detector, done: Revi
     assert any("not picked" in doubt for doubt in doubts)
     missed = review(detector, many[:3], np.zeros(3, bool)).doubts
     assert any("did not alarm" in doubt for doubt in missed)
+
+
+def pair(rows: int, seed: int) -> pl.DataFrame:
+    """Return normal rows of two related numbers."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=rows)
+    return pl.DataFrame({"a": first, "b": first + 0.1 * rng.normal(size=rows)})
+
+
+SMALL = advae.Config(iterations=60, hidden=8, batch_size=16, points=4)
+
+
+def calibrating(detector: advae.Detector, seed: int) -> advae.Detector:
+    """Return a detector after a review whose rows join its calibration."""
+    reviewed = review(detector, pair(60, seed), np.ones(60, bool)).detector
+    assert len(reviewed.reviews[-1].joined) == 60
+    return reviewed
+
+
+@pytest.fixture(scope="module")
+def held_out() -> advae.Detector:
+    return advae.fit_detector(pair(300, 0), SMALL)
+
+
+def beginnings(held_out: advae.Detector) -> dict[str, advae.Detector]:
+    """Return detectors whose thresholds come from each kind of rows."""
+    folded = advae.fit_detector(pair(90, 0), replace(SMALL, members=4))
+    chosen = learned_threshold(held_out, 0.1, "kde")
+    return {
+        "held out": held_out,
+        "folds": folded,
+        "few rows in folds": folded.with_threshold(learned_threshold(folded, 0.008)),
+        "training rows": advae.fit_detector(pair(90, 0), replace(SMALL, threshold="kde")),
+        "chosen training rows": held_out.with_threshold(chosen),
+        "given": held_out.with_threshold(advae.Threshold("given", None, 5.0, "agreed")),
+    }
+
+
+def test_reviews_undone_one_after_the_other_give_the_old_threshold(
+    held_out: advae.Detector,
+) -> None:
+    for name, detector in beginnings(held_out).items():
+        once = calibrating(detector, 1)
+        twice = calibrating(once, 2)
+        changes = name not in ("given", "chosen training rows")
+        assert (once.threshold != detector.threshold) == changes, name
+        assert undone(twice).threshold == once.threshold, name
+        first = undone(undone(twice))
+        assert first.threshold == detector.threshold, name
+        np.testing.assert_array_equal(first.calibration_scores, detector.calibration_scores)
+        assert first.reviews == ()
+
+
+def test_a_threshold_set_after_a_review_keeps_its_alpha_when_that_is_undone(
+    held_out: advae.Detector,
+) -> None:
+    once = calibrating(held_out, 1)
+    strict = once.with_threshold(learned_threshold(once, 0.02))
+    assert undone(strict).threshold == learned_threshold(held_out, 0.02)
+    density = learned_threshold(once, 0.05, "kde")
+    assert undone(once.with_threshold(density)).threshold == density
+    given = advae.Threshold("given", None, 4.0)
+    assert undone(once.with_threshold(given)).threshold == given
+    impossible = once.with_threshold(learned_threshold(once, 0.01))  # 59 rows are too few for it
+    with pytest.raises(ConfigError, match=r"alpha = 0\.01 needs at least 99 .* Raise alpha"):
+        undone(impossible)
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, float("nan"), float("inf")])

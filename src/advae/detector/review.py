@@ -258,9 +258,7 @@ def review(
     latest = Review(when, radius, tuple(told), tuple(calibrating), tuple(doubts))
     after = replace(detector, reviews=(*detector.reviews, latest))
     if calibrating:
-        after = with_reviewed(after, np.array(calibrating))
-        if detector.threshold.alpha is not None:
-            after = after.with_threshold(learned_threshold(after, detector.threshold.alpha))
+        after = _recalibrated(with_reviewed(after, np.array(calibrating)), detector)
     return Reviewed(
         after,
         int(normal.sum()),
@@ -273,10 +271,15 @@ def review(
 def undone(detector: Detector) -> Detector:
     """Return the detector as it was before its last review.
 
+    A threshold that was set after the review stays as it was asked for: a given one, or one of that
+    alpha, learned without the review's scores.
+
     Raises
     ------
     InputError
         If there was none.
+    ConfigError
+        If without the review's scores there are too few for the alpha in use.
 
     Examples
     --------
@@ -299,10 +302,23 @@ def undone(detector: Detector) -> Detector:
         scores = detector.calibration_scores.tolist()
         for score in latest.joined:
             scores.remove(score)
-        before = replace(before, calibration_scores=np.array(scores))
-        if detector.threshold.alpha is not None:
-            before = before.with_threshold(detector.earlier_thresholds[-1])
+        before = _recalibrated(replace(before, calibration_scores=np.array(scores)), detector)
     return before
+
+
+def _recalibrated(changed: Detector, detector: Detector) -> Detector:
+    """Learn the threshold anew in a detector whose calibration scores have changed.
+
+    A given one stays. So does one of the density of training rows, which do not change: where
+    ``detector``, as it was, has calibration rows, a person chose it.
+    """
+    alpha = detector.threshold.alpha
+    if alpha is None:
+        return changed
+    of_training = learned_threshold(detector, alpha, "kde").why
+    if len(detector.calibration_scores) and detector.threshold.why == of_training:
+        return changed
+    return changed.with_threshold(learned_threshold(changed, alpha))
 
 
 def _unseen(detector: Detector, columns: Sequence[int], encoded: HostMatrix) -> list[str]:
