@@ -48,24 +48,21 @@ class Matched(NamedTuple):
     notes: list[str]
 
 
-def matched(batches: Iterable[pl.DataFrame], verdicts: pl.DataFrame, key: str) -> Matched:
-    """Find the rows that verdicts are about.
+def read_verdicts(verdicts: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return verdicts as ``key``, ``anomalous`` and ``notes``, each of them once.
 
     Parameters
     ----------
-    batches
-        All rows, with the key.
     verdicts
         The key, and ``verdict``, a label as `advae.tables.labels.parse_labels` reads it; other
         columns are notes.
     key
-        Column that names a row in both.
+        Column that names a row.
 
     Raises
     ------
     InputError
-        For a missing column or key, another verdict, two different ones on a row, or a key that
-        names no row or several.
+        For a missing column or key, another verdict, or two different ones on a row.
     """
     check_columns([key, "verdict"], verdicts.columns, "the table of verdicts")
     names = to_texts(verdicts[key]).alias("key")
@@ -80,6 +77,26 @@ def matched(batches: Iterable[pl.DataFrame], verdicts: pl.DataFrame, key: str) -
             f"contradicting verdicts on {quoted_list(twice.to_list())}: both normal and anomalous. "
             "Give one for each row."
         )
+    return told
+
+
+def matched(batches: Iterable[pl.DataFrame], told: pl.DataFrame, key: str) -> Matched:
+    """Find the rows that verdicts are about.
+
+    Parameters
+    ----------
+    batches
+        All rows, with the key.
+    told
+        What `read_verdicts` returns.
+    key
+        Column of the rows that names them.
+
+    Raises
+    ------
+    InputError
+        For a missing column, or a key that names no row or several.
+    """
     found, found_keys = [], [pl.Series("key", [], pl.String)]
     for batch in batches:
         check_columns([key], batch.columns, "the table of rows")
