@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from report_data import IMAGE, SCRIPT, mixed_detector, mixed_table
@@ -140,6 +141,11 @@ def pair(rows: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame({"a": first, "b": first + 0.1 * rng.normal(size=rows)})
 
 
+def odd_pairs(rows: int) -> pl.DataFrame:
+    """Return rows that are flagged, each odd in another way."""
+    return pl.DataFrame({"a": [9.0 * (-2) ** row for row in range(rows)], "b": [0.0] * rows})
+
+
 SMALL = advae.Config(iterations=60, hidden=8, batch_size=16, points=4)
 
 
@@ -208,3 +214,55 @@ def test_a_radius_is_above_zero(detector: advae.Detector, radius: float) -> None
 def test_no_verdict_is_refused(detector: advae.Detector) -> None:
     with pytest.raises(InputError, match="no verdict"):
         review(detector, moved(1, 1)[:0], np.ones(0, bool))
+
+
+@pytest.mark.parametrize(
+    "normal",
+    [
+        [1, 0, 1],
+        [True, False, True],
+        np.array([1.0, 0.0, 1.0]),
+        pl.Series([1, 0, 1]),
+        pd.Series([True, False, True], index=[7, 8, 9]),
+    ],
+)
+def test_verdicts_come_in_many_forms(held_out: advae.Detector, normal: object) -> None:
+    rows = odd_pairs(3)
+    wanted = review(held_out, rows, np.array([True, False, True]))
+    assert (wanted.normal, wanted.anomalies) == (2, 1)
+    pandas = pd.DataFrame(rows.to_dict(as_series=False), index=["x", "y", "z"])
+    for table in (rows, pandas):
+        done = review(held_out, table, normal, keys=pd.Series(["0", "1", "2"], index=[5, 6, 7]))
+        assert (done.normal, done.anomalies) == (2, 1)
+        assert (done.excused, done.refused) == (wanted.excused, wanted.refused)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"normal": [1, 1]}, "normal holds 2 values for 3 rows"),
+        ({"normal": np.ones(4, bool)}, "normal holds 4 values for 3 rows"),
+        ({"normal": [1, 2, 1]}, "column 'normal', row 1 .*'2' is not true or false"),
+        ({"normal": ["normal"] * 3}, "column 'normal', row 0 .*'normal' is not true or false"),
+        ({"normal": [True, None, True]}, "column 'normal', row 1 .*a missing value"),
+        ({"normal": np.ones((3, 2), bool)}, "column 'normal' .*expected true or false"),
+        ({"keys": ["a"]}, "keys holds 1 value for 3 rows"),
+        ({"notes": ["a"] * 5}, "notes holds 5 values for 3 rows"),
+        ({"rows": 3}, "cannot read a table from int"),
+    ],
+)
+def test_a_wrong_argument_is_one_error(
+    held_out: advae.Detector, arguments: dict[str, object], message: str
+) -> None:
+    given: dict[str, object] = {"rows": odd_pairs(3), "normal": np.ones(3, bool)}
+    with pytest.raises(InputError, match=message):
+        review(held_out, **given | arguments)  # type: ignore[arg-type]
+
+
+def test_keys_that_are_alike_when_shortened_are_told_apart(held_out: advae.Detector) -> None:
+    rows = pl.DataFrame({"a": [9.0, 9.0, -9.0], "b": [0.0, 0.0, 0.0]})
+    keys = ["k" * 200 + end for end in "123"]
+    done = review(held_out, rows, np.array([True, False, True]), keys=keys)
+    np.testing.assert_array_equal(done.detector.is_anomaly(rows), [True, True, False])
+    assert [key[:9] for key, _ in done.excused] == ["k" * 9]
+    assert [why for _, why in done.refused] == ["an anomaly has the same values"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,9 +18,9 @@ from advae.detector.record import Threshold
 from advae.detector.verdicts import Review, Verdict
 from advae.display.text import count, listed, quote, share, shorten
 from advae.errors import ColumnError, InputError, quoted, quoted_list
-from advae.tables.frames import joined
+from advae.tables.frames import as_frame, joined
 from advae.tables.labels import parse_labels
-from advae.tables.values import check_columns, shown_values, to_texts
+from advae.tables.values import bad_cell, check_columns, shown_values, to_texts, to_truths
 
 RADIUS = 0.1
 """How like an excused row others must be, if not given."""
@@ -172,8 +172,8 @@ class Reviewed:
 
 def review(
     detector: Detector,
-    rows: pl.DataFrame,
-    normal: Bool[np.ndarray, "rows"],
+    rows: Any,
+    normal: Any,
     *,
     keys: Sequence[str] | None = None,
     notes: Sequence[str] | None = None,
@@ -187,9 +187,10 @@ def review(
     detector
         The model.
     rows
-        The rows, at least one, with the columns of training.
+        The rows, at least one, with the columns of training; see `advae.tables.frames.as_frame`.
     normal
-        Whether each is normal, or else an anomaly, shape (rows,).
+        Whether each is normal, or else an anomaly: an array, a series or a list of True and False,
+        or of 1 and 0, shape (rows,).
     keys, notes
         What names each row, its number if not given, and what else was said of it; kept.
     radius
@@ -202,7 +203,8 @@ def review(
     Raises
     ------
     InputError
-        For a missing column, a value that cannot be read, no rows, or another radius.
+        For a missing column, a value that cannot be read, no rows, not one verdict, key or note
+        for each row, or another radius.
 
     Examples
     --------
@@ -219,12 +221,24 @@ def review(
     >>> detector.is_anomaly(row), reviewed.detector.is_anomaly(row)
     (array([ True]), array([False]))
     """
+    rows = as_frame(rows)
     if not rows.height:
         raise InputError("there is no verdict. Give at least one.")
     if not 0 < radius < np.inf:
         raise InputError(f"the radius is {radius}; expected a number above 0")
-    keys = [str(row) for row in range(rows.height)] if keys is None else keys
-    notes = [""] * rows.height if notes is None else notes
+    keys = [str(row) for row in range(rows.height)] if keys is None else list(map(str, keys))
+    notes = [""] * rows.height if notes is None else list(map(str, notes))
+    said = as_frame({"normal": normal})["normal"]
+    for name, given in (("normal", said), ("keys", keys), ("notes", notes)):
+        if len(given) != rows.height:
+            raise InputError(
+                f"{name} holds {count(len(given), 'value')} for {count(rows.height, 'row')}. Give "
+                "one for each row."
+            )
+    truths = to_truths(said)
+    if np.isnan(truths).any():
+        raise bad_cell(said, np.isnan(truths), 0, "true or false (or 1 or 0)")
+    normal = truths == 1
     encoded = detector.table.transform(rows)
     scores = detector.anomaly_score_encoded(encoded)
     flagged = np.flatnonzero(scores > detector.threshold.value)
@@ -256,7 +270,8 @@ def review(
             )
         )
         told_rows.append(row)
-    contradicting = _contradictions(detector, told, encoded[told_rows])
+    against = _contradictions(detector, told, encoded[told_rows])
+    contradicting = [each.key for each, odd in zip(told, against, strict=True) if odd]
     refused += [(key, "an anomaly has the same values") for key in contradicting]
     calibrating, doubts = _calibration(detector, scores, normal, flagged)
     if contradicting:
@@ -280,7 +295,12 @@ def review(
         after,
         int(normal.sum()),
         int((~normal).sum()),
-        tuple((v.key, v.what) for v in told if v.normal and v.key not in set(contradicting)),
+        # Not by their keys: shortened, two can be the same.
+        tuple(
+            (each.key, each.what)
+            for each, odd in zip(told, against, strict=True)
+            if each.normal and not odd
+        ),
         tuple(refused),
     )
 
@@ -381,8 +401,10 @@ class _About:
             self.what += f" and {count(others, 'other column')}"
 
 
-def _contradictions(detector: Detector, told: Sequence[Verdict], encoded: HostMatrix) -> list[str]:
-    """Return the keys of rows called normal that are like rows called anomalies.
+def _contradictions(
+    detector: Detector, told: Sequence[Verdict], encoded: HostMatrix
+) -> Bool[np.ndarray, "told"]:
+    """Return which verdicts call rows normal that are like rows called anomalies.
 
     ``encoded`` are the rows of the verdicts told now.
     """
@@ -390,8 +412,8 @@ def _contradictions(detector: Detector, told: Sequence[Verdict], encoded: HostMa
     anomalies += [each for each in told if not each.normal]
     rows = judged(encoded, detector.table, detector.config)
     like = [other.like(detector.table, rows) for other in anomalies]
-    against = np.any(like, axis=0) if like else np.zeros(len(told), bool)
-    return [each.key for each, odd in zip(told, against, strict=True) if each.normal and odd]
+    normal = np.array([each.normal for each in told], bool)
+    return normal & np.any(like, axis=0) if like else np.zeros(len(told), bool)
 
 
 def _calibration(
