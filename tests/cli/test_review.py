@@ -79,8 +79,41 @@ def test_wrong_verdicts_change_nothing(
     assert (folder / "m.advae").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("id,verdict\n000,normal\n001,maybe\n", "column 'verdict', row 1 "),
+        ("id,verdict\n000,normal\n001,\n", "column 'verdict', row 1 "),
+        ("id,verdict\n000,normal\n,normal\n", "column 'id', row 1 "),
+    ],
+)
+def test_a_wrong_verdict_is_said_of_its_own_file(
+    run: Run, folder: Path, told: str, message: str
+) -> None:
+    path = folder / "told.csv"
+    path.write_text(told)
+    done = run(
+        *("review", folder / "m.advae", "--data", folder / "new.csv"),
+        *("--verdicts", path, "--key", "id"),
+    )
+    assert done.code == 2
+    error = " ".join(done.err.split())
+    assert f"{path}: {message}" in error
+    assert "new.csv" not in error
+
+
 def test_options_that_do_not_go_together(run: Run, folder: Path) -> None:
     model = folder / "m.advae"
     assert "go together" in run("review", model, "--data", folder / "new.csv").err
     assert "Leave out" in run("review", model, "--undo", "--key", "id").err
     assert "never reviewed" in run("review", model, "--undo").err
+    assert "Leave out" in run("review", model, "--undo", "--radius", 0.5).err
+
+
+@pytest.mark.parametrize("option", [("--radius", 0.5), ("-o", "out.advae")])
+def test_options_of_a_review_without_one(
+    run: Run, folder: Path, option: tuple[str, object]
+) -> None:
+    done = run("review", folder / "m.advae", *option)
+    assert (done.code, done.out) == (2, "")
+    assert "nothing would be reviewed" in done.err

@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from report_data import IMAGE, SCRIPT, mixed_detector, mixed_table
 
 import advae
+from advae.detector.calibration import learned_threshold
 from advae.detector.review import Reviewed, review, undone
-from advae.errors import InputError, ModelFileError
+from advae.errors import ConfigError, InputError, ModelFileError
 
 
 def moved(rows: int, seed: int) -> pl.DataFrame:
@@ -132,6 +134,77 @@ def test_what_verdicts_say_of_the_threshold(detector: advae.Detector, done: Revi
     assert any("did not alarm" in doubt for doubt in missed)
 
 
+def pair(rows: int, seed: int) -> pl.DataFrame:
+    """Return normal rows of two related numbers."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=rows)
+    return pl.DataFrame({"a": first, "b": first + 0.1 * rng.normal(size=rows)})
+
+
+def odd_pairs(rows: int) -> pl.DataFrame:
+    """Return rows that are flagged, each odd in another way."""
+    return pl.DataFrame({"a": [9.0 * (-2) ** row for row in range(rows)], "b": [0.0] * rows})
+
+
+SMALL = advae.Config(iterations=60, hidden=8, batch_size=16, points=4)
+
+
+def calibrating(detector: advae.Detector, seed: int) -> advae.Detector:
+    """Return a detector after a review whose rows join its calibration."""
+    reviewed = review(detector, pair(60, seed), np.ones(60, bool)).detector
+    assert len(reviewed.reviews[-1].joined) == 60
+    return reviewed
+
+
+@pytest.fixture(scope="module")
+def held_out() -> advae.Detector:
+    return advae.fit_detector(pair(300, 0), SMALL)
+
+
+def beginnings(held_out: advae.Detector) -> dict[str, advae.Detector]:
+    """Return detectors whose thresholds come from each kind of rows."""
+    folded = advae.fit_detector(pair(90, 0), replace(SMALL, members=4))
+    chosen = learned_threshold(held_out, 0.1, "kde")
+    return {
+        "held out": held_out,
+        "folds": folded,
+        "few rows in folds": folded.with_threshold(learned_threshold(folded, 0.008)),
+        "training rows": advae.fit_detector(pair(90, 0), replace(SMALL, threshold="kde")),
+        "chosen training rows": held_out.with_threshold(chosen),
+        "given": held_out.with_threshold(advae.Threshold("given", None, 5.0, "agreed")),
+    }
+
+
+def test_reviews_undone_one_after_the_other_give_the_old_threshold(
+    held_out: advae.Detector,
+) -> None:
+    for name, detector in beginnings(held_out).items():
+        once = calibrating(detector, 1)
+        twice = calibrating(once, 2)
+        changes = name not in ("given", "chosen training rows")
+        assert (once.threshold != detector.threshold) == changes, name
+        assert undone(twice).threshold == once.threshold, name
+        first = undone(undone(twice))
+        assert first.threshold == detector.threshold, name
+        np.testing.assert_array_equal(first.calibration_scores, detector.calibration_scores)
+        assert first.reviews == ()
+
+
+def test_a_threshold_set_after_a_review_keeps_its_alpha_when_that_is_undone(
+    held_out: advae.Detector,
+) -> None:
+    once = calibrating(held_out, 1)
+    strict = once.with_threshold(learned_threshold(once, 0.02))
+    assert undone(strict).threshold == learned_threshold(held_out, 0.02)
+    density = learned_threshold(once, 0.05, "kde")
+    assert undone(once.with_threshold(density)).threshold == density
+    given = advae.Threshold("given", None, 4.0)
+    assert undone(once.with_threshold(given)).threshold == given
+    impossible = once.with_threshold(learned_threshold(once, 0.01))  # 59 rows are too few for it
+    with pytest.raises(ConfigError, match=r"alpha = 0\.01 needs at least 99 .* Raise alpha"):
+        undone(impossible)
+
+
 @pytest.mark.parametrize("radius", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_radius_is_above_zero(detector: advae.Detector, radius: float) -> None:
     with pytest.raises(InputError, match="radius"):
@@ -141,3 +214,55 @@ def test_a_radius_is_above_zero(detector: advae.Detector, radius: float) -> None
 def test_no_verdict_is_refused(detector: advae.Detector) -> None:
     with pytest.raises(InputError, match="no verdict"):
         review(detector, moved(1, 1)[:0], np.ones(0, bool))
+
+
+@pytest.mark.parametrize(
+    "normal",
+    [
+        [1, 0, 1],
+        [True, False, True],
+        np.array([1.0, 0.0, 1.0]),
+        pl.Series([1, 0, 1]),
+        pd.Series([True, False, True], index=[7, 8, 9]),
+    ],
+)
+def test_verdicts_come_in_many_forms(held_out: advae.Detector, normal: object) -> None:
+    rows = odd_pairs(3)
+    wanted = review(held_out, rows, np.array([True, False, True]))
+    assert (wanted.normal, wanted.anomalies) == (2, 1)
+    pandas = pd.DataFrame(rows.to_dict(as_series=False), index=["x", "y", "z"])
+    for table in (rows, pandas):
+        done = review(held_out, table, normal, keys=pd.Series(["0", "1", "2"], index=[5, 6, 7]))
+        assert (done.normal, done.anomalies) == (2, 1)
+        assert (done.excused, done.refused) == (wanted.excused, wanted.refused)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"normal": [1, 1]}, "normal holds 2 values for 3 rows"),
+        ({"normal": np.ones(4, bool)}, "normal holds 4 values for 3 rows"),
+        ({"normal": [1, 2, 1]}, "column 'normal', row 1 .*'2' is not true or false"),
+        ({"normal": ["normal"] * 3}, "column 'normal', row 0 .*'normal' is not true or false"),
+        ({"normal": [True, None, True]}, "column 'normal', row 1 .*a missing value"),
+        ({"normal": np.ones((3, 2), bool)}, "column 'normal' .*expected true or false"),
+        ({"keys": ["a"]}, "keys holds 1 value for 3 rows"),
+        ({"notes": ["a"] * 5}, "notes holds 5 values for 3 rows"),
+        ({"rows": 3}, "cannot read a table from int"),
+    ],
+)
+def test_a_wrong_argument_is_one_error(
+    held_out: advae.Detector, arguments: dict[str, object], message: str
+) -> None:
+    given: dict[str, object] = {"rows": odd_pairs(3), "normal": np.ones(3, bool)}
+    with pytest.raises(InputError, match=message):
+        review(held_out, **given | arguments)  # type: ignore[arg-type]
+
+
+def test_keys_that_are_alike_when_shortened_are_told_apart(held_out: advae.Detector) -> None:
+    rows = pl.DataFrame({"a": [9.0, 9.0, -9.0], "b": [0.0, 0.0, 0.0]})
+    keys = ["k" * 200 + end for end in "123"]
+    done = review(held_out, rows, np.array([True, False, True]), keys=keys)
+    np.testing.assert_array_equal(done.detector.is_anomaly(rows), [True, True, False])
+    assert [key[:9] for key, _ in done.excused] == ["k" * 9]
+    assert [why for _, why in done.refused] == ["an anomaly has the same values"]

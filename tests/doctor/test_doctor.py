@@ -345,5 +345,8 @@ def test_strict_ends_with_1_on_problems(run: Run, model: Path, tmp_path: Path) -
     assert outside.code == 1
     assert "outside" in outside.out
     assert run("doctor", good, "--model", model, "--ignore", "count").code == 2
+    refused = run("doctor", good, "--model", model, "--alpha", 0.5)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--alpha" in refused.err
     both = run("doctor", good, "--only", "amount", "--ignore", "count")
     assert "Leave out one" in both.err

@@ -143,6 +143,14 @@ def test_a_wrong_parameter_is_named_by_fit(rows: np.ndarray, name: str, value: A
         estimator.fit(rows)
 
 
+@pytest.mark.parametrize(("name", "value"), [("alpha", 0.2), ("threshold", "kde")])
+def test_contamination_goes_with_no_other_threshold(
+    rows: np.ndarray, name: str, value: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"contamination and {name} are both given"):
+        small(contamination=0.05, **{name: value}).fit(rows)
+
+
 def test_every_setting_is_a_parameter() -> None:
     settings = {field.name for field in dataclasses.fields(Config)}
     parameters = inspect.signature(AdVAEDetector).parameters

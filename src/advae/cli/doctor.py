@@ -41,7 +41,10 @@ def doctor(
     normal: Normal = None,
     ignore: Ignore = None,
     only: Only = None,
-    alpha: Annotated[float, typer.Option(help="Share of normal rows that may be flagged.")] = 0.1,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Share of normal rows that may be flagged; 0.1 if not given."),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -65,10 +68,10 @@ def doctor(
 
     known = label_column(label, normal)
     if model is not None:
-        if label or ignore or only:
+        if label or ignore or only or alpha is not None:
             raise InputError(
-                "--model looks at the columns that the model learned. Leave out --label, --ignore "
-                "and --only."
+                "--model compares rows with what the model learned. Leave out --label, --ignore, "
+                "--only and --alpha."
             )
         from advae.doctor.new_rows import compare
 
@@ -82,7 +85,8 @@ def doctor(
     ignored = ignored_columns(source, ignore, only, known)
     with source.located(), console.row_progress("examining", as_json) as tell:
         batches = console.counted(source.batches(), tell)
-        diagnosis = examine(batches, Config(alpha=alpha), label=known, ignored=ignored)
+        config = Config() if alpha is None else Config(alpha=alpha)
+        diagnosis = examine(batches, config, label=known, ignored=ignored)
     _end(diagnosis, as_json, strict)
 
 

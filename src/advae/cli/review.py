@@ -51,11 +51,18 @@ def review(
     from advae.detector.review import RADIUS, undone
     from advae.detector.review import review as reviewed
 
-    given = (data, verdicts, key)
-    if undo and given != (None, None, None):
-        raise InputError("--undo takes a review back. Leave out --data, --verdicts and --key.")
-    if None in given and given != (None, None, None):
+    given, nothing = (data, verdicts, key), (None, None, None)
+    if undo and (*given, radius) != (*nothing, None):
+        raise InputError(
+            "--undo takes a review back. Leave out --data, --verdicts, --key and --radius."
+        )
+    if None in given and given != nothing:
         raise InputError("--data, --verdicts and --key go together: the rows, and what they are")
+    if not undo and given == nothing and (radius, output) != (None, None):
+        raise InputError(
+            "nothing would be reviewed or written. Add --data, --verdicts and --key, or leave out "
+            "--radius and --output."
+        )
     inputs = [str(model), *(each for each in (data, verdicts) if each is not None)]
     if output is not None:
         check_output(output, *inputs)
@@ -74,14 +81,16 @@ def review(
         return
     import polars as pl
 
-    from advae.detector.review import matched
+    from advae.detector.review import matched, read_verdicts
     from advae.files.source import open_source
 
-    told = open_source(verdicts, dtypes={key: pl.String()})
+    verdict_source = open_source(verdicts, dtypes={key: pl.String()})
     source = open_rows(detector, data, [key], reading)
     with interruptible():
+        with verdict_source.located():
+            told = read_verdicts(verdict_source.read(), key)
         with source.located():
-            found = matched(source.batches(), told.read(), key)
+            found = matched(source.batches(), told, key)
         done = reviewed(
             detector,
             found.rows,

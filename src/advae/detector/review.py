@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,9 +18,9 @@ from advae.detector.record import Threshold
 from advae.detector.verdicts import Review, Verdict
 from advae.display.text import count, listed, quote, share, shorten
 from advae.errors import ColumnError, InputError, quoted, quoted_list
-from advae.tables.frames import joined
+from advae.tables.frames import as_frame, joined
 from advae.tables.labels import parse_labels
-from advae.tables.values import check_columns, shown_values, to_texts
+from advae.tables.values import bad_cell, check_columns, shown_values, to_texts, to_truths
 
 RADIUS = 0.1
 """How like an excused row others must be, if not given."""
@@ -48,24 +48,21 @@ class Matched(NamedTuple):
     notes: list[str]
 
 
-def matched(batches: Iterable[pl.DataFrame], verdicts: pl.DataFrame, key: str) -> Matched:
-    """Find the rows that verdicts are about.
+def read_verdicts(verdicts: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return verdicts as ``key``, ``anomalous`` and ``notes``, each of them once.
 
     Parameters
     ----------
-    batches
-        All rows, with the key.
     verdicts
         The key, and ``verdict``, a label as `advae.tables.labels.parse_labels` reads it; other
         columns are notes.
     key
-        Column that names a row in both.
+        Column that names a row.
 
     Raises
     ------
     InputError
-        For a missing column or key, another verdict, two different ones on a row, or a key that
-        names no row or several.
+        For a missing column or key, another verdict, or two different ones on a row.
     """
     check_columns([key, "verdict"], verdicts.columns, "the table of verdicts")
     names = to_texts(verdicts[key]).alias("key")
@@ -80,6 +77,26 @@ def matched(batches: Iterable[pl.DataFrame], verdicts: pl.DataFrame, key: str) -
             f"contradicting verdicts on {quoted_list(twice.to_list())}: both normal and anomalous. "
             "Give one for each row."
         )
+    return told
+
+
+def matched(batches: Iterable[pl.DataFrame], told: pl.DataFrame, key: str) -> Matched:
+    """Find the rows that verdicts are about.
+
+    Parameters
+    ----------
+    batches
+        All rows, with the key.
+    told
+        What `read_verdicts` returns.
+    key
+        Column of the rows that names them.
+
+    Raises
+    ------
+    InputError
+        For a missing column, or a key that names no row or several.
+    """
     found, found_keys = [], [pl.Series("key", [], pl.String)]
     for batch in batches:
         check_columns([key], batch.columns, "the table of rows")
@@ -155,8 +172,8 @@ class Reviewed:
 
 def review(
     detector: Detector,
-    rows: pl.DataFrame,
-    normal: Bool[np.ndarray, "rows"],
+    rows: Any,
+    normal: Any,
     *,
     keys: Sequence[str] | None = None,
     notes: Sequence[str] | None = None,
@@ -170,9 +187,10 @@ def review(
     detector
         The model.
     rows
-        The rows, at least one, with the columns of training.
+        The rows, at least one, with the columns of training; see `advae.tables.frames.as_frame`.
     normal
-        Whether each is normal, or else an anomaly, shape (rows,).
+        Whether each is normal, or else an anomaly: an array, a series or a list of True and False,
+        or of 1 and 0, shape (rows,).
     keys, notes
         What names each row, its number if not given, and what else was said of it; kept.
     radius
@@ -185,7 +203,8 @@ def review(
     Raises
     ------
     InputError
-        For a missing column, a value that cannot be read, no rows, or another radius.
+        For a missing column, a value that cannot be read, no rows, not one verdict, key or note
+        for each row, or another radius.
 
     Examples
     --------
@@ -202,12 +221,24 @@ def review(
     >>> detector.is_anomaly(row), reviewed.detector.is_anomaly(row)
     (array([ True]), array([False]))
     """
+    rows = as_frame(rows)
     if not rows.height:
         raise InputError("there is no verdict. Give at least one.")
     if not 0 < radius < np.inf:
         raise InputError(f"the radius is {radius}; expected a number above 0")
-    keys = [str(row) for row in range(rows.height)] if keys is None else keys
-    notes = [""] * rows.height if notes is None else notes
+    keys = [str(row) for row in range(rows.height)] if keys is None else list(map(str, keys))
+    notes = [""] * rows.height if notes is None else list(map(str, notes))
+    said = as_frame({"normal": normal})["normal"]
+    for name, given in (("normal", said), ("keys", keys), ("notes", notes)):
+        if len(given) != rows.height:
+            raise InputError(
+                f"{name} holds {count(len(given), 'value')} for {count(rows.height, 'row')}. Give "
+                "one for each row."
+            )
+    truths = to_truths(said)
+    if np.isnan(truths).any():
+        raise bad_cell(said, np.isnan(truths), 0, "true or false (or 1 or 0)")
+    normal = truths == 1
     encoded = detector.table.transform(rows)
     scores = detector.anomaly_score_encoded(encoded)
     flagged = np.flatnonzero(scores > detector.threshold.value)
@@ -239,7 +270,8 @@ def review(
             )
         )
         told_rows.append(row)
-    contradicting = _contradictions(detector, told, encoded[told_rows])
+    against = _contradictions(detector, told, encoded[told_rows])
+    contradicting = [each.key for each, odd in zip(told, against, strict=True) if odd]
     refused += [(key, "an anomaly has the same values") for key in contradicting]
     calibrating, doubts = _calibration(detector, scores, normal, flagged)
     if contradicting:
@@ -258,14 +290,17 @@ def review(
     latest = Review(when, radius, tuple(told), tuple(calibrating), tuple(doubts))
     after = replace(detector, reviews=(*detector.reviews, latest))
     if calibrating:
-        after = with_reviewed(after, np.array(calibrating))
-        if detector.threshold.alpha is not None:
-            after = after.with_threshold(learned_threshold(after, detector.threshold.alpha))
+        after = _recalibrated(with_reviewed(after, np.array(calibrating)), detector)
     return Reviewed(
         after,
         int(normal.sum()),
         int((~normal).sum()),
-        tuple((v.key, v.what) for v in told if v.normal and v.key not in set(contradicting)),
+        # Not by their keys: shortened, two can be the same.
+        tuple(
+            (each.key, each.what)
+            for each, odd in zip(told, against, strict=True)
+            if each.normal and not odd
+        ),
         tuple(refused),
     )
 
@@ -273,10 +308,15 @@ def review(
 def undone(detector: Detector) -> Detector:
     """Return the detector as it was before its last review.
 
+    A threshold that was set after the review stays as it was asked for: a given one, or one of that
+    alpha, learned without the review's scores.
+
     Raises
     ------
     InputError
         If there was none.
+    ConfigError
+        If without the review's scores there are too few for the alpha in use.
 
     Examples
     --------
@@ -299,10 +339,23 @@ def undone(detector: Detector) -> Detector:
         scores = detector.calibration_scores.tolist()
         for score in latest.joined:
             scores.remove(score)
-        before = replace(before, calibration_scores=np.array(scores))
-        if detector.threshold.alpha is not None:
-            before = before.with_threshold(detector.earlier_thresholds[-1])
+        before = _recalibrated(replace(before, calibration_scores=np.array(scores)), detector)
     return before
+
+
+def _recalibrated(changed: Detector, detector: Detector) -> Detector:
+    """Learn the threshold anew in a detector whose calibration scores have changed.
+
+    A given one stays. So does one of the density of training rows, which do not change: where
+    ``detector``, as it was, has calibration rows, a person chose it.
+    """
+    alpha = detector.threshold.alpha
+    if alpha is None:
+        return changed
+    of_training = learned_threshold(detector, alpha, "kde").why
+    if len(detector.calibration_scores) and detector.threshold.why == of_training:
+        return changed
+    return changed.with_threshold(learned_threshold(changed, alpha))
 
 
 def _unseen(detector: Detector, columns: Sequence[int], encoded: HostMatrix) -> list[str]:
@@ -348,8 +401,10 @@ class _About:
             self.what += f" and {count(others, 'other column')}"
 
 
-def _contradictions(detector: Detector, told: Sequence[Verdict], encoded: HostMatrix) -> list[str]:
-    """Return the keys of rows called normal that are like rows called anomalies.
+def _contradictions(
+    detector: Detector, told: Sequence[Verdict], encoded: HostMatrix
+) -> Bool[np.ndarray, "told"]:
+    """Return which verdicts call rows normal that are like rows called anomalies.
 
     ``encoded`` are the rows of the verdicts told now.
     """
@@ -357,8 +412,8 @@ def _contradictions(detector: Detector, told: Sequence[Verdict], encoded: HostMa
     anomalies += [each for each in told if not each.normal]
     rows = judged(encoded, detector.table, detector.config)
     like = [other.like(detector.table, rows) for other in anomalies]
-    against = np.any(like, axis=0) if like else np.zeros(len(told), bool)
-    return [each.key for each, odd in zip(told, against, strict=True) if each.normal and odd]
+    normal = np.array([each.normal for each in told], bool)
+    return normal & np.any(like, axis=0) if like else np.zeros(len(told), bool)
 
 
 def _calibration(

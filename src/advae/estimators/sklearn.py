@@ -149,8 +149,9 @@ class AdVAEDetector(
     | `contamination` | the rows of ``fit``, just   | a guess of how many of them are not    |
 
     With `contamination` at "auto" the threshold is learned, and keeps the promise of `alpha`. A
-    number overrides it: the threshold is then the quantile of the training scores that flags this
-    share of them, whether or not anything is wrong with them, and nothing is promised of new rows.
+    number takes the place of `alpha` and `threshold`, which must be left at None: the threshold is
+    then the quantile of the training scores that flags this share of them, whether or not anything
+    is wrong with them, and nothing is promised of new rows.
 
     The parameters below come in groups: the threshold (`alpha` to `calibration`), the rows and the
     run (`trim` to `random_state`), the method, for who studies it (`method` to `surprise`), and
@@ -349,7 +350,7 @@ class AdVAEDetector(
         InputError
             A ValueError: the table cannot be used.
         ConfigError
-            A ValueError: a parameter is out of its range.
+            A ValueError: a parameter is out of its range, or contradicts another.
         TrainingError
             Training diverged.
         """
@@ -358,6 +359,12 @@ class AdVAEDetector(
             raise ConfigError(
                 f"contamination is {share!r}; expected 'auto' or a share above 0, at most 0.5"
             )
+        for name in ("alpha", "threshold"):
+            if share is not None and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"contamination and {name} are both given, and each sets the threshold. Give "
+                    "one of them."
+                )
         frame = checked_frame(self, X)
         hashed = () if self.hashed is None else self.hashed  # pandas' names have no truth value
         detector = fit_detector(frame, self._config(), hashed=hashed)
