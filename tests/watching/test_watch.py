@@ -183,6 +183,17 @@ def test_another_model_is_said_and_scores_new_files_alone(
     assert "another" not in run("watch", models / "other.advae", *rest).err
 
 
+@pytest.mark.parametrize("name", ["alarm", "source", "model", "event"])
+def test_a_kept_column_takes_the_place_of_none_that_alarms_have(
+    run: Run, here: Path, models: Path, name: str
+) -> None:
+    rows(20, 3).with_columns(pl.lit("kept").alias(name)).write_csv("in/a.csv")
+    done = run(*("watch", models / "m.advae", "in", "--state", "s.json", "--keep", name, "--json"))
+    assert (done.code, done.out) == (2, "")
+    assert f"column '{name}' cannot be kept" in " ".join(done.err.split())
+    assert not Path("s.json").exists()
+
+
 @pytest.mark.parametrize("damage", ["cut", "altered", "other", "later"])
 def test_a_damaged_state_is_one_error(run: Run, here: Path, models: Path, damage: str) -> None:
     watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
