@@ -293,6 +293,30 @@ def test_a_webhook_is_tried_again_and_then_next_time(
     assert run(*watch).code == 0
 
 
+def test_alarms_are_valid_json_whatever_is_kept(
+    run: Run, here: Path, models: Path, receiver: tuple[type[Receiver], str]
+) -> None:
+    kept = pl.Series("z", [[1.5, float("nan")], [float("-inf"), None]] * 10)
+    frame = rows(20, 3).with_columns(kept, x=pl.lit(float("nan")), y=pl.lit(float("inf")))
+    frame.write_parquet("in/a.parquet")
+    made, address = receiver
+    watch = ("watch", models / "m.advae", "in", "--json")
+    watch = (*watch, "--keep", "x", "--keep", "y", "--keep", "z")
+
+    def strict(text: str) -> dict:
+        return json.loads(text, parse_constant=lambda name: pytest.fail(name))
+
+    done = run(*watch, "--state", "s.json")
+    assert done.code in NEW
+    run(*watch, "--state", "t.json", "--to", "out")
+    run(*watch, "--state", "u.json", "--to", address)
+    lines = [line for path in Path("out").iterdir() for line in path.read_text().splitlines()]
+    ways = [done.out.splitlines()[:2], lines, map(json.dumps, made.batches[0][1]["alarms"])]
+    for alarms in ways:
+        first, _ = map(strict, alarms)
+        assert (first["x"], first["y"], first["z"]) == (None, None, [1.5, None])
+
+
 def test_alarms_are_lines_on_standard_output(run: Run, here: Path, models: Path) -> None:
     watch = ("watch", models / "m.advae", "in", "--state", "s.json")
     rows(20, 3).write_csv("in/a.csv")

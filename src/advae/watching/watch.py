@@ -185,7 +185,9 @@ class Watch:
                 "model": self._model,
             }
             values = {name: value for name, value in alarm.items() if name != "row"}
-            records.append(json.loads(json.dumps(own | values, default=str)))
+            # JSON has no number that is not finite; the missing ones and infinity become null.
+            text = json.dumps(own | values, default=str)
+            records.append(json.loads(text, parse_constant=lambda _: None))
         return records
 
     def _key(self, piece: Piece, row: object) -> str:
