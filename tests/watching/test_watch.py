@@ -293,6 +293,16 @@ def test_a_webhook_is_tried_again_and_then_next_time(
     assert run(*watch).code == 0
 
 
+def test_names_of_many_bytes_are_cut(run: Run, here: Path, models: Path) -> None:
+    watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
+    for number, end in enumerate("一二"):  # which the names of the alarms' files have no more
+        rows(20, number).write_csv(f"in/{'漢' * 81}{end}.csv")
+    done = run(*watch)
+    assert done.code in NEW, done.err
+    assert len(told(Path("out"))) == 4
+    assert {path.name.split(".")[0] for path in Path("out").iterdir()} == {"漢" * 50}
+
+
 def test_alarms_are_valid_json_whatever_is_kept(
     run: Run, here: Path, models: Path, receiver: tuple[type[Receiver], str]
 ) -> None:
@@ -359,6 +369,8 @@ def test_wrong_use_is_one_error(run: Run, here: Path, models: Path) -> None:
     assert "--every is 5" in run("watch", model, "in", *state, "--every", "5").err
     assert "folder of SOURCE" in run("watch", model, "in", *state, "--to", "in").err
     assert "--since" in run("watch", model, "in", *state, "--since", "a").err
+    said = run("watch", model, "sqlite:///d.db", *state, "--since", "id").err
+    assert "Say with --query what to read of it.\n" in said
     from advae.watching.state import alone
 
     with alone(Path("s.json")):
