@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -165,6 +166,29 @@ def test_a_bad_file_does_not_keep_others_from_being_scored(
     Path("in/b.csv").unlink()
     assert run(*watch).code in NEW
     assert places(told(Path("out"))) == expected({"a.csv": 20, "c.csv": 20})
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_others_from_being_scored(
+    run: Run, here: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
+    for number, name in enumerate("abc"):
+        rows(20, number).write_csv(f"in/{name}.csv")
+    readable = Path.open
+
+    def open_others(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == "b.csv":  # not by its mode, which root does not heed
+            raise PermissionError(13, "Permission denied")
+        return readable(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", open_others)
+        done = run(*watch)
+    assert done.code == 2
+    assert "in/b.csv: cannot be read: Permission denied." in done.err
+    assert places(told(Path("out"))) == expected({"a.csv": 20, "c.csv": 20})
+    assert run(*watch).code in NEW
+    assert places(told(Path("out"))) == expected({"a.csv": 20, "b.csv": 20, "c.csv": 20})
 
 
 def test_another_model_is_said_and_scores_new_files_alone(

@@ -121,7 +121,7 @@ class Files:
             found = list(matching_paths(self.name))
         return [each for each in found if each.is_file() and each.resolve() not in self._others]
 
-    def units(self, state: State, say: Callable[[str], None]) -> Iterator["_File"]:
+    def units(self, state: State, say: Callable[[str], None]) -> Iterator[Unit]:
         """Yield files that are not scored, or not to the end, unless they are still written.
 
         A file whose beginning is what was scored goes on there; another content under a known name
@@ -142,11 +142,15 @@ class Files:
             if not stamp[0] or stamp != before[path]:
                 waiting += 1
                 continue
-            digest = _digest(path, stamp[0])
-            if digest is None or _stamp(path) != stamp:
-                waiting += 1
+            try:
+                digest = _digest(path, stamp[0])
+                if digest is None or _stamp(path) != stamp:
+                    waiting += 1
+                    continue
+                seen = self._before(path, stamp, digest, state, there, say)
+            except InputError as error:
+                yield _Unreadable(str(path), error)
                 continue
-            seen = self._before(path, stamp, digest, state, there, say)
             if not seen.whole:
                 yield _File(path, seen, self)
         if waiting:
@@ -191,6 +195,17 @@ class Files:
         names = [*self._detector.table.feature_names, *self._keep]
         check_columns(names, source.columns, str(path))
         return source
+
+
+class _Unreadable(NamedTuple):
+    """A file that cannot be read, and why."""
+
+    name: str
+    reason: InputError
+
+    def pieces(self) -> Iterator[Piece]:
+        """Raise the reason."""
+        raise self.reason
 
 
 class _File:
