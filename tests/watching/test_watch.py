@@ -112,6 +112,39 @@ def test_a_file_that_grows_is_scored_from_where_it_ended(
     assert run(*watch).code == 0
 
 
+@pytest.mark.parametrize("names", ["log.csv log-1.csv log-2.csv", "a.csv b.csv c.csv"])
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_log_that_is_rotated_is_scored_once(
+    run: Run, here: Path, models: Path, names: str, *, grown: bool
+) -> None:
+    watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
+    log, first, second = (Path("in") / name for name in names.split())
+    height = 40 if grown else 30
+    logs = [rows(40, 3), rows(40, 4), rows(10, 3)]  # the last one is how the first one begins
+
+    def look(new: int) -> None:
+        done = run(*watch)
+        assert done.code in (NEW if new else (0,)), done.err
+        assert f"{new} new row" in done.err
+        assert "another content" not in " ".join(done.err.split())
+
+    logs[0][:30].write_csv(log)
+    look(30)
+    logs[0][:height].write_csv(log)  # and no look before it is rotated
+    log.rename(first)
+    logs[1][:30].write_csv(log)
+    look(height - 30 + 30)
+    logs[1][:height].write_csv(log)
+    first.rename(second)
+    log.rename(first)
+    log.touch()  # nothing in it yet
+    look(height - 30)
+    logs[2].write_csv(log)
+    look(10)
+    alarms = told(Path("out"))
+    assert len({alarm["alarm"] for alarm in alarms}) == len(alarms) == 2 * height // 10 + 1
+
+
 def test_a_file_that_shrinks_is_a_new_one_and_one_that_vanishes_is_no_error(
     run: Run, here: Path, models: Path
 ) -> None:
