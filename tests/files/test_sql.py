@@ -330,6 +330,13 @@ def test_options_of_which_one_needs_another(
     assert "pw" not in done.err
 
 
+def test_commands_that_read_files_only_say_so(run: Run, folder: Path) -> None:
+    done = run("evaluate", folder / "model.advae", "duckdb://x:pw@y", "--label", "l")
+    assert done.code == 2
+    assert "Give files here" in done.err
+    assert "pw" not in done.err
+
+
 def test_files_are_read_by_way_of_duckdb(run: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     words = ("--query", f"select * from '{folder}/payments.parquet'", "-o", out, "--quiet")

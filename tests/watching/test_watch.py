@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -111,6 +112,39 @@ def test_a_file_that_grows_is_scored_from_where_it_ended(
     assert run(*watch).code == 0
 
 
+@pytest.mark.parametrize("names", ["log.csv log-1.csv log-2.csv", "a.csv b.csv c.csv"])
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_log_that_is_rotated_is_scored_once(
+    run: Run, here: Path, models: Path, names: str, *, grown: bool
+) -> None:
+    watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
+    log, first, second = (Path("in") / name for name in names.split())
+    height = 40 if grown else 30
+    logs = [rows(40, 3), rows(40, 4), rows(10, 3)]  # the last one is how the first one begins
+
+    def look(new: int) -> None:
+        done = run(*watch)
+        assert done.code in (NEW if new else (0,)), done.err
+        assert f"{new} new row" in done.err
+        assert "another content" not in " ".join(done.err.split())
+
+    logs[0][:30].write_csv(log)
+    look(30)
+    logs[0][:height].write_csv(log)  # and no look before it is rotated
+    log.rename(first)
+    logs[1][:30].write_csv(log)
+    look(height - 30 + 30)
+    logs[1][:height].write_csv(log)
+    first.rename(second)
+    log.rename(first)
+    log.touch()  # nothing in it yet
+    look(height - 30)
+    logs[2].write_csv(log)
+    look(10)
+    alarms = told(Path("out"))
+    assert len({alarm["alarm"] for alarm in alarms}) == len(alarms) == 2 * height // 10 + 1
+
+
 def test_a_file_that_shrinks_is_a_new_one_and_one_that_vanishes_is_no_error(
     run: Run, here: Path, models: Path
 ) -> None:
@@ -167,6 +201,29 @@ def test_a_bad_file_does_not_keep_others_from_being_scored(
     assert places(told(Path("out"))) == expected({"a.csv": 20, "c.csv": 20})
 
 
+def test_a_file_that_cannot_be_read_does_not_keep_others_from_being_scored(
+    run: Run, here: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
+    for number, name in enumerate("abc"):
+        rows(20, number).write_csv(f"in/{name}.csv")
+    readable = Path.open
+
+    def open_others(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == "b.csv":  # not by its mode, which root does not heed
+            raise PermissionError(13, "Permission denied")
+        return readable(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", open_others)
+        done = run(*watch)
+    assert done.code == 2
+    assert "in/b.csv: cannot be read: Permission denied." in done.err
+    assert places(told(Path("out"))) == expected({"a.csv": 20, "c.csv": 20})
+    assert run(*watch).code in NEW
+    assert places(told(Path("out"))) == expected({"a.csv": 20, "b.csv": 20, "c.csv": 20})
+
+
 def test_another_model_is_said_and_scores_new_files_alone(
     run: Run, here: Path, models: Path
 ) -> None:
@@ -181,6 +238,17 @@ def test_another_model_is_said_and_scores_new_files_alone(
     assert places(alarms) == expected({"a.csv": 20, "b.csv": 20})
     assert len({alarm["model"] for alarm in alarms}) == 2
     assert "another" not in run("watch", models / "other.advae", *rest).err
+
+
+@pytest.mark.parametrize("name", ["alarm", "source", "model", "event"])
+def test_a_kept_column_takes_the_place_of_none_that_alarms_have(
+    run: Run, here: Path, models: Path, name: str
+) -> None:
+    rows(20, 3).with_columns(pl.lit("kept").alias(name)).write_csv("in/a.csv")
+    done = run(*("watch", models / "m.advae", "in", "--state", "s.json", "--keep", name, "--json"))
+    assert (done.code, done.out) == (2, "")
+    assert f"column '{name}' cannot be kept" in " ".join(done.err.split())
+    assert not Path("s.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "other", "later"])
@@ -282,6 +350,40 @@ def test_a_webhook_is_tried_again_and_then_next_time(
     assert run(*watch).code == 0
 
 
+def test_names_of_many_bytes_are_cut(run: Run, here: Path, models: Path) -> None:
+    watch = ("watch", models / "m.advae", "in", "--state", "s.json", "--to", "out")
+    for number, end in enumerate("一二"):  # which the names of the alarms' files have no more
+        rows(20, number).write_csv(f"in/{'漢' * 81}{end}.csv")
+    done = run(*watch)
+    assert done.code in NEW, done.err
+    assert len(told(Path("out"))) == 4
+    assert {path.name.split(".")[0] for path in Path("out").iterdir()} == {"漢" * 50}
+
+
+def test_alarms_are_valid_json_whatever_is_kept(
+    run: Run, here: Path, models: Path, receiver: tuple[type[Receiver], str]
+) -> None:
+    kept = pl.Series("z", [[1.5, float("nan")], [float("-inf"), None]] * 10)
+    frame = rows(20, 3).with_columns(kept, x=pl.lit(float("nan")), y=pl.lit(float("inf")))
+    frame.write_parquet("in/a.parquet")
+    made, address = receiver
+    watch = ("watch", models / "m.advae", "in", "--json")
+    watch = (*watch, "--keep", "x", "--keep", "y", "--keep", "z")
+
+    def strict(text: str) -> dict:
+        return json.loads(text, parse_constant=lambda name: pytest.fail(name))
+
+    done = run(*watch, "--state", "s.json")
+    assert done.code in NEW
+    run(*watch, "--state", "t.json", "--to", "out")
+    run(*watch, "--state", "u.json", "--to", address)
+    lines = [line for path in Path("out").iterdir() for line in path.read_text().splitlines()]
+    ways = [done.out.splitlines()[:2], lines, map(json.dumps, made.batches[0][1]["alarms"])]
+    for alarms in ways:
+        first, _ = map(strict, alarms)
+        assert (first["x"], first["y"], first["z"]) == (None, None, [1.5, None])
+
+
 def test_alarms_are_lines_on_standard_output(run: Run, here: Path, models: Path) -> None:
     watch = ("watch", models / "m.advae", "in", "--state", "s.json")
     rows(20, 3).write_csv("in/a.csv")
@@ -324,6 +426,8 @@ def test_wrong_use_is_one_error(run: Run, here: Path, models: Path) -> None:
     assert "--every is 5" in run("watch", model, "in", *state, "--every", "5").err
     assert "folder of SOURCE" in run("watch", model, "in", *state, "--to", "in").err
     assert "--since" in run("watch", model, "in", *state, "--since", "a").err
+    said = run("watch", model, "sqlite:///d.db", *state, "--since", "id").err
+    assert "Say with --query what to read of it.\n" in said
     from advae.watching.state import alone
 
     with alone(Path("s.json")):

@@ -89,7 +89,7 @@ def open_database(data: str, query: str | None) -> "Database | None":
 
     if is_address(data):
         if query is None:
-            raise _address_alone(data)
+            raise _address_alone(data, "Say with --query what to read of it.")
         return Database(data)
     if query is not None:
         raise InputError(
@@ -99,13 +99,15 @@ def open_database(data: str, query: str | None) -> "Database | None":
     return None
 
 
-def _address_alone(data: str) -> InputError:
+FILES_ONLY = (
+    "Give files here; fit, watch, and score with a single model read databases, with --query."
+)
+
+
+def _address_alone(data: str, advice: str = FILES_ONLY) -> InputError:
     from advae.files.sql import Address
 
-    return InputError(
-        f"{Address(data)}: the address of a database. Say with --query what to read of it; fit "
-        "and score have this option."
-    )
+    return InputError(f"{Address(data)}: the address of a database. {advice}")
 
 
 def open_rows(

@@ -77,11 +77,14 @@ def watch(
 
     Exit codes: 0 nothing new; 4 new alarms; 5 drift was found, with or without them; 2 errors.
     """
+    from advae.tables.frames import check_free
     from advae.tensorfile import fingerprint
     from advae.watching.state import alone
     from advae.watching.watch import Watch
 
     pause = None if every is None else _seconds(every)
+    if as_json and to is None:
+        check_free(keep or [], ["event"])
     with alone(state), interruptible() as interrupt:
         detector = load_model(model)
         rows, database = _source(

@@ -19,6 +19,9 @@ TRIES = 4
 SECONDS = 10.0
 """That a web address has to answer in, each time."""
 
+NAME_BYTES = 150
+"""Of a source's name that the name of its file of alarms has."""
+
 
 class Outlet(Protocol):
     """Takes alarms, and may be given the same batch again."""
@@ -46,9 +49,10 @@ class Folder:
     def deliver(self, batches: Sequence[Batch]) -> None:
         """Write the files, each whole or not at all."""
         for batch in batches:
-            # Of an address, what comes last in it.
-            name = Path(batch.source.partition("?")[0]).name[:100] or "alarms"
-            with replacing(self.path / f"{name}.{batch.key}.ndjson") as stream:
+            # Of an address, what comes last in it; cut, since names end at 255 bytes.
+            name = Path(batch.source.partition("?")[0]).name.encode()[:NAME_BYTES]
+            text = name.decode(errors="ignore") or "alarms"
+            with replacing(self.path / f"{text}.{batch.key}.ndjson") as stream:
                 for alarm in batch.alarms:
                     stream.write(f"{json.dumps(alarm, ensure_ascii=False)}\n".encode())
 

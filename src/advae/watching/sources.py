@@ -121,20 +121,20 @@ class Files:
             found = list(matching_paths(self.name))
         return [each for each in found if each.is_file() and each.resolve() not in self._others]
 
-    def units(self, state: State, say: Callable[[str], None]) -> Iterator["_File"]:
+    def units(self, state: State, say: Callable[[str], None]) -> Iterator[Unit]:
         """Yield files that are not scored, or not to the end, unless they are still written.
 
         A file whose beginning is what was scored goes on there; another content under a known name
-        is a new file; a file under a new name that has the content of one that is gone is that one.
+        is a new file, unless it is that of a file which was renamed, see `_follow`.
         """
-        paths = self.paths
-        new = [path for path in paths if not _known(path, state)]
+        new = [path for path in self.paths if not _known(path, state)]
         if not new:
             return
         before = {path: _stamp(path) for path in new}
         latest = max(stamp[1] for stamp in before.values() if stamp) if any(before.values()) else 0
         time.sleep(min(max(latest / 1e9 + SETTLED - time.time(), 0.0), SETTLED))
-        there, waiting = {str(path) for path in paths}, 0
+        _follow(new, state)
+        waiting = 0
         for path in new:
             stamp = _stamp(path)
             if stamp is None:
@@ -142,11 +142,15 @@ class Files:
             if not stamp[0] or stamp != before[path]:
                 waiting += 1
                 continue
-            digest = _digest(path, stamp[0])
-            if digest is None or _stamp(path) != stamp:
-                waiting += 1
+            try:
+                digest = _digest(path, stamp[0])
+                if digest is None or _stamp(path) != stamp:
+                    waiting += 1
+                    continue
+                seen = self._before(path, stamp, digest, state, say)
+            except InputError as error:
+                yield _Unreadable(str(path), error)
                 continue
-            seen = self._before(path, stamp, digest, state, there, say)
             if not seen.whole:
                 yield _File(path, seen, self)
         if waiting:
@@ -158,27 +162,19 @@ class Files:
         stamp: tuple[int, int],
         digest: str,
         state: State,
-        there: set[str],
         say: Callable[[str], None],
     ) -> Seen:
         """Return what is known of a file that is new or has changed."""
         name, now = str(path), Seen(*stamp, digest, digest, 0, False)
         old = state.files.get(name)
         if old is None:
-            moved = [
-                key
-                for key, each in state.files.items()
-                if (each.size, each.fingerprint) == (now.size, digest) and key not in there
-            ]
-            if not moved:
-                return now
-            old = state.files.pop(moved[0])
+            return now
         if old.fingerprint == digest:
             now = Seen(*stamp, digest, old.identity, old.rows, old.whole)
             state.files[name] = now
             return now
         grown = old.size < now.size and file_format(path) in TEXT_FORMATS
-        if grown and _digest(path, old.size) == old.fingerprint:
+        if grown and _begins(path, old):
             return Seen(*stamp, digest, old.identity, old.rows, False)
         say(f"{path}: has another content than the one that was scored; it counts as a new file")
         return now
@@ -191,6 +187,17 @@ class Files:
         names = [*self._detector.table.feature_names, *self._keep]
         check_columns(names, source.columns, str(path))
         return source
+
+
+class _Unreadable(NamedTuple):
+    """A file that cannot be read, and why."""
+
+    name: str
+    reason: InputError
+
+    def pieces(self) -> Iterator[Piece]:
+        """Raise the reason."""
+        raise self.reason
 
 
 class _File:
@@ -340,6 +347,41 @@ def _known(path: Path, state: State) -> bool:
     """Return whether a file is as it was when all of it had been scored."""
     seen = state.files.get(str(path))
     return seen is not None and seen.whole and _stamp(path) == (seen.size, seen.changed)
+
+
+def _follow(new: Sequence[Path], state: State) -> None:
+    """Note under their new names files that were renamed: those of names that lost their content.
+
+    The old name may have another content by now, as that of a log that is rotated, maybe one that
+    had another name, too. So all are found before any is noted. A log may have grown before it was
+    rotated; from a name that is gone nothing but the very content is followed, since a short
+    content begins other files as well.
+    """
+    lost = {
+        name: seen
+        for name, seen in state.files.items()
+        if _stamp(Path(name)) != (seen.size, seen.changed) and not _begins(Path(name), seen)
+    }
+    there, moved = {str(path) for path in new}, dict[str, str]()
+    for path in new:
+        name, stamp = str(path), _stamp(path)
+        if stamp is None or (name in state.files and name not in lost):
+            continue
+        for old, seen in lost.items():
+            fits = stamp[0] == seen.size or (stamp[0] > seen.size and old in there)
+            if fits and old not in moved and _begins(path, seen):
+                moved[old] = name
+                break
+    stay = {name: seen for name, seen in state.files.items() if name not in moved}
+    state.files = stay | {name: lost[old] for old, name in moved.items()}
+
+
+def _begins(path: Path, seen: Seen) -> bool:
+    """Return whether a file begins with what was scored; one that cannot be read does not."""
+    try:
+        return _digest(path, seen.size) == seen.fingerprint
+    except InputError:
+        return False
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

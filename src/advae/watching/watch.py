@@ -21,6 +21,7 @@ from advae.core.arrays import HostMatrix
 from advae.detector.calibration import expected_alarms
 from advae.detector.detector import Detector
 from advae.errors import AdVAEError, ColumnError, InputError
+from advae.tables.frames import check_free
 from advae.watching.drift import Drift, Evidence, Follower
 from advae.watching.outlets import Outlet
 from advae.watching.sources import Piece, Source
@@ -28,6 +29,9 @@ from advae.watching.state import Batch, State, load
 
 TOGETHER_ROWS, TOGETHER_PIECES = 32_768, 64
 """Pieces that are remembered and delivered together have so many rows, or are so many."""
+
+OWN = ("alarm", "source", "model")
+"""What an alarm has besides what scoring gives."""
 
 
 @dataclass
@@ -83,7 +87,8 @@ class Watch:
     Raises
     ------
     InputError
-        If the state file is damaged, or of another source.
+        If the state file is damaged, or of another source, or a column to carry along has the name
+        of one that alarms have.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class Watch:
         explain: int,
         say: Callable[[str], None],
     ) -> None:
+        check_free(keep, OWN)
         self._detector, self._model, self._path = detector, model, path
         self._source, self._outlet, self._say = source, outlet, say
         self._keep, self._explain = keep, explain
@@ -179,7 +185,9 @@ class Watch:
                 "model": self._model,
             }
             values = {name: value for name, value in alarm.items() if name != "row"}
-            records.append(json.loads(json.dumps(own | values, default=str)))
+            # JSON has no number that is not finite; the missing ones and infinity become null.
+            text = json.dumps(own | values, default=str)
+            records.append(json.loads(text, parse_constant=lambda _: None))
         return records
 
     def _key(self, piece: Piece, row: object) -> str:
