@@ -115,6 +115,7 @@ def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> N
     page = folder / "north.html"
     written = run("report", model, folder / "new.csv", "--segment", "north", "-o", page)
     assert written.code == 0, written.err
+    assert "row in file" in page.read_text()  # the page counts the rows of the segment
     assert "1 of 5 rows flagged" in written.out
     assert page.stat().st_size > 10_000
 

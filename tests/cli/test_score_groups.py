@@ -81,6 +81,13 @@ def test_rows_of_several_files_have_their_own_groups(
     assert f"such as {whole.groups[0].typical % middle:,} of " in said
     assert "┃ file" in said
     assert "b.parquet" in said
+    page = tmp_path / "r.html"
+    done = run("report", model, several, "-o", page, "--quiet")
+    assert done.code == 0, done.err
+    text = page.read_text()
+    assert "<bdi>in file</bdi>" in text
+    assert "<bdi>row in file</bdi>" in text
+    assert "b.parquet" in text
 
 
 def test_groups_of_rows_beside_those_left_out(

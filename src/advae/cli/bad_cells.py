@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from advae.cli import console
+from advae.cli.places import numbered
 from advae.errors import ColumnError, quoted
 from advae.tables.frames import check_free
 from advae.tables.values import respelled, truths_among
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
 OnError = Literal["stop", "flag", "skip"]
 LISTED = 20
 MARK = "unreadable"
-
-
-def numbered(frame: pl.DataFrame, source: "Source | QuerySource", rows: np.ndarray) -> pl.DataFrame:
-    """Return scored rows with their numbers and, of several files, the file that holds each.
-
-    ``rows`` are their positions among all rows of the source.
-    """
-    added: list[pl.Series] = []
-    if len(source.paths) > 1:
-        check_free(frame.columns, ["file"])
-        numbers, rows = source.places(rows)
-        files = pl.Series([str(path) for path in source.paths])
-        added.append(files.gather(numbers).alias("file"))
-    added.append(pl.Series("row", rows))
-    rest = [held for held in frame.iter_columns() if held.name != "row"]
-    return pl.DataFrame([*added, *rest])
 
 
 class Places:

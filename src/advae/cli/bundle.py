@@ -121,7 +121,7 @@ def score_bundle(
     quiet: bool,
 ) -> None:
     """Score each row by the model of its segment."""
-    from advae.cli.bad_cells import numbered
+    from advae.cli.places import numbered
     from advae.detector.bundle import load_bundle
     from advae.files import sink
 

@@ -57,6 +57,7 @@ def report(
 
     One HTML file that opens anywhere, without network. With --label it also measures the model.
     """
+    from advae.cli.places import FILE, ROW, placed
     from advae.detector.bundle import load_bundle
     from advae.detector.model_file import is_bundle
     from advae.report.page import check_page, write_report
@@ -80,12 +81,17 @@ def report(
     source = open_labelled(detector, data, known, [*by, *(keep or [])], reading)
     with interruptible(), source.located(), console.row_progress("scoring", quiet) as tell:
         rows = console.counted(source.batches(), tell)
+        # The page numbers the rows that it is given.
+        several = len(source.paths) > 1
+        places = [FILE] * several + [ROW] * (several or bundle is not None)
+        if places:
+            rows = placed(rows, source)
         written = write_report(
             detector,
             rows if bundle is None else rows_of_segment(rows, by, values),
             output,
             label=known,
-            keep=keep or [],
+            keep=[*places, *(keep or [])],
             data_name=Path(data).name,
             model_name=model.name,
             history=days,
