@@ -29,7 +29,8 @@ def numbered(frame: pl.DataFrame, source: "Source | QuerySource", rows: np.ndarr
         added.append(files.gather(numbers).alias("file"))
     added.append(pl.Series("row", rows))
     rest = [held for held in frame.iter_columns() if held.name != "row"]
-    return pl.DataFrame([*added, *rest])
+    # Not a list: Polars would give a column without a name one.
+    return pl.DataFrame({held.name: held for held in (*added, *rest)})
 
 
 def placed(
