@@ -80,7 +80,7 @@ def agreement(detector: advae.Detector, path: Path, frame: pl.DataFrame) -> str:
 
 
 def main(
-    sets: Annotated[str, typer.Option(help="Names, by commas.")] = "payments,adult,sick",
+    sets: Annotated[str, typer.Option(help="Names, by commas.")] = "adult,bank,sick",
     presets: Annotated[str, typer.Option(help="By commas.")] = "default,paper",
     rounds: Annotated[int, typer.Option(help="Measurements of each side.")] = 5,
     seconds: Annotated[float, typer.Option(help="Of each measurement.")] = 3.0,
