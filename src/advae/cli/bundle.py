@@ -167,15 +167,17 @@ def segments_table(bundle: "Bundle", data: str, reading: "ReadOptions") -> None:
     """Print how many rows of DATA each segment has and how many are flagged, the worst first."""
     import polars as pl
 
+    from advae.detector.bundle import keys_of
+
     source = open_rows(bundle.fallback, data, list(bundle.by), reading)
     # By their places: a column may be called like a figure, or like a pattern of Polars.
     places = [str(at) for at in range(len(bundle.by))]
 
     def counted(frame: pl.DataFrame) -> pl.DataFrame:
-        keys = [frame[name].alias(at) for at, name in zip(places, bundle.by, strict=True)]
         figures = [frame[name] for name in ("own_model", "is_anomaly", "anomaly_score")]
         return (
-            pl.DataFrame([*keys, *figures])
+            keys_of(frame, bundle.by)
+            .with_columns(figures)
             .group_by([*places, "own_model"])
             .agg(rows=pl.len(), flagged=pl.sum("is_anomaly"), highest=pl.max("anomaly_score"))
         )
@@ -193,7 +195,7 @@ def segments_table(bundle: "Bundle", data: str, reading: "ReadOptions") -> None:
     headings = [console.right(each) for each in ("rows", "flagged", "share", "highest score")]
     table = Table(console.escape(" / ".join(bundle.by)), *headings, "model")
     for row in found.head(MOST_SHOWN).iter_rows(named=True):
-        key = tuple(None if row[at] is None else str(row[at]) for at in places)
+        key = tuple(row[at] for at in places)
         figures = (f"{row['rows']:,}", f"{row['flagged']:,}", share(row["share"]))
         own = "its own" if row["own_model"] else "fallback"
         table.add_row(_named(key), *figures, number(row["highest"]), own)

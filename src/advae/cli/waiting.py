@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from advae.detector.groups import Grouper, Groups
@@ -57,9 +58,10 @@ class GroupMarker:
         with waiting(without_clash(frames, "group"), folder) as path:
             self.groups = found = self._grouper.found()
             # By their order: "row" is the number in a file, and of several files not unique.
-            of_row, first = dict(zip(found.rows.tolist(), found.numbers.tolist(), strict=True)), 0
+            first = 0
             for frame in open_source(path).batches():
-                rows = range(first, first + frame.height)
+                own = slice(*np.searchsorted(found.rows, [first, first + frame.height]))
+                numbers = pl.Series("group", [None], pl.Int64).new_from_index(0, frame.height)
+                numbers = numbers.scatter(found.rows[own] - first, found.numbers[own])
                 first += frame.height
-                numbers = pl.Series("group", [of_row.get(row) for row in rows], pl.Int64)
                 yield frame.insert_column(frame.columns.index("p_value") + 1, numbers)

@@ -266,9 +266,14 @@ def spelled(key: Key) -> str:
     return " / ".join("(missing)" if value is None else value for value in key)
 
 
+def keys_of(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Return the key of each row: a column of texts for each of ``by``, called by its place."""
+    return pl.DataFrame([to_texts(frame[name]).alias(str(at)) for at, name in enumerate(by)])
+
+
 def rows_by_key(frame: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[Key, np.ndarray]]:
     """Yield the positions of the rows of each segment, in the order of the segments' first rows."""
-    texts = pl.DataFrame([to_texts(frame[name]).alias(str(at)) for at, name in enumerate(by)])
+    texts = keys_of(frame, by)
     parts = texts.with_row_index("place").group_by(texts.columns, maintain_order=True)
     for key, part in parts:
         yield tuple(key), part["place"].to_numpy().astype(np.int64)
