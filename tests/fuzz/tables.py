@@ -184,7 +184,7 @@ def columns(rng: np.random.Generator) -> dict[str, Callable[[], pa.Array]]:
         "dictionary of numbers": lambda: pa.array(far).dictionary_encode(),
         "hostile texts": lambda: pa.array(texts),
         "distinct texts": lambda: pa.array([f"{k}-{rng.random()}" for k in range(n)]),
-        "one long text": lambda: pa.array(["a"] * (n - 1) + ["y" * 3_000_000]),
+        "one long text": lambda: pa.array(["a"] * (n - 1) + ["y" * 1_000_000]),
         "large texts": lambda: pa.array(texts, pa.large_string()),
         "views": lambda: pa.array(texts, pa.string_view()),
         "intervals": lambda: pa.array([(1, 2, 3)] * n, pa.month_day_nano_interval()),

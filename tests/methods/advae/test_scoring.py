@@ -14,6 +14,7 @@ from advae.detector.fitting import fit_detector
 from advae.methods.advae.reference import (
     BANDWIDTH,
     DOUBT,
+    SAME,
     SHRINKAGE,
     TILE,
     Memory,
@@ -238,6 +239,21 @@ def test_equal_is_what_differs_by_rounding_alone():
             found = recalled(memory, kept[place] + step)
             itself = np.abs(found.nearest[0] - kept[place]).max() < 1e-5
             assert itself != same, (squared, place)
+
+
+@pytest.mark.parametrize("share", [0.9, 1.1])
+def test_rounding_does_not_decide_which_rows_are_equal(share):
+    """Products of long rows are off by a tenth of the distance up to which rows count as equal."""
+    rng = np.random.default_rng(0)
+    kept = rng.choice([0.0, 1.0], (400, 60)).astype(np.float32)
+    centre = kept.mean(axis=0, dtype=np.float64)
+    typical = np.square(kept - centre).sum(axis=1)
+    step = rng.standard_normal((400, 60))
+    limit = share * SAME * (typical + typical.mean())
+    step *= np.sqrt(limit / np.square(step).sum(axis=1))[:, None]
+    found = recalled(remember(kept, kept), (kept + step).astype(np.float32))
+    itself = (np.asarray(found.nearest) == kept).all(axis=1)
+    assert itself.all() if share > 1 else not itself.any()
 
 
 def test_the_bandwidth_of_rows_that_have_duplicates_is_not_zero():

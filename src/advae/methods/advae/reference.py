@@ -40,8 +40,11 @@ DOUBT = 0.001
 expected where the weights of all rows come to this."""
 
 SAME = 1e-6
-"""Squared distance of rows that count as equal, in their mean squared distances from the centre:
-what rounding leaves."""
+"""Squared distance up to which rows count as equal, in their mean squared distances from the
+centre."""
+
+_ROUNDED = 8 * SAME
+"""What rounding may make of a squared distance of 0 that comes from products, in the same unit."""
 
 TILE = 128
 """Kept rows that are compared with a block of rows at a time."""
@@ -242,7 +245,7 @@ def recall(known: Tiles, x: Matrix, units: Float[Array, "rows columns"] | None =
     x = (x - known.centre).T
     own_square = jnp.sum(x**2, axis=0)
     beside = jnp.concatenate([2.0 * x, jnp.ones((1, rows), x.dtype)])
-    same = own_square - SAME * (own_square + known.typical)
+    whole = own_square + known.typical
     weights = None if units is None else units.T**2
 
     def add_tile(
@@ -253,7 +256,14 @@ def recall(known: Tiles, x: Matrix, units: Float[Array, "rows columns"] | None =
         # Every pass over it costs as much as a product, so sums come with the products.
         closeness = kept @ beside
         best, itself = _best(closeness)
-        drop = (best >= same) & ~found.dropped
+        maybe = (best >= own_square - _ROUNDED * whole) & ~found.dropped
+        # Rarely: a difference taken anew tells rows that are equal from those that are near.
+        apart = jax.lax.cond(
+            jnp.any(maybe),
+            lambda: jnp.sum((x - kept[:, :-1][itself].T) ** 2, axis=0),
+            lambda: whole,
+        )
+        drop = maybe & (apart <= SAME * whole)
         left_out = jnp.arange(TILE)[:, None] == jnp.where(drop, itself, TILE)
         closeness = jnp.where(left_out, -jnp.inf, closeness)
         if weights is None:
