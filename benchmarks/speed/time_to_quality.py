@@ -127,13 +127,14 @@ def main(
     if reason is not None:
         console.print(f"skipped: {reason}")
         return
-    contestants = [OURS, WARM, *([TORCH] if installed("torch") else [])]
+    contestants = [OURS, *([] if quick else [WARM]), *([TORCH] if installed("torch") else [])]
     iterations = GRID[0] if quick else GRID[-1]
     found: dict[str, dict[str, Curve]] = {}
     for name in names:
         curves: dict[str, list[Curve]] = {who: [] for who in contestants}
         with tempfile.TemporaryDirectory() as warm:
-            run(OURS, name, 0, GRID[0], threads, Path(warm))
+            if WARM in contestants:
+                run(OURS, name, 0, GRID[0], threads, Path(warm))
             for seed in range(1 if quick else seeds):
                 for who in contestants:
                     with tempfile.TemporaryDirectory() as empty:
