@@ -48,10 +48,11 @@ def test_progress_speaks_of_what_a_user_knows(capsys: pytest.CaptureFixture[str]
         shown.read("3 rows")
         shown.show(snapshot(500, 0.1))  # type: ignore[arg-type]
     said = capsys.readouterr().err
-    assert said == "learning 50 %  error on normal rows 20 % of what it was at first\n"
+    learning = "learning 50 %  error on normal rows 20 % of what it was at first\n"
+    assert said == f"getting ready\n{learning}"
     with console.training_progress(quiet=False, verbose=True) as shown:
         shown.show(snapshot(500, 0.1))  # type: ignore[arg-type]
-    assert capsys.readouterr().err.startswith("training 500/1000")
+    assert capsys.readouterr().err.startswith("getting ready\ntraining 500/1000")
 
 
 def test_rows_are_counted_on_a_terminal_while_they_are_read(tmp_path: Path) -> None:
@@ -106,6 +107,12 @@ def test_names_that_differ_in_case_are_meant() -> None:
         check_columns(["customer_id"], ["amount", "Customer_ID"], "t.csv")
     with pytest.raises(InputError, match=r"Did you mean 'Na \[mmol/l\]' for 'na'\?"):
         check_columns(["na"], ["name", "Na [mmol/l]"], "the table")
+    # A column in its place is not meant for another, however alike their names are.
+    wanted = ["Natrium (mmol/l)", "Kalium (mmol/l)"]
+    with pytest.raises(InputError, match=r"Did you mean 'Natrium' for 'Natrium \(mmol/l\)'\?$"):
+        check_columns(wanted, ["Kalium (mmol/l)", "Natrium"], "t.csv")
+    with pytest.raises(InputError, match="Add or rename"):
+        check_columns(wanted, ["Kalium (mmol/l)"], "t.csv")
     with pytest.raises(InputError, match="Add or rename"):
         check_columns(["flow"], ["flow [l/min]", "flow (old)"], "the table")
     with pytest.raises(InputError, match="Did you mean 'id' for 'ID'"):

@@ -123,6 +123,12 @@ def test_numbers_that_grow_by_factors_are_no_codes(levels: list[int]) -> None:
         assert list(checks(spoilt(RNG.choice([*levels, code], ROWS)))) == ["code"]
 
 
+def test_three_codes_of_things_hold_none_for_missing() -> None:
+    assert checks(spoilt(RNG.choice([4711, 4720, 5003], ROWS))) == {}
+    for values in ([1, 2, 99], [4711, 4720, -1], [4711, 4720, 0]):
+        assert list(checks(spoilt(RNG.choice(values, ROWS)))) == ["code"]
+
+
 def test_ignored_columns_are_not_examined() -> None:
     frame = spoilt(range(ROWS))
     assert checks(frame, ignored=["x"]) == {}

@@ -574,3 +574,26 @@ def test_a_damaged_state_is_refused(
 ) -> None:
     with pytest.raises(InputError):
         TableEncoder.from_json(changed_state(encoder, feature, **changes))
+
+
+def test_what_float32_leaves_of_zero_is_zero() -> None:
+    delays = pl.DataFrame({"delay": [-83.0, -7.0, 0.0, 11.0, 1272.0]})
+    encoder = TableEncoder.fit(delays)
+    shown = encoder.decode(encoder.transform(delays))["delay"]
+    assert shown[2] == 0.0
+    assert shown.to_list() == pytest.approx(delays["delay"].to_list(), rel=1e-5)
+    tiny = pl.DataFrame({"share": [1e-9, 2e-9, 5e-9]})
+    encoder = TableEncoder.fit(tiny)
+    assert encoder.decode(encoder.transform(tiny))["share"][0] == pytest.approx(1e-9, rel=1e-4)
+
+
+def test_moments_at_one_time_of_the_day_are_told_by_it() -> None:
+    start = dt.datetime(2024, 3, 1)
+    moments = [start + dt.timedelta(minutes=37 * row) for row in range(2000)]
+    (column,) = TableEncoder.fit(pl.DataFrame({"at": moments})).features
+    nights = [start + dt.timedelta(days=day, hours=23, minutes=17 * day) for day in range(11)]
+    nights.append(start + dt.timedelta(days=3, hours=12))  # one of twelve elsewhere
+    assert column.in_words(pl.Series(nights)) == "at 23:00 to 01:50"
+    assert column.in_words(pl.Series(nights[:1])) == "at 23:00"
+    assert column.in_words(pl.Series(moments)).startswith("2024-03-0")
+    assert column.in_words(pl.Series([None], dtype=pl.Datetime)) == ""

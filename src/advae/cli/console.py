@@ -161,6 +161,7 @@ def _shown(progress: Progress) -> Iterator[Progress]:
 
 def _plain_progress(console: Console, verbose: bool) -> "Callable[[Snapshot], None]":
     shown = 0
+    console.print("getting ready")
 
     def show(snapshot: "Snapshot") -> None:
         nonlocal shown

@@ -119,7 +119,7 @@ def conformal_threshold(calibration: HostVector, alpha: float) -> float:
     if rank > rows:
         raise ConfigError(
             f"alpha = {alpha} needs at least {conformal_rows_needed(alpha)} calibration rows, "
-            f"there are {rows}. Raise alpha, give more rows, or use threshold 'kde'."
+            f"there are {rows}. Raise alpha, or give more rows."
         )
     return float(np.partition(np.asarray(calibration, np.float64), rank - 1)[rank - 1])
 

@@ -256,8 +256,8 @@ class ColumnWatch:
                 "time",
                 "hint",
                 "dates: learned by the place in the day, week and year, not by the date itself",
-                "Fit with the time trend if rows before or after the training period should score "
-                "higher for that.",
+                "Fit with the option 'time' as 'trend' if rows before or after the training "
+                "period should score higher for that.",
             )
 
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
@@ -314,7 +314,8 @@ class ColumnWatch:
                 "hint",
                 "the rows are sorted by it, as if it told when they came: its size is not judged, "
                 "since that of new rows would lie beyond",
-                "If the file is only sorted by it, shuffle the rows, or fit with the time trend.",
+                "If the file is only sorted by it, shuffle the rows, or fit with the option 'time' "
+                "as 'trend'.",
             )
         else:
             yield from self._growing(sample, places)
@@ -395,7 +396,8 @@ def _code_for_missing(values: pl.Series) -> float | None:
     """Return the lowest or highest number if it is whole, frequent and far from all others.
 
     Numbers that double or triple, as processors and doses do, are each far from all smaller ones:
-    the distance must also be more than `APART` times the largest between the others.
+    the distance must also be more than `APART` times the largest between the others. Beside one to
+    three others, as among codes of things, only what is usual counts: -1, 0, 99, 8888.
     """
     numbers, counts = np.unique(values.to_numpy(), return_counts=True)
     if len(numbers) < 3:
@@ -404,6 +406,9 @@ def _code_for_missing(values: pl.Series) -> float | None:
     for end, rest, gap in ((0, numbers[1:], gaps[0]), (-1, numbers[:-1], gaps[-1])):
         often = counts[end] >= max(3, 0.002 * len(values))
         far = gap > rest[-1] - rest[0] and gap > APART * np.diff(rest).max()
-        if often and numbers[end].is_integer() and far:
-            return float(numbers[end])
+        if often and far and numbers[end].is_integer():
+            code = int(numbers[end])
+            usual = code in (-1, 0) or set(str(abs(code))) in ({"8"}, {"9"})
+            if usual or len(numbers) > 4:
+                return float(code)
     return None

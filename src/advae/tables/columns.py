@@ -495,8 +495,11 @@ class NumberColumn(RangedColumn):
             into[0][missing] = self.scale.apply(np.array([self.median]))[0]
 
     def decode(self, encoded: Encoded) -> pl.Series:
-        """Return the numbers."""
-        return without_missing(self.show(self.scale.invert(encoded[:, 0])), encoded)
+        """Return the numbers; what float32 leaves of a 0 is 0."""
+        numbers, scale = self.scale.invert(encoded[:, 0]), self.scale
+        rounded = float(np.finfo(np.float32).eps) * max(abs(scale.low), abs(scale.high))
+        numbers[np.abs(numbers) < rounded] = 0.0
+        return without_missing(self.show(numbers), encoded)
 
     def possible(self, expected: Encoded) -> Encoded:
         """Round the numbers where training had whole ones only."""

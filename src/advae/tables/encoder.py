@@ -289,9 +289,9 @@ CAUTIONS: dict[Caution, str] = {
     "empty": "Missing in every training row; a row with a value scores higher",
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
     "dated": "Dates, learned by their place in the day, week and year; how late they are counts "
-    "only if the time trend is asked for",
+    "only if the option 'time' is 'trend'",
     "ordered": "Numbers that the rows are sorted by; those of new rows would lie beyond, so they "
-    "count only if the time trend is asked for",
+    "count only if the option 'time' is 'trend'",
 }
 
 CACHED_ROWS = 8192

@@ -107,7 +107,8 @@ class LabelReader:
             quoted(self.column.name),
             None,
             f"has no label {quoted(self.column.normal)}; it has, for instance, "
-            f"{quoted_list(list(self._others)[:NAMED])}. Name the label of normal rows.",
+            f"{quoted_list(list(self._others)[:NAMED])}. Name that of normal rows by the option "
+            "'normal'.",
         )
 
 
@@ -146,7 +147,10 @@ def parse_labels(
             raise bad_cell(values, missing, first_row, "a label")
         others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
-    wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows"
+    wanted = (
+        f"a label. Labels are {ACCEPTED}; of others, name that of normal rows by the option "
+        "'normal'"
+    )
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
     missing = np.isnan(truths)
     if missing.any():

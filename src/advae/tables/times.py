@@ -146,9 +146,33 @@ class TimeColumn(RangedColumn):
         """An instant is later, a duration higher."""
         return ("higher", "lower") if self.reading.like == "duration" else ("later", "earlier")
 
+    def in_words(self, values: pl.Series) -> str:
+        """Name the times of the day of nine tenths of all, if they are close together.
+
+        Else the range: how late a date is counts less than where in a day or week it lies.
+        """
+        if not (self._dated and "day" in self.cycles):
+            return super().in_words(values)
+        instants = self.reading.numbers(values, 0)
+        clock = np.sort(instants[~np.isnan(instants)] % DAY)
+        most = int(np.ceil(0.9 * len(clock)))
+        # From each time to the one that is so many further, perhaps on the next day.
+        arcs = (np.roll(clock, 1 - most) - clock) % DAY
+        if not len(clock) or arcs.min() > DAY / 3:
+            return super().in_words(values)
+        first = clock[int(arcs.argmin())]
+        low, high = (_clock(each) for each in (first, first + arcs.min()))
+        return f"at {low}" if low == high else f"at {low} to {high}"
+
     def standing(self, position: float, added: OnePart) -> str:
         """Name the cycle that counts most, if it counts more than the place in time."""
         by_cycle = added[1:-1].reshape(-1, 2).sum(axis=1)
         if self._dated and by_cycle.max(initial=0.0) > added[0]:
             return f"the {_CYCLE_NAMES[self.cycles[int(by_cycle.argmax())]]} counts most"
         return super().standing(position, added)
+
+
+def _clock(instant: float) -> str:
+    """Return the time of the day of an instant, in hours and minutes."""
+    minutes = int(instant % DAY // (60 * SECOND))
+    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -36,24 +36,30 @@ CATEGORIES = (pl.Categorical, pl.Enum)
 
 def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
     """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns."""
-    known = set(found)
+    wanted, known = list(wanted), set(found)
     missing = [name for name in wanted if name not in known]
     if not missing:
         return
-    # In one case: difflib tells "ID" from "id" in every letter.
-    folded = {name.casefold(): name for name in reversed(list(found))}
+    # Columns in their place are no hints. All in one case: difflib tells "ID" from "id".
+    others = known.difference(wanted)
+    folded = {name.casefold(): name for name in reversed(list(found)) if name in others}
     hints = []
     for name in missing[:10]:
         word = name.casefold()
         # A name without its unit, if there is one such column: "sodium" for "sodium [mmol/l]".
-        longer = [each for each in folded if word and re.match(rf"{re.escape(word)}\W", each)]
-        close = longer if len(longer) == 1 else difflib.get_close_matches(word, folded, n=1)
+        with_unit = [each for each in folded if _begins(each, word) or _begins(word, each)]
+        close = with_unit if len(with_unit) == 1 else difflib.get_close_matches(word, folded, n=1)
         hints += [f"{quoted(folded[each])} for {quoted(name)}" for each in close]
     raise InputError(
         f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "
         f"{quoted_list(found) if found else 'no columns'}. "
         + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
     )
+
+
+def _begins(name: str, word: str) -> bool:
+    """Return whether a name is a word and something behind it."""
+    return bool(word) and re.match(rf"{re.escape(word)}\W", name) is not None
 
 
 def bad_cell(values: pl.Series, bad: NDArray[np.bool_], first_row: int, wanted: str) -> ColumnError:

@@ -283,7 +283,10 @@ class Evidence:
             if name in self.told or rows < enough:
                 continue
             self.told.append(name)
-            said.append(f"fit again on the rows from {drift.place} on: {count(rows, 'row')} so far")
+            said.append(
+                f"if the rows from {drift.place} on are normal, fit again on them: "
+                f"{count(rows, 'row')} so far"
+            )
         return list(dict.fromkeys(said))
 
     def to_json(self) -> dict[str, Any]:
@@ -316,5 +319,7 @@ class Evidence:
 
 
 def sentences(drifts: Sequence[Drift]) -> list[str]:
-    """Say what has drifted, and since when."""
-    return [f"{drift.what}; since {drift.place} ({drift.since})" for drift in drifts]
+    """Say what has drifted, and in which rows."""
+    return [
+        f"{drift.what}; in rows from {drift.place} on, scored {drift.since}" for drift in drifts
+    ]
