@@ -206,7 +206,7 @@ def test_a_few_labels_are_named_of_many() -> None:
     with pytest.raises(InputError) as caught:
         examine([frame.head(3), frame], label=LabelColumn("y", 7))
     assert "has no label '7'; it has, for instance, 'kind 0', " in str(caught.value)
-    assert "'kind 4'. Name the label" in str(caught.value)
+    assert "'kind 4'. Name that of normal" in str(caught.value)
 
 
 def test_durations_are_labels_as_they_are_shown() -> None:

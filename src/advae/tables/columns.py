@@ -498,7 +498,8 @@ class NumberColumn(RangedColumn):
         """Return the numbers; what float32 leaves of a 0 is 0."""
         numbers, scale = self.scale.invert(encoded[:, 0]), self.scale
         rounded = float(np.finfo(np.float32).eps) * max(abs(scale.low), abs(scale.high))
-        numbers[np.abs(numbers) < rounded] = 0.0
+        if rounded < min(-scale.low, scale.high):
+            numbers[np.abs(numbers) < rounded] = 0.0
         return without_missing(self.show(numbers), encoded)
 
     def possible(self, expected: Encoded) -> Encoded:
