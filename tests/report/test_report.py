@@ -223,6 +223,19 @@ def test_changes_that_raise_the_score_are_no_remedy(
             assert row.remedy is None
 
 
+def test_what_share_of_normal_rows_reach_a_score_is_left_to_the_p_value(detector, table) -> None:
+    said = "How many normal rows reach a score is what the p-value says"
+    unlearned = ", counted on normal rows that the networks did not learn from."
+
+    def words(known: Detector) -> str:
+        page = render_page(summarise(known, table))
+        assert "to the power" not in page
+        return " ".join(page.split())
+
+    assert said + unlearned in words(detector)
+    assert said + "." in words(replace(detector, calibration_scores=np.empty(0)))
+
+
 # --- labels ---
 
 
