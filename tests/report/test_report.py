@@ -18,6 +18,7 @@ from advae.core.validation import VALIDATION_ERROR
 from advae.detector.counterfactual import Counterfactual
 from advae.detector.detector import Detector
 from advae.detector.record import Threshold
+from advae.detector.tally import Tally
 from advae.display.text import listed, number, share, shorten
 from advae.methods.advae.surprise import KINDS
 from advae.report.page import render_page
@@ -302,15 +303,34 @@ def test_normal_rows_bring_no_remarks_on_rows_or_columns(detector) -> None:
     assert set(found.remarks) <= set(detector.summary.notes)
 
 
+@pytest.mark.parametrize(
+    ("odd", "wanted"),
+    [
+        (pl.col("twice") - 50, "1 column has moved away from training (drift): “twice” ("),
+        (
+            pl.col("twice").reverse(),  # beside rows that it does not go with
+            "no column by itself has moved far: many rows may be anomalous",
+        ),
+    ],
+)
+def test_the_report_concludes_of_many_alarms_what_the_score_command_does(
+    detector, table, odd, wanted
+) -> None:
+    new = table.filter(~pl.col("label")).with_columns(odd)
+    tally = Tally(detector)
+    for _ in detector.score_batches([new], watch=tally.update):
+        pass
+    (doubt,) = tally.doubts()
+    assert wanted in doubt
+    assert f"{doubt}." in summarise(detector, new).remarks
+
+
 def test_many_alarms_may_be_those_of_a_threshold_that_no_new_row_has_tried(detector, table) -> None:
-    odd = table.with_columns(pl.col("twice") - 50)
-    (said,) = [each for each in summarise(detector, odd).remarks if "are flagged, where" in each]
-    assert "Either many rows are anomalous, or the table has drifted" in said
     untried = replace(detector, calibration_scores=np.empty(0))
     found = summarise(untried.with_threshold(Threshold("kde", 0.1, 0.0)), table)
     (said,) = [each for each in found.remarks if "are flagged, where" in each]
     assert "10.0 % would be if all were normal" in said
-    assert "or the networks know the training rows" in said
+    assert "many rows may be anomalous, or the networks know the training rows" in said
     assert "not measured" in render_page(found).split("False alarms expected")[1][:80]
 
 

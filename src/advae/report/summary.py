@@ -193,7 +193,7 @@ def summarise(
         flagged=found.flagged,
         sampled=len(found.scores),
         facts=detector.facts,
-        remarks=find_remarks(detector, found, columns, score_view, labels),
+        remarks=find_remarks(detector, found, columns, labels),
         stories=_stories(found.grouper.found()),
         scores=score_view,
         labels=labels,
