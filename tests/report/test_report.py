@@ -94,6 +94,16 @@ def test_cells_show_users_values_and_expectations(detector, table, report) -> No
     assert report.feature_names == tuple(mixed_table(2, 0).columns)
 
 
+def test_a_column_with_hardly_a_part_in_the_score_has_no_kind_of_surprise(report) -> None:
+    seen = {True: 0, False: 0}
+    for row in report.top:
+        for cell in row.cells:
+            small = cell.contribution < 0.01 * row.score
+            assert (cell.kind == "") == small
+            seen[small] += 1
+    assert all(seen.values())
+
+
 def _about(cell: Cell) -> str:
     """Return what is said of a value, without the kind of its surprise."""
     return cell.remark.split("; ")[-1]
