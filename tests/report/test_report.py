@@ -35,12 +35,37 @@ def test_counts_and_rows_are_the_detectors(detector, table, report) -> None:
     scores = detector.anomaly_score(table)
     assert report.rows == table.height
     assert report.flagged == int((scores > detector.threshold.value).sum()) > 0
-    order = np.argsort(-scores, kind="stable")[: len(report.top)]
+    highest = len(report.top) - report.beyond
+    order = np.argsort(-scores, kind="stable")[:highest]
+    typical = {story.group.typical for story in report.stories} - set(order.tolist())
+    assert report.beyond == len(typical)
+    order = np.append(order, sorted(typical, key=lambda row: -scores[row])).astype(int)
     assert [row.row for row in report.top] == order.tolist()
     assert [row.score for row in report.top] == scores[order].tolist()
     assert [row.p_value for row in report.top] == detector.p_value(table)[order].tolist()
     assert [row.kept for row in report.top] == [(f"<i>{row}</i>",) for row in order]
     assert [row.anomalous for row in report.top] == table["label"].to_numpy()[order].tolist()
+
+
+@pytest.mark.parametrize("sampled", [2000, 12])
+def test_the_row_that_stands_for_a_group_can_be_opened(
+    detector, table, monkeypatch, sampled
+) -> None:
+    monkeypatch.setattr("advae.detector.groups.SAMPLE", sampled)
+    found = summarise(detector, table, label="label", keep=["key"], top=1)
+    typical = [story.group.typical for story in found.stories]
+    assert len(typical) > 2
+    assert found.beyond == len(set(typical) - {found.top[0].row})
+    page = render_page(found)
+    alone = summarise(detector, table[typical], label="label", keep=["key"])
+    same = {typical[row.row]: row for row in alone.top}
+    for row in typical:
+        link = f'<a href="#row-{row}">Row {row}</a> (<bdi>key</bdi> <bdi>&lt;i&gt;{row}&lt;/i&gt;'
+        assert f"{link}</bdi>) stands for them." in page
+        assert f'id="row-{row}"' in page
+        (shown,) = [each for each in found.top if each.row == row]
+        assert replace(shown, row=0) == replace(same[row], row=0)
+    assert "The 1 row with the highest score, and" in " ".join(page.split())
 
 
 def test_listed_rows_say_what_the_score_command_says_of_them(detector, table, report) -> None:
