@@ -350,6 +350,16 @@ def test_it_reads_well_on_a_phone(opened: Open) -> None:
     _keep(page, "phone")
 
 
+@pytest.mark.parametrize("width", [320, 400])
+def test_kinds_of_rows_are_not_cut_off_on_a_phone(opened: Open, width: int) -> None:
+    page = opened(viewport={"width": width, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    ends = "all => all.map(each => each.getBoundingClientRect().right)"
+    cells = page.locator("#segments :is(th, td, .meter)")
+    assert cells.count() > 20
+    assert max(cells.evaluate_all(ends)) <= width
+
+
 @pytest.mark.parametrize("width", [390, 800])
 def test_short_words_are_not_broken(opened: Open, width: int) -> None:
     page = opened(viewport={"width": width, "height": 900})
