@@ -97,7 +97,8 @@ def opened(browser: Any, report: tuple[Report, Path]) -> Iterator[Open]:
 
 def _keep(page: Any, name: str, *, whole: bool = True) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=whole)
+    # A whole page is tall: drawing it takes long where others use the processors, too.
+    page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=whole, timeout=60_000)
 
 
 def _fits(page: Any) -> bool:
