@@ -108,6 +108,13 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 150
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/score.md"])
+def test_what_share_of_normal_rows_reach_a_score_is_left_to_the_p_value(page: str) -> None:
+    text = " ".join((ROOT / page).read_text().split())
+    assert "counted on normal rows that the networks did not learn from" in text
+    assert "1,100" not in text
+
+
 def test_every_departure_from_the_paper_is_on_its_page() -> None:
     page = (ROOT / "docs" / "differences.md").read_text()
     source = ROOT / "src" / "advae"

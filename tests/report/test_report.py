@@ -18,6 +18,7 @@ from advae.core.validation import VALIDATION_ERROR
 from advae.detector.counterfactual import Counterfactual
 from advae.detector.detector import Detector
 from advae.detector.record import Threshold
+from advae.detector.tally import Tally
 from advae.display.text import listed, number, share, shorten
 from advae.methods.advae.surprise import KINDS
 from advae.report.page import render_page
@@ -34,12 +35,37 @@ def test_counts_and_rows_are_the_detectors(detector, table, report) -> None:
     scores = detector.anomaly_score(table)
     assert report.rows == table.height
     assert report.flagged == int((scores > detector.threshold.value).sum()) > 0
-    order = np.argsort(-scores, kind="stable")[: len(report.top)]
+    highest = len(report.top) - report.beyond
+    order = np.argsort(-scores, kind="stable")[:highest]
+    typical = {story.group.typical for story in report.stories} - set(order.tolist())
+    assert report.beyond == len(typical)
+    order = np.append(order, sorted(typical, key=lambda row: -scores[row])).astype(int)
     assert [row.row for row in report.top] == order.tolist()
     assert [row.score for row in report.top] == scores[order].tolist()
     assert [row.p_value for row in report.top] == detector.p_value(table)[order].tolist()
     assert [row.kept for row in report.top] == [(f"<i>{row}</i>",) for row in order]
     assert [row.anomalous for row in report.top] == table["label"].to_numpy()[order].tolist()
+
+
+@pytest.mark.parametrize("sampled", [2000, 12])
+def test_the_row_that_stands_for_a_group_can_be_opened(
+    detector, table, monkeypatch, sampled
+) -> None:
+    monkeypatch.setattr("advae.detector.groups.SAMPLE", sampled)
+    found = summarise(detector, table, label="label", keep=["key"], top=1)
+    typical = [story.group.typical for story in found.stories]
+    assert len(typical) > 2
+    assert found.beyond == len(set(typical) - {found.top[0].row})
+    page = render_page(found)
+    alone = summarise(detector, table[typical], label="label", keep=["key"])
+    same = {typical[row.row]: row for row in alone.top}
+    for row in typical:
+        link = f'<a href="#row-{row}">Row {row}</a> (<bdi>key</bdi> <bdi>&lt;i&gt;{row}&lt;/i&gt;'
+        assert f"{link}</bdi>) stands for them." in page
+        assert f'id="row-{row}"' in page
+        (shown,) = [each for each in found.top if each.row == row]
+        assert replace(shown, row=0) == replace(same[row], row=0)
+    assert "The 1 row with the highest score, and" in " ".join(page.split())
 
 
 def test_listed_rows_say_what_the_score_command_says_of_them(detector, table, report) -> None:
@@ -91,6 +117,16 @@ def test_cells_show_users_values_and_expectations(detector, table, report) -> No
     assert any(re.fullmatch(r"higher than \d+\u00a0% of training rows", each) for each in remarks)
     # No name of an encoded column: only the user's.
     assert report.feature_names == tuple(mixed_table(2, 0).columns)
+
+
+def test_a_column_with_hardly_a_part_in_the_score_has_no_kind_of_surprise(report) -> None:
+    seen = {True: 0, False: 0}
+    for row in report.top:
+        for cell in row.cells:
+            small = cell.contribution < 0.01 * row.score
+            assert (cell.kind == "") == small
+            seen[small] += 1
+    assert all(seen.values())
 
 
 def _about(cell: Cell) -> str:
@@ -223,6 +259,19 @@ def test_changes_that_raise_the_score_are_no_remedy(
             assert row.remedy is None
 
 
+def test_what_share_of_normal_rows_reach_a_score_is_left_to_the_p_value(detector, table) -> None:
+    said = "How many normal rows reach a score is what the p-value says"
+    unlearned = ", counted on normal rows that the networks did not learn from."
+
+    def words(known: Detector) -> str:
+        page = render_page(summarise(known, table))
+        assert "to the power" not in page
+        return " ".join(page.split())
+
+    assert said + unlearned in words(detector)
+    assert said + "." in words(replace(detector, calibration_scores=np.empty(0)))
+
+
 # --- labels ---
 
 
@@ -289,15 +338,34 @@ def test_normal_rows_bring_no_remarks_on_rows_or_columns(detector) -> None:
     assert set(found.remarks) <= set(detector.summary.notes)
 
 
+@pytest.mark.parametrize(
+    ("odd", "wanted"),
+    [
+        (pl.col("twice") - 50, "1 column has moved away from training (drift): “twice” ("),
+        (
+            pl.col("twice").reverse(),  # beside rows that it does not go with
+            "no column by itself has moved far: many rows may be anomalous",
+        ),
+    ],
+)
+def test_the_report_concludes_of_many_alarms_what_the_score_command_does(
+    detector, table, odd, wanted
+) -> None:
+    new = table.filter(~pl.col("label")).with_columns(odd)
+    tally = Tally(detector)
+    for _ in detector.score_batches([new], watch=tally.update):
+        pass
+    (doubt,) = tally.doubts()
+    assert wanted in doubt
+    assert f"{doubt}." in summarise(detector, new).remarks
+
+
 def test_many_alarms_may_be_those_of_a_threshold_that_no_new_row_has_tried(detector, table) -> None:
-    odd = table.with_columns(pl.col("twice") - 50)
-    (said,) = [each for each in summarise(detector, odd).remarks if "are flagged, where" in each]
-    assert "Either many rows are anomalous, or the table has drifted" in said
     untried = replace(detector, calibration_scores=np.empty(0))
     found = summarise(untried.with_threshold(Threshold("kde", 0.1, 0.0)), table)
     (said,) = [each for each in found.remarks if "are flagged, where" in each]
     assert "10.0 % would be if all were normal" in said
-    assert "or the networks know the training rows" in said
+    assert "many rows may be anomalous, or the networks know the training rows" in said
     assert "not measured" in render_page(found).split("False alarms expected")[1][:80]
 
 

@@ -97,7 +97,8 @@ def opened(browser: Any, report: tuple[Report, Path]) -> Iterator[Open]:
 
 def _keep(page: Any, name: str, *, whole: bool = True) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=whole)
+    # A whole page is tall: drawing it takes long where others use the processors, too.
+    page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=whole, timeout=60_000)
 
 
 def _fits(page: Any) -> bool:
@@ -348,6 +349,16 @@ def test_it_reads_well_on_a_phone(opened: Open) -> None:
     )
     assert min(sizes) >= 12
     _keep(page, "phone")
+
+
+@pytest.mark.parametrize("width", [320, 400])
+def test_kinds_of_rows_are_not_cut_off_on_a_phone(opened: Open, width: int) -> None:
+    page = opened(viewport={"width": width, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    ends = "all => all.map(each => each.getBoundingClientRect().right)"
+    cells = page.locator("#segments :is(th, td, .meter)")
+    assert cells.count() > 20
+    assert max(cells.evaluate_all(ends)) <= width
 
 
 @pytest.mark.parametrize("width", [390, 800])

@@ -141,6 +141,17 @@ def test_the_terminal_chart_writes_large_scores_out_and_no_few_rows_as_none() ->
     assert lines[-1].rstrip().endswith("< 0.1 %")  # one row in 10,000
 
 
+@pytest.mark.parametrize("threshold", [0.05, 4.906, 5_000.0])
+def test_every_line_of_the_terminal_chart_has_its_upper_limit(threshold: float) -> None:
+    lines = _chart(threshold * np.geomspace(0.01, 2, 1_000), threshold)
+    limits = [line.split()[0] for line in lines[1:]]
+    (cut,) = [place for place, line in enumerate(lines[1:]) if "threshold" in line]
+    assert limits[cut - 1] == limits[cut]  # the bar below the threshold ends there
+    numbers = [float(each.replace(",", "")) for each in limits[:-1]]
+    assert numbers == sorted(numbers)
+    assert limits[-1] == "above"
+
+
 def test_one_row_is_no_rows_and_nothing_is_cut_off(run: Run, files, tmp_path, monkeypatch) -> None:
     model, _ = files
     one = labelled_table()[:1].with_columns(pl.lit("key-of-this-one-row").alias("key"))

@@ -102,6 +102,14 @@ def test_a_column_that_names_rows_is_no_kind() -> None:
     assert segments(pl.Series("one", ["x", "x"]), [True, False]).view() is None
 
 
+def test_names_of_rows_are_kinds_only_where_nothing_else_is() -> None:
+    flagged = [True] + [False] * 9
+    names = segments(pl.Series("id", [*"abcdefghh"[:9], "i"]), flagged)
+    kinds = segments(pl.Series("shop", [*"xyxyxyxyxy"]), flagged)
+    assert [view.column for view in view_segments([names, kinds])] == ["shop"]
+    assert [view.column for view in view_segments([names])] == ["id"]
+
+
 def test_what_tells_most_comes_first() -> None:
     flagged = [True, True, False, False]
     dull = segments(pl.Series("dull", ["a", "b", "a", "b"]), flagged)

@@ -59,9 +59,9 @@ def score_histogram(
             Text(f"{_bar(part[line] / max(part.max(), 1e-300), fine)} {share(part[line])}", style)
             for part in shares.values()
         )
-        label = (
-            "above" if line == LINES - 1 else "" if line == below - 1 else number(inner[line], 3)
-        )
+        # As the threshold is written, where the two are one.
+        limit = number(inner[line], 4 if line == below - 1 else 3)
+        label = "above" if line == LINES - 1 else limit
         table.add_row(Text(label, justify="right", style="dim"), *bars)
     return table
 

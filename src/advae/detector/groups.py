@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from advae.core.arrays import HostMatrix
 from advae.display.text import LONGEST, quote, shorten
-from advae.tables.sampling import Reservoir
+from advae.tables.sampling import Reservoir, Rows
 from advae.tables.values import shown_values
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class Group:
         The least and the greatest date among them, as text; of a table without dates those of a
         number that rows are in the order of, with its name; empty where there is none.
     typical
-        Position of the row that stands for the group.
+        Position of the row that stands for the group: of the rows of the sample, if any, the one
+        most like the others.
     highest
         The highest score.
     drivers
@@ -190,6 +191,12 @@ class Grouper:
     detector
         What scores the rows.
 
+    Attributes
+    ----------
+    sample
+        Of flagged rows, uniform: ``row``, ``score``, ``frame`` with the columns of training, and
+        what was given beside.
+
     Examples
     --------
     >>> import numpy as np
@@ -219,10 +226,15 @@ class Grouper:
             name: []
             for name in ("row", "score", "column", "weight", "way", "share", "kind", "date")
         }
-        self._sample = Reservoir(SAMPLE, np.random.default_rng(0))
+        self.sample = Reservoir(SAMPLE, np.random.default_rng(0))
 
     def update(
-        self, frame: pl.DataFrame, encoded: HostMatrix, scores: np.ndarray, first_row: int
+        self,
+        frame: pl.DataFrame,
+        encoded: HostMatrix,
+        scores: np.ndarray,
+        first_row: int,
+        beside: Rows | None = None,
     ) -> None:
         """Take in the next rows.
 
@@ -236,6 +248,8 @@ class Grouper:
             Of these rows, shape (rows,).
         first_row
             Position of the first of them in the table.
+        beside
+            Further parts of the flagged rows among them, to be held of the sample.
         """
         flagged = np.flatnonzero(scores > self._detector.threshold.value)
         if not len(flagged):
@@ -272,8 +286,9 @@ class Grouper:
             self._held[name].append(values)
         shown = frame[flagged][list(table.feature_names)]
         shown = shown.with_columns(pl.selectors.string().str.head(LONGEST + 1))
-        place = np.arange(self._sample.seen, self._sample.seen + len(flagged))
-        self._sample.update({"place": place, "frame": shown})
+        place = np.arange(self.sample.seen, self.sample.seen + len(flagged))
+        known = {"place": place, "row": held["row"], "score": held["score"], "frame": shown}
+        self.sample.update(known | dict(beside or {}))
 
     def found(self) -> Groups:
         """Return the groups of all flagged rows so far."""
@@ -281,7 +296,7 @@ class Grouper:
             nothing = np.empty(0, int)
             return Groups(nothing, nothing, ())
         held = {name: np.concatenate(parts) for name, parts in self._held.items()}
-        sample = self._sample["place"]
+        sample = self.sample["place"]
         parts, weights = self._parts(held, sample)
         numbers, closeness = _grouped(parts, weights, sample)
         return Groups(held["row"], numbers, tuple(self._groups(held, numbers, closeness)))
@@ -316,6 +331,8 @@ class Grouper:
             own = np.flatnonzero(numbers == number)
             rows = held["row"][own]
             since, until = self._ends(held["date"][own])
+            sampled = own[np.isin(own, self.sample["place"])]
+            candidates = sampled if len(sampled) else own
             yield Group(
                 number=number,
                 rows=len(own),
@@ -323,7 +340,7 @@ class Grouper:
                 last=int(rows.max()),
                 since=since,
                 until=until,
-                typical=int(rows[closeness[own].argmax()]),
+                typical=int(held["row"][candidates[closeness[candidates].argmax()]]),
                 highest=float(held["score"][own].max()),
                 drivers=self._drivers(held, own) if number else (),
             )
@@ -352,14 +369,14 @@ class Grouper:
         shares = np.bincount(column.ravel(), parts.ravel(), len(features)) / len(own)
         best = np.argsort(-shares, kind="stable")[:NAMED]
         named = [j for j in best.tolist() if shares[j] >= NAMED_SHARE] or best[:1].tolist()
-        sampled = np.flatnonzero(np.isin(self._sample["place"], own))
+        sampled = np.flatnonzero(np.isin(self.sample["place"], own))
         drivers = []
         for j in named:
             there = column == j
             ways = np.bincount(held["way"][own][there], parts[there])
             kinds = np.bincount(held["kind"][own][there], parts[there])
             way = features[j].ways[int(ways.argmax())]
-            values = self._sample["frame"][sampled].to_series(j)
+            values = self.sample["frame"][sampled].to_series(j)
             drivers.append(
                 Driver(
                     column=features[j].name,

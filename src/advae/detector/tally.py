@@ -1,5 +1,6 @@
 """What a scored table looks like against training: rows, flagged rows, and each column's drift."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,6 +105,37 @@ def group_counts(table: TableEncoder, encoded: HostMatrix) -> list[Float[np.ndar
     return counted
 
 
+def alarm_doubts(
+    detector: Detector, flagged: int, rows: int, drifts: Iterable[tuple[str, float, str]]
+) -> list[str]:
+    """Say so if far more rows are flagged than if all were normal, and what that comes from.
+
+    ``drifts``: the name of each column, its index and its level, see `Drift`.
+    """
+    expected = expected_alarms(detector)
+    if expected is None or not too_many_alarms(detector, flagged, rows):
+        return []
+    moved = [(name, index) for name, index, level in drifts if level in ("shifted", "strong")]
+    if moved:
+        moved.sort(key=lambda each: -each[1])
+        names = [f"{quote(name)} ({number(index, 2)})" for name, index in moved[:NAMED]]
+        more = len(moved) - len(names)
+        others = f" and {count(more, 'other')}" if more else ""
+        columns = count(len(moved), "column has", "columns have")
+        said = f"{columns} moved away from training (drift): {', '.join(names)}{others}"
+    else:
+        said = "no column by itself has moved far: many rows may be anomalous"
+        if not len(detector.calibration_scores):
+            said += (
+                ", or the networks know the training rows, whose scores alone set this threshold, "
+                "better than any new ones: setting the threshold by reviewed normal rows would tell"
+            )
+    return [
+        f"{share(flagged / rows)} of the rows are flagged, where {share(expected)} would be if all "
+        f"were normal; {said}"
+    ]
+
+
 class Tally:
     """Counts rows while they are scored.
 
@@ -175,21 +207,8 @@ class Tally:
 
     def doubts(self) -> list[str]:
         """Return what the reader of the scores should know first."""
-        expected = expected_alarms(self._detector)
-        if expected is None or not self.too_many:
-            return []
-        moved = [drift for drift in self.drifts if drift.level in ("shifted", "strong")]
-        said = "no column by itself has moved far: many rows may be anomalous"
-        if moved:
-            names = [f"{quote(each.column)} ({number(each.index, 2)})" for each in moved[:NAMED]]
-            more = len(moved) - len(names)
-            others = f" and {count(more, 'other')}" if more else ""
-            columns = count(len(moved), "column has", "columns have")
-            said = f"{columns} moved away from training (drift): {', '.join(names)}{others}"
-        return [
-            f"{share(self.share)} of the rows are flagged, where {share(expected)} would be if all "
-            f"were normal; {said}"
-        ]
+        drifts = [(each.column, each.index, each.level) for each in self.drifts]
+        return alarm_doubts(self._detector, self.flagged, self.rows, drifts)
 
     def summary(self) -> dict[str, Any]:
         """Return all that was counted, made of plain values."""

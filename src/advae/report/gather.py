@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector, EncodedScores
-from advae.detector.groups import Grouper
+from advae.detector.groups import Grouper, Groups
 from advae.display.text import LONGEST, shorten
 from advae.parallel import rows_at_once
 from advae.report.columns import ColumnTally, Drivers
@@ -127,7 +127,9 @@ class Gathered:
         labels = self._labels(frame)
         self.scores.update({"score": scores} | labels)
         self.drivers.update(table.group(scored.contributions), flagged)
-        self.grouper.update(frame, encoded, scores, self.rows)
+        beside = {"encoded": encoded[flagged], "kept": self._kept(frame.filter(flagged))}
+        beside |= {name: values[flagged] for name, values in labels.items()}
+        self.grouper.update(frame, encoded, scores, self.rows, beside)
         if self.times is not None:
             self.times.update(frame, flagged, scores)
         for segments in self.segments:
@@ -182,6 +184,20 @@ class Gathered:
         taken |= {name: own[best] for name, own in labels.items()}
         self.listed.update(scored.score[best], taken | texts | kept)
 
+    def explained(self, groups: Groups) -> Highest:
+        """Return the rows that score highest, and beside them those that stand for groups."""
+        sample = self.grouper.sample
+        others = {each.typical for each in groups.groups} - set(self.highest["row"].tolist())
+        if not others:
+            return self.highest
+        chosen = np.flatnonzero(np.isin(sample["row"], list(others)))
+        frame = sample["frame"][chosen]
+        parts = {name: sample[name][chosen] for name in self.highest.names if name in sample}
+        both = Highest(len(self.highest) + len(chosen))
+        both.update(self.highest.scores, {name: self.highest[name] for name in self.highest.names})
+        both.update(sample["score"][chosen], parts | {"observed": self._observed(frame)})
+        return both
+
     def _kept(self, frame: pl.DataFrame) -> NDArray[Any]:
         """Return the columns to show of a few rows, as texts of bounded length."""
         kept = np.empty((frame.height, len(self._keep)), object)
@@ -192,11 +208,14 @@ class Gathered:
     def _shown(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return the values of a few rows as texts of bounded length."""
         frame = frame.with_columns(pl.selectors.string().str.head(LONGEST + 1))
+        return {"observed": self._observed(frame), "kept": self._kept(frame)}
+
+    def _observed(self, frame: pl.DataFrame) -> NDArray[Any]:
         observed = shown_values(frame[list(self._detector.table.feature_names)])
         for place, text in np.ndenumerate(observed):
             if text is not None:
                 observed[place] = shorten(text)
-        return {"observed": observed, "kept": self._kept(frame)}
+        return observed
 
 
 def _texts(values: pl.Series) -> NDArray[Any]:

@@ -12,6 +12,9 @@ from advae.tables.values import to_texts
 MOST_VALUES = 50
 """Different values up to which a column is looked at: one of more names rows, not kinds of them."""
 
+ALL_BUT = 0.8
+"""Different values for each row above which a column names rows, however few they are."""
+
 MOST_COLUMNS = 30
 """Columns looked at, those asked for first."""
 
@@ -33,6 +36,11 @@ class Segments:
 
     column: str
     segments: tuple[Segment, ...]
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether hardly a value has more than one row, so that the values are rows' names."""
+        return len(self.segments) > ALL_BUT * sum(each.rows for each in self.segments)
 
     @property
     def contrast(self) -> float:
@@ -75,6 +83,10 @@ class SegmentTally:
 
 
 def view_segments(tallies: list[SegmentTally]) -> tuple[Segments, ...]:
-    """Return the columns that can be looked at, those that tell most of the alarms first."""
+    """Return the columns that can be looked at, those that tell most of the alarms first.
+
+    A column that names rows is among them only where all do.
+    """
     views = [view for tally in tallies if (view := tally.view()) is not None]
-    return tuple(sorted(views, key=lambda view: -view.contrast))
+    kinds = [view for view in views if not view.names_rows] or views
+    return tuple(sorted(kinds, key=lambda view: -view.contrast))

@@ -89,7 +89,7 @@ def render_page(report: Report) -> str:
             style=Markup(style),
             payload=_embedded_payload(report),
             columns=report.columns[:MOST_COLUMNS],
-            explained={row.row for row in report.top},
+            explained={row.row: row for row in report.top},
             highest_share=max((column.alarm_share for column in report.columns), default=0.0),
         )
     )

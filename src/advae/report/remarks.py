@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 from scipy.stats import hypergeom
 
 from advae.core.evaluation import FEW
-from advae.detector.calibration import UNLIKELY, too_many_alarms
+from advae.detector.calibration import UNLIKELY
 from advae.detector.detector import Detector
+from advae.detector.tally import alarm_doubts
 from advae.display.text import count, quote, share
 from advae.report.columns import ColumnView
 from advae.report.gather import Gathered
-from advae.report.scores import LabelView, ScoreView
+from advae.report.scores import LabelView
 from advae.report.training import training_warnings
 
 NAMED = 3
@@ -21,12 +22,13 @@ def find_remarks(
     detector: Detector,
     gathered: Gathered,
     columns: tuple[ColumnView, ...],
-    scores: ScoreView,
     labels: LabelView | None,
 ) -> tuple[str, ...]:
     """Return the sentences, on the rows first, then on the columns, then on the model."""
+    drifts = [(each.name, each.drift, each.level) for each in columns]
+    doubts = alarm_doubts(detector, gathered.flagged, gathered.rows, drifts)
     return (
-        *_on_alarms(detector, gathered, scores),
+        *(f"{doubt}." for doubt in doubts),
         *_on_labels(labels),
         *on_columns(
             columns, detector.table.features[0].profile.rows, gathered.rows, detector.dated
@@ -34,25 +36,6 @@ def find_remarks(
         *training_warnings(detector),
         *detector.summary.notes,
     )
-
-
-def _on_alarms(detector: Detector, gathered: Gathered, scores: ScoreView) -> Iterable[str]:
-    expected, alarms = scores.expected_alarms, scores.alarms
-    if expected is not None and too_many_alarms(detector, gathered.flagged, gathered.rows):
-        either = (
-            "Either many rows are anomalous, or the table has drifted away from training: the "
-            "section on columns tells which."
-        )
-        if alarms is None:
-            either = (
-                "Many rows may be anomalous, the table may have drifted away from training, or the "
-                "networks know the training rows, whose scores alone set this threshold, better "
-                "than any new ones: setting the threshold by reviewed normal rows would tell."
-            )
-        yield (
-            f"{share(gathered.flagged / gathered.rows)} of the rows are flagged, where "
-            f"{share(expected)} would be if all were normal. {either}"
-        )
 
 
 def _on_labels(labels: LabelView | None) -> Iterable[str]:

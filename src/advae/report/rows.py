@@ -21,6 +21,10 @@ CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
 
 
+LEAST_PART = 0.01
+"""Part of the score below which nothing is said of what a value is surprising by: it hardly is."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One column of one row.
@@ -41,7 +45,8 @@ class Cell:
         ``"higher"``, ``"lower"``, ``"later"``, ``"earlier"``, ``"differs"``, ``"missing"``,
         ``"present"`` or ``"same"``, seen from what was expected.
     kind
-        What the value is surprising by, of `Explanation.kinds`; empty where scores have no kinds.
+        What the value is surprising by, of `Explanation.kinds`; empty where scores have no kinds,
+        and where the column adds less than `LEAST_PART` of the score.
     remark
         How unusual the observed value was in training, or which cycle of a time counts most.
     """
@@ -250,6 +255,8 @@ class _Explainer:
     ) -> list[Cell]:
         column, distribution = self.column, self.column.distribution
         seen, added = encoded[:, self.places], contributions[:, self.places]
+        part = added.sum(axis=1)
+        telling = part >= LEAST_PART * contributions.sum(axis=1)
         wanted = column.settled(expected[:, self.places])
         absent = [text is None for text in observed_texts[:, self.number]]
         seen_at = np.where(absent, np.nan, column.positions(seen))
@@ -267,7 +274,7 @@ class _Explainer:
                 direction = "present"
             else:
                 direction = column.direction(seen[row], wanted[row], alike=rounded[row] == hoped)
-            kind = "" if kinds is None else str(kinds[row, self.number])
+            kind = str(kinds[row, self.number]) if kinds is not None and telling[row] else ""
             cells.append(
                 Cell(
                     column=self.number,
@@ -276,7 +283,7 @@ class _Explainer:
                     brief=_shown(rounded[row])
                     if column.kind == "number" and observed
                     else observed,
-                    contribution=float(added[row].sum()),
+                    contribution=float(part[row]),
                     observed_at=_place(seen_places[row]),
                     expected_at=_place(wanted_places[row]),
                     direction=direction,

@@ -77,6 +77,11 @@ class ScoreView:
         return self.thresholds[0].threshold
 
     @property
+    def calibrated(self) -> bool:
+        """Whether p-values are counted on rows that the networks did not learn from."""
+        return any(group.key == "calibration" for group in self.groups)
+
+    @property
     def alarms(self) -> Estimate | None:
         """Share of normal rows expected above the threshold in use; None if no row can tell."""
         return self.thresholds[0].alarms

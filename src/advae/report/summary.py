@@ -60,6 +60,8 @@ class Report:
     scores, labels, top, columns, latent, training
         The sections of the page; ``labels`` is None without labels, and ``latent`` for a method
         whose latent space is not drawn.
+    beyond
+        How many rows of ``top`` do not score highest, but stand for a group.
     unused
         Columns of the table that training did not have.
     kept
@@ -105,6 +107,7 @@ class Report:
     scores: ScoreView
     labels: LabelView | None
     top: tuple[RowView, ...]
+    beyond: int
     columns: tuple[ColumnView, ...]
     latent: LatentView | None
     training: tuple[TermView, ...]
@@ -145,7 +148,7 @@ def summarise(
     keep
         Columns to show beside the most anomalous rows.
     top
-        How many of them to explain, at least 1.
+        How many of them to explain, at least 1, beside those that stand for a group.
     data_name, model_name
         What to call the table and the model.
     made
@@ -167,7 +170,7 @@ def summarise(
     >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
     >>> from advae.report.summary import summarise
     >>> report = summarise(detector, np.concatenate([normal, [[0.0, 9.0]]]), top=3)
-    >>> report.rows, len(report.top)
+    >>> report.rows, len(report.top) - report.beyond
     (301, 3)
     """
     if top < 1:
@@ -184,6 +187,8 @@ def summarise(
         labels = view_labels(column.name, scores, anomalous, detector.threshold.value, found.counts)
     score_view = view_scores(detector, scores, anomalous, found.counts)
     anomalies, hits = found.counts.get("anomaly", (0, 0))
+    groups = found.grouper.found()
+    explained = found.explained(groups)
     latent = view_latent(detector, found.normal, found.alarms, anomalies - hits)
     return Report(
         data=data_name,
@@ -193,11 +198,12 @@ def summarise(
         flagged=found.flagged,
         sampled=len(found.scores),
         facts=detector.facts,
-        remarks=find_remarks(detector, found, columns, score_view, labels),
-        stories=_stories(found.grouper.found()),
+        remarks=find_remarks(detector, found, columns, labels),
+        stories=_stories(groups),
         scores=score_view,
         labels=labels,
-        top=view_rows(detector, found.highest),
+        top=view_rows(detector, explained),
+        beyond=len(explained) - len(found.highest),
         columns=columns,
         latent=latent,
         training=view_training(detector),

@@ -98,6 +98,11 @@ class Highest:
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._rows[name]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is kept of each row."""
+        return tuple(self._rows)
+
     def candidates(self, scores: Float[np.ndarray, "rows"]) -> NDArray[np.intp]:
         """Return which of the next rows would enter, ascending; give ``update`` only these."""
         full = len(self.scores) == self._size

@@ -19,7 +19,7 @@ const line = (title, ...cells) =>
   element("tr", { role: "row" }, element("th", { scope: "row", role: "rowheader" }, title), ...cells);
 function explain(row, [column, observed, expected, contribution, at, wanted, direction, remark]) {
   const { name, bars } = page.columns[column];
-  const words = direction === "same" ? page.directions.same : `${page.directions[direction]}; ${remark}`;
+  const words = [page.directions[direction], direction === "same" ? "" : remark].filter(Boolean).join("; ");
   return line(
     element("bdi", {}, name),
     cell("num", "Part of score", share(row.score ? contribution / row.score : 0)),
