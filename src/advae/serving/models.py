@@ -28,6 +28,7 @@ from advae.parallel import BLOCK_ROWS, available
 from advae.serving.bodies import Rows, refusal_of
 from advae.serving.metrics import Metrics, Monitor
 from advae.tables.frames import as_frame
+from advae.tables.values import to_texts
 
 log = logging.getLogger("advae.serving")
 
@@ -445,6 +446,6 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _records(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Return rows as records that JSON can hold: times as texts."""
     times = [name for name, dtype in frame.schema.items() if dtype.is_temporal()]
-    plain = frame.with_columns(frame[name].cast(pl.String) for name in times)
+    plain = frame.with_columns(to_texts(frame[name]) for name in times)
     records: list[dict[str, Any]] = json.loads(plain.write_json())
     return records

@@ -1,0 +1,85 @@
+"""What a value means is the same in every kind of body."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from serving.service import table
+
+import advae
+
+pytest.importorskip("fastapi", reason="needs fastapi")
+
+JSON, CSV = "application/json", "text/csv"
+NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
+
+
+def rows_of(height: int, seed: int) -> pl.DataFrame:
+    """Return rows with a duration and a column of codes, which are texts."""
+    span = [timedelta(hours=n % 9, days=n % 2, milliseconds=250 * n) for n in range(height)]
+    code = [str(n % 3) for n in range(height)]
+    link = [str(n) for n in range(height)]
+    return table(height, seed).with_columns(
+        span=pl.Series(span), code=pl.Series(code), link=pl.Series(link)
+    )
+
+
+@pytest.fixture(scope="module")
+def detector(folder: Path) -> advae.Detector:
+    config = advae.Config(iterations=20, hidden=16, batch_size=32, surprise=False)
+    detector = advae.fit_detector(rows_of(300, 5), config, hashed=["link"])
+    advae.save(detector, folder / "values.advae")
+    return detector
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, detector: advae.Detector) -> Iterator[httpx.Client]:
+    """Return a client of a service within this process."""
+    from advae.serving.app import Settings, create_app
+    from starlette.testclient import TestClient
+
+    kept = folder / "kept"
+    kept.mkdir()
+    app = create_app(Settings((folder / "values.advae",), kept))
+    with TestClient(app, base_url="http://localhost") as client:
+        yield client
+
+
+def ask(client: httpx.Client, content: Any, kind: str = JSON, **more: Any) -> httpx.Response:
+    """Send records as JSON, or a body as it is."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    headers = {"content-type": kind, "accept": JSON}
+    return client.post("/v1/models/values/score", content=body, headers=headers, **more)
+
+
+def scores(answer: httpx.Response) -> list[float]:
+    assert answer.status_code == 200, answer.text
+    return [row["anomaly_score"] for row in answer.json()["rows"]]
+
+
+def test_durations_are_read_as_they_are_shown(
+    client: httpx.Client, detector: advae.Detector
+) -> None:
+    told = client.get("/v1/models/values")
+    assert told.status_code == 200, told.text
+    assert len(scores(ask(client, told.json()["example"]))) == 1
+    rows = rows_of(20, 6)
+    wanted = detector.anomaly_score(rows).tolist()
+    days, hours = (rows["span"].dt.total_days(), rows["span"].dt.total_hours() % 24)
+    rest = rows["span"].dt.total_milliseconds() % 3_600_000 / 1000
+    texts = [
+        f"{d}d {h:02}:00:{s:06.3f}" if d else f"{h}:00:{s:06.3f}"
+        for d, h, s in zip(days, hours, rest, strict=True)
+    ]
+    written = rows.with_columns(pl.col("at").dt.to_string("iso:strict"), span=pl.Series(texts))
+    assert scores(ask(client, json.loads(written.write_json()))) == wanted
+    assert scores(ask(client, written.write_csv().encode(), CSV)) == wanted
+    assert scores(ask(client, written.write_ndjson().encode(), NDJSON)) == wanted
+    wrong = ask(client, written[:1].with_columns(span=pl.lit("long")).write_csv().encode(), CSV)
+    assert (wrong.status_code, wrong.json()["column"]) == (422, "span")
