@@ -1,6 +1,5 @@
 """What a value means is the same in every kind of body."""
 
-import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,11 +9,9 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-from serving.service import table
+from serving.service import running, table
 
 import advae
-
-pytest.importorskip("fastapi", reason="needs fastapi")
 
 JSON, CSV = "application/json", "text/csv"
 NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
@@ -40,15 +37,10 @@ def detector(folder: Path) -> advae.Detector:
 
 @pytest.fixture(scope="module")
 def client(folder: Path, detector: advae.Detector) -> Iterator[httpx.Client]:
-    """Return a client of a service within this process."""
-    from advae.serving.app import Settings, create_app
-    from starlette.testclient import TestClient
-
-    kept = folder / "kept"
-    kept.mkdir()
-    app = create_app(Settings((folder / "values.advae",), kept))
-    with TestClient(app, base_url="http://localhost") as client:
-        yield client
+    """Return a client of a service with the model."""
+    assert detector is not None
+    with running(folder, folder / "values.advae") as service:
+        yield service.client
 
 
 def ask(client: httpx.Client, content: Any, kind: str = JSON, **more: Any) -> httpx.Response:
