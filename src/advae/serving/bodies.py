@@ -32,6 +32,15 @@ OTHER_NAMES = {
 MOST_COLUMNS = 10_000
 """Columns in a body, unless the model has more."""
 
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
+"""How bodies begin that are compressed. A small one can become gigabytes, so none is read."""
+
 LARGEST_INFLATION = 64
 """Bytes that a byte of a compressed Arrow buffer may become."""
 
@@ -127,6 +136,15 @@ class Rows:
         return as_frame(self.columns) if self.frame is None else self.frame
 
 
+def compressed_body(method: str) -> RequestError:
+    """Return a refusal for a body that is compressed."""
+    return RequestError(
+        415,
+        "compressed_body",
+        f"bodies compressed with {quoted(method)} are not read. Send it uncompressed.",
+    )
+
+
 def kind_of(content_type: str) -> str:
     """Return which of `KINDS` a header names; 415 for another."""
     name = content_type.partition(";")[0].strip().lower()
@@ -180,8 +198,12 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
     Raises
     ------
     RequestError
-        413 for too many rows or columns, 422 for a body that cannot be read.
+        413 for too many rows or columns, 415 for a compressed body, 422 for one that cannot be
+        read.
     """
+    for beginning, method in COMPRESSED.items():
+        if body.startswith(beginning):
+            raise compressed_body(method)
     if not body:
         raise RequestError(422, "empty_body", "the body is empty. Send rows.")
     most = max(MOST_COLUMNS, 2 * len(detector.table.features))
