@@ -1,5 +1,6 @@
 """What a value means is the same in every kind of body."""
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -53,6 +54,55 @@ def ask(client: httpx.Client, content: Any, kind: str = JSON, **more: Any) -> ht
 def scores(answer: httpx.Response) -> list[float]:
     assert answer.status_code == 200, answer.text
     return [row["anomaly_score"] for row in answer.json()["rows"]]
+
+
+def stream(frame: pl.DataFrame) -> bytes:
+    written = io.BytesIO()
+    frame.write_ipc_stream(written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical(), pl.Enum(["0", "1", "2", "3"])])
+def test_categories_of_arrow_are_texts(
+    client: httpx.Client, detector: advae.Detector, dtype: pl.DataType
+) -> None:
+    rows = rows_of(40, 7)
+    wanted = detector.anomaly_score(rows).tolist()
+    given = rows.with_columns(
+        pl.col("code").cast(dtype), pl.col("shop", "link").cast(pl.Categorical), more="shop"
+    ).with_columns(pl.col("more").cast(pl.Categorical))
+    assert scores(ask(client, stream(given), ARROW)) == wanted
+
+
+def test_dictionaries_of_pyarrow_are_texts(client: httpx.Client, detector: advae.Detector) -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs pyarrow")
+    rows = rows_of(40, 7)
+    given = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    place = given.schema.get_field_index("shop")
+    texts = given["shop"].combine_chunks().cast(pa.string())
+    for index in (pa.int8(), pa.int32(), pa.uint32()):
+        column = texts.dictionary_encode().cast(pa.dictionary(index, pa.string()))
+        written = pa.BufferOutputStream()
+        table = given.set_column(place, "shop", column).append_column("more", column)
+        with pa.ipc.new_stream(written, table.schema) as writer:
+            writer.write_table(table)
+        answer = ask(client, written.getvalue().to_pybytes(), ARROW)
+        assert scores(answer) == detector.anomaly_score(rows).tolist()
+
+
+def test_nested_columns_of_arrow_that_are_not_used(
+    client: httpx.Client, detector: advae.Detector
+) -> None:
+    rows = rows_of(5, 8)
+    deep = pl.Series([[[{"a": [1]}]]] * 5)
+    given = rows.with_columns(more=pl.Series([[1, 2, 3]] * 5), other=pl.struct("amount"), deep=deep)
+    answer = ask(client, stream(given), ARROW)
+    assert scores(answer) == detector.anomaly_score(rows).tolist()
+    assert answer.json()["unused_columns"] == ["more", "other", "deep"]
+    refused = ask(client, stream(rows.with_columns(shop=pl.struct("amount"))), ARROW)
+    assert (refused.status_code, refused.json()["column"]) == (422, "shop")
+    wrong = ask(client, stream(rows.rename({"amount": "Amount"})), ARROW)
+    assert "Did you mean 'Amount' for 'amount'?" in wrong.json()["error"]
 
 
 def test_durations_are_read_as_they_are_shown(

@@ -41,6 +41,9 @@ COMPRESSED = {
 }
 """How bodies begin that are compressed. A small one can become gigabytes, so none is read."""
 
+DEEPEST = 16
+"""Lists and structs in one another, in a column of an Arrow stream that the model does not know."""
+
 LARGEST_INFLATION = 64
 """Bytes that a byte of a compressed Arrow buffer may become."""
 
@@ -211,8 +214,7 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
         rows = Rows.of_columns(_json_columns(read_json(body), most), detector)
     else:
         if kind == ARROW:
-            frame = _read_arrow(body, most, most_rows)
-            names: Sequence[str] = frame.columns
+            frame, names = _read_arrow(body, detector, most, most_rows)
         else:
             frame, names = _read_text(kind, body, detector, most)
         _check_width(len(names), most)
@@ -346,19 +348,23 @@ def _check_columns(detector: Detector, names: Collection[str]) -> None:
         raise refusal_of(error, detector) from None
 
 
-def _read_arrow(body: bytes, most_columns: int, most_rows: int) -> pl.DataFrame:
-    """Read a stream of Arrow's IPC format."""
+def _read_arrow(
+    body: bytes, detector: Detector, most_columns: int, most_rows: int
+) -> tuple[pl.DataFrame, Sequence[str]]:
+    """Read the model's columns of a stream of Arrow's IPC format; with the names of all."""
+    wanted = detector.table.feature_names
     try:
-        claimed = _claimed_rows(body, most_columns, most_rows)
+        claimed, names = _claimed_rows(body, wanted, most_columns, most_rows)
     except (struct.error, OverflowError):
         raise _bad_arrow() from None
+    _check_columns(detector, names)
     try:
-        frame = pl.read_ipc_stream(io.BytesIO(body))
+        frame = pl.read_ipc_stream(io.BytesIO(body), columns=list(wanted))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError):
         raise _bad_arrow() from None
     if frame.height != claimed:
         raise _bad_arrow()
-    return frame
+    return frame, names
 
 
 def _bad_arrow() -> RequestError:
@@ -370,13 +376,16 @@ def _bad_arrow() -> RequestError:
     )
 
 
-def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
-    """Return how many rows an Arrow stream says that it has, before any is read.
+def _claimed_rows(
+    body: bytes, wanted: Collection[str], most_columns: int, most_rows: int
+) -> tuple[int, list[str]]:
+    """Return how many rows an Arrow stream says that it has, and its columns, before any is read.
 
     What a message claims is checked against its bytes: otherwise a short body could make the
     process reserve all of its memory.
     """
-    rows, place, schemas = 0, 0, 0
+    rows, place = 0, 0
+    names: list[str] | None = None
     while place < len(body):
         mark, size = struct.unpack_from("<II", body, place)
         if mark != 0xFFFFFFFF:
@@ -391,10 +400,11 @@ def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
             raise _bad_arrow()
         content = message.table(2)
         if kind == 1:
-            schemas += 1
-            _check_fields(content, most_columns)
-        elif kind == 2 and content is not None:  # other messages hold dictionaries
-            content = content.table(0)
+            if names is not None:
+                raise _bad_arrow()
+            names = _checked_fields(content, wanted, most_columns)
+        elif kind == 2:  # a dictionary: the texts of a column of categories
+            content = content.table(1)
         if kind in (2, 3):
             claimed = content.number(0, "<q")
             if claimed < 0:
@@ -408,23 +418,34 @@ def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
         elif kind != 1:
             raise _bad_arrow()
         place += length
-    if schemas != 1:
+    if names is None:
         raise _bad_arrow()
-    return rows
+    return rows, names
 
 
-def _check_fields(schema: "_Flat", most: int) -> None:
-    """Refuse too many columns, and nested ones, whose depth could exhaust the stack."""
-    _check_width(schema.count(1), most)
-    for column in schema.tables(1) if schema.count(1) else ():
-        if column.count(5):
-            name = column.text(0)
-            raise RequestError(
-                422,
-                "unreadable_body",
-                f"column {quoted(name)} of the Arrow stream holds lists or structs. Leave it out.",
-                name,
-            )
+def _checked_fields(schema: "_Flat", wanted: Collection[str], most: int) -> list[str]:
+    """Return the names of columns; refuse too many, and nested ones that are wanted or too deep."""
+    columns = list(schema.tables(1)) if schema.count(1) else []
+    _check_width(len(columns), most)
+    names = [column.text(0) for column in columns]
+    total = 0
+    for name, column in zip(names, columns, strict=True):
+        within, depth = [column], 0
+        while within:
+            depth, total = depth + 1, total + len(within)
+            _check_width(total, most)
+            # Depth could exhaust the stack of what reads it.
+            if depth > (1 if name in wanted else DEEPEST):
+                raise RequestError(
+                    422,
+                    "unreadable_body",
+                    f"column {quoted(name)} of the Arrow stream holds lists or structs. Leave it "
+                    "out.",
+                    name,
+                )
+            _check_width(total + sum(each.count(5) for each in within), most)
+            within = [part for each in within if each.count(5) for part in each.tables(5)]
+    return names
 
 
 def _check_buffers(batch: "_Flat", data: bytes, rows: int) -> None:
