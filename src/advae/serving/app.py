@@ -366,6 +366,10 @@ _ROW = {
                     "contribution": {"type": "number"},
                     "observed": {"type": ["string", "null"]},
                     "expected": {"type": ["string", "null"]},
+                    "kind": {
+                        "type": "string",
+                        "description": "What is odd about the value, where the score has kinds.",
+                    },
                 },
             },
         },

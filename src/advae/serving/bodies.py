@@ -556,6 +556,8 @@ def json_answer(records: list[dict[str, Any]], unused: list[str]) -> bytes:
             reason = {"column": record.pop(name)}
             for part in ("contribution", "observed", "expected"):
                 reason[part] = record.pop(f"{name}_{part}")
+            if f"{name}_kind" in record:
+                reason["kind"] = record.pop(f"{name}_kind")
             reasons.append(reason)
         if reasons:
             record["reasons"] = reasons
