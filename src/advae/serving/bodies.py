@@ -5,7 +5,7 @@ import json
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -96,7 +96,8 @@ class Rows:
     """The rows of a request: Python values by column, or a frame.
 
     Rows of Python values wait to become a frame, since those of several requests can become one
-    together, in the time of one.
+    together, in the time of one. ``size`` is that of the body in bytes, and ``again`` reads it for
+    another model, which may use other columns.
     """
 
     height: int
@@ -104,10 +105,14 @@ class Rows:
     frame: pl.DataFrame | None = None
     types: dict[str, type] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    size: int = 0
+    again: "Callable[[Detector], Rows] | None" = None
 
     @classmethod
-    def of_columns(cls, columns: dict[str, list[Any]], detector: Detector) -> "Rows":
+    def of_columns(cls, columns: dict[str, list[Any]], detector: Detector, size: int = 0) -> "Rows":
         """Return rows of Python values; columns that the model does not know are left out."""
+        if columns:
+            _check_columns(detector, columns)
         used = {name: columns[name] for name in detector.table.feature_names if name in columns}
         for name, values in used.items():
             # Polars takes very long to find out what a deeply nested value is.
@@ -123,7 +128,13 @@ class Rows:
                 )
         height = len(next(iter(columns.values()), []))
         known = {*used, *detector.ignored}
-        return cls(height, used, unused=[name for name in columns if name not in known])
+        return cls(
+            height,
+            used,
+            unused=[name for name in columns if name not in known],
+            size=size,
+            again=lambda other: cls.of_columns(columns, other, size),
+        )
 
     def single_types(self) -> bool:
         """Tell whether each column's values have one type; then ``types`` holds it."""
@@ -211,7 +222,7 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
         raise RequestError(422, "empty_body", "the body is empty. Send rows.")
     most = max(MOST_COLUMNS, 2 * len(detector.table.features))
     if kind == JSON:
-        rows = Rows.of_columns(_json_columns(read_json(body), most), detector)
+        rows = Rows.of_columns(_json_columns(read_json(body), most), detector, len(body))
     else:
         if kind == ARROW:
             frame, names = _read_arrow(body, detector, most, most_rows)
@@ -220,7 +231,13 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
         _check_width(len(names), most)
         known = {*detector.table.feature_names, *detector.ignored}
         unused = [name for name in names if name not in known]
-        rows = Rows(frame.height, frame=frame, unused=unused)
+        rows = Rows(
+            frame.height,
+            frame=frame,
+            unused=unused,
+            size=len(body),
+            again=lambda other: read_rows(kind, body, other, most_rows),
+        )
     if not rows.height:
         raise RequestError(422, "no_rows", "the body holds no rows. Send at least one.")
     check_height(rows.height, most_rows)
