@@ -56,6 +56,42 @@ def scores(answer: httpx.Response) -> list[float]:
     return [row["anomaly_score"] for row in answer.json()["rows"]]
 
 
+VALUES = [
+    *(("code", value) for value in ("1", 1, 1.0, True, "true", None, "", "NA", "7")),
+    *(("link", value) for value in (5, 5.0, "5", "5.0", 1e20, True)),
+    *(("paid", value) for value in (True, 1, 1.0, 0, "1", "TRUE", "1.0", 2, None, "")),
+    *(("gaps", value) for value in (True, "true", "NA", "nan", "1e5", " 3 ", "1_0", "x", 1, "")),
+    *(("gaps", value) for value in (10**30, -0.0, "inf", "1e999")),
+    *(("at", value) for value in ("2024-03-01", "2024-03-01T01:02:03Z", 20240301, "NA", None)),
+]
+
+
+def test_a_value_means_the_same_in_json_and_in_lines(client: httpx.Client) -> None:
+    (record,) = json.loads(
+        rows_of(1, 9).with_columns(pl.col("at").dt.to_string("iso:strict"), span=None).write_json()
+    )
+
+    def outcome(content: Any, kind: str) -> object:
+        answer = ask(client, content, kind)
+        return scores(answer) if answer.status_code == 200 else answer.status_code
+
+    found, lines = {}, {}
+    for name, value in VALUES:
+        changed = record | {name: value}
+        found[name, repr(value)] = outcome([changed], JSON)
+        lines[name, repr(value)] = outcome((json.dumps(changed) + "\n").encode(), NDJSON)
+        columns = {key: [each] for key, each in changed.items()}
+        assert outcome(columns, JSON) == found[name, repr(value)]
+    assert found == lines
+    assert set(map(type, found.values())) == {int, list}
+
+
+def test_wrong_names_of_json_are_named(client: httpx.Client) -> None:
+    for content in ([{"Amount": 1, "day": "x"}], {"Amount": [1], "day": ["x"]}):
+        told = ask(client, content).json()["error"]
+        assert "the table has 'Amount', 'day'. Did you mean 'Amount' for 'amount'" in told
+
+
 def stream(frame: pl.DataFrame) -> bytes:
     written = io.BytesIO()
     frame.write_ipc_stream(written)

@@ -13,6 +13,7 @@ import polars as pl
 
 from advae.detector.detector import Detector
 from advae.errors import AdVAEError, ColumnError, InputError, quoted
+from advae.files.ndjson import Number, typed_values
 from advae.tables.frames import as_frame
 from advae.tables.values import check_columns
 
@@ -109,8 +110,18 @@ class Rows:
     again: "Callable[[Detector], Rows] | None" = None
 
     @classmethod
-    def of_columns(cls, columns: dict[str, list[Any]], detector: Detector, size: int = 0) -> "Rows":
-        """Return rows of Python values; columns that the model does not know are left out."""
+    def of_columns(
+        cls,
+        columns: dict[str, list[Any]],
+        detector: Detector,
+        size: int = 0,
+        written: bool = False,
+    ) -> "Rows":
+        """Return rows of Python values; columns that the model does not know are left out.
+
+        Where they are as ``written``, as `read_json` can give them, they mean what they mean in
+        JSON lines.
+        """
         if columns:
             _check_columns(detector, columns)
         used = {name: columns[name] for name in detector.table.feature_names if name in columns}
@@ -126,6 +137,8 @@ class Rows:
                     name,
                     row,
                 )
+        if written:
+            used = _as_lines(used, detector)
         height = len(next(iter(columns.values()), []))
         known = {*used, *detector.ignored}
         return cls(
@@ -133,7 +146,7 @@ class Rows:
             used,
             unused=[name for name in columns if name not in known],
             size=size,
-            again=lambda other: cls.of_columns(columns, other, size),
+            again=lambda other: cls.of_columns(columns, other, size, written),
         )
 
     def single_types(self) -> bool:
@@ -222,7 +235,8 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
         raise RequestError(422, "empty_body", "the body is empty. Send rows.")
     most = max(MOST_COLUMNS, 2 * len(detector.table.features))
     if kind == JSON:
-        rows = Rows.of_columns(_json_columns(read_json(body), most), detector, len(body))
+        columns = _json_columns(read_json(body, as_written=True), most)
+        rows = Rows.of_columns(columns, detector, len(body), written=True)
     else:
         if kind == ARROW:
             frame, names = _read_arrow(body, detector, most, most_rows)
@@ -263,10 +277,19 @@ def _check_width(width: int, most: int) -> None:
         )
 
 
-def read_json(body: bytes) -> Any:
-    """Return what JSON says, numbers that are none and names that stand twice refused."""
+def read_json(body: bytes, as_written: bool = False) -> Any:
+    """Return what JSON says, numbers that are none and names that stand twice refused.
+
+    Numbers are `Number` where they are wanted as they are written.
+    """
     try:
-        return json.loads(body, parse_constant=_no_number, object_pairs_hook=_pairs)
+        return json.loads(
+            body,
+            parse_int=Number if as_written else None,
+            parse_float=Number if as_written else None,
+            parse_constant=_no_number,
+            object_pairs_hook=_pairs,
+        )
     except RecursionError:
         raise RequestError(422, "invalid_json", "the JSON is nested too deep. Send rows.") from None
     except ValueError as error:  # of the syntax, or of the encoding
@@ -289,6 +312,22 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             422, "invalid_json", f"a record names {quoted(twice)} twice. Send it once.", twice
         )
     return found
+
+
+def _as_lines(columns: dict[str, list[Any]], detector: Detector) -> dict[str, list[Any]]:
+    """Return values as a file of JSON lines gives them."""
+    from advae.detector.rows import text_types
+
+    try:
+        return typed_values(columns, text_types(detector, detector.reading), detector.reading)
+    except InputError as error:
+        raise refusal_of(error, detector) from None
+    except UnicodeError:
+        raise RequestError(
+            422,
+            "invalid_json",
+            "a text holds half of a pair of escapes such as \\ud83d. Correct it.",
+        ) from None
 
 
 def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
