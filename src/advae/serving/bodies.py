@@ -236,6 +236,7 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
     most = max(MOST_COLUMNS, 2 * len(detector.table.features))
     if kind == JSON:
         columns = _json_columns(read_json(body, as_written=True), most)
+        check_height(len(next(iter(columns.values()), [])), most_rows)
         rows = Rows.of_columns(columns, detector, len(body), written=True)
     else:
         if kind == ARROW:
