@@ -14,7 +14,7 @@ import advae
 from advae.detector.detector import Detector
 from advae.report.summary import summarise
 from advae.tables.frames import as_frame
-from advae.tables.values import shown_values, to_texts
+from advae.tables.values import shown_values, to_instants, to_texts
 
 ROWS = 120
 
@@ -261,6 +261,9 @@ def test_durations_are_spelled(unit: str) -> None:
     assert texts.name == "span"
     assert texts.to_list() == ["3d 04:05:06.250", "-00:01:30", "-2d 00:00:00", "00:00:00", None]
     assert to_texts(pl.Series([], dtype=pl.Duration(unit))).to_list() == []  # type: ignore[arg-type]
+    read = to_instants(texts, like="duration") / 1e6
+    assert read[:4].tolist() == [273906.25, -90, -172800, 0]
+    assert np.isnan(read[4])
 
 
 def test_numbers_are_rounded_and_missing_ones_none() -> None:

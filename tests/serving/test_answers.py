@@ -80,6 +80,12 @@ def test_reasons_in_json_are_those_of_the_library(service: Service, model: advae
             assert reason["column"] == wanted[f"reason_{k}"][row]
             assert reason["contribution"] == wanted[f"reason_{k}_contribution"][row]
             assert reason["expected"] == wanted[f"reason_{k}_expected"][row]
+            assert reason["kind"] == wanted[f"reason_{k}_kind"][row]
+        assert not [name for name in record if name.startswith("reason_")]
+    described = service.client.get("/openapi.json").json()["paths"]["/v1/models/{name}/score"]
+    answer = described["post"]["responses"]["200"]["content"][JSON]["schema"]
+    known = answer["properties"]["rows"]["items"]["properties"]["reasons"]["items"]["properties"]
+    assert set(known) == set(reason)
 
 
 def test_rows_asked_together_score_as_alone(service: Service, model: advae.Detector) -> None:

@@ -1,5 +1,6 @@
 """Requests that nobody should send: each is refused in the error format, and harms nothing."""
 
+import gzip
 import io
 import json
 import random
@@ -107,7 +108,10 @@ HOSTILE: dict[str, tuple[bytes, set[int]]] = {
     "CSV with a name twice": (post("amount,amount\n1,2\n", kind=CSV), {422}),
     "CSV with an open quote": (post('amount,shop\n1,"north\n', kind=CSV), {422}),
     "CSV of binary": (post(bytes(range(256)) * 20, kind=CSV), {422}),
-    "CSV that is gzip": (post(b"\x1f\x8b\x08\x00" + b"\0" * 60, kind=CSV), {422}),
+    "CSV that is gzip": (post(gzip.compress(b"amount\n" + b"1\n" * 9), kind=CSV), {415}),
+    "NDJSON that is gzip": (post(gzip.compress(b'{"amount": 1}\n'), kind=NDJSON), {415}),
+    "JSON that is gzip": (post(gzip.compress(b"[]")), {415}),
+    "CSV that is Zstandard": (post(b"\x28\xb5\x2f\xfd" + b"\0" * 60, kind=CSV), {415}),
     "CSV with 50,000 columns": (post("," * 50_000 + "\n", kind=CSV), {413}),
     "NDJSON that is CSV": (post("amount,items\n1,2\n", kind=NDJSON), {422}),
     "NDJSON of numbers": (post("1\n2\n", kind=NDJSON), {422}),

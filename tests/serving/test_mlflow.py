@@ -1,5 +1,6 @@
 """Models of advae in MLflow: logged, loaded, and asked through its own interface."""
 
+from datetime import date, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -67,6 +68,28 @@ def test_signature_and_example_are_kept(saved: tuple[advae.Detector, str]) -> No
     assert len(model.predict(example)) == 1
     kept = [path.name for path in Path(folder).rglob("*") if path.suffix in (".pkl", ".pickle")]
     assert kept == [], "nothing is pickled"
+
+
+def test_a_model_of_any_kind_of_time_is_saved(tmp_path: Path) -> None:
+    import advae.mlflow
+
+    rows = pl.DataFrame(
+        {
+            "size": [float(n % 7) + 0.5 for n in range(60)],
+            "day": [date(2026, 1, 1 + n % 28) for n in range(60)],
+            "clock": [time(n % 24, 30) for n in range(60)],
+            "span": [timedelta(hours=n % 9, days=n % 2) for n in range(60)],
+        }
+    )
+    config = advae.Config(iterations=10, surprise=False)
+    detector = advae.fit_detector(rows, config)
+    advae.mlflow.save_model(detector, tmp_path / "saved")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    assert model.predict(rows.to_pandas())["anomaly_score"].tolist() == [
+        *detector.anomaly_score(rows)
+    ]
+    assert len(model.predict(model.input_example)) == 1
+    assert model.predict(rows[:5].with_columns(span=None).to_pandas()).shape == (5, 3)
 
 
 def test_a_model_is_logged_to_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a running service does when its model, its processes or its limits are put to the test."""
 
+import io
 import json
 import os
 import shutil
@@ -238,6 +239,43 @@ def test_a_shadow_is_compared_in_metrics_alone(tmp_path: Path) -> None:
         until(lambda: service.metric("advae_shadow_rows_total") == 200)
         differing = service.metric("advae_shadow_disagreements_total")
         assert differing == (always.is_anomaly(rows) != detector.is_anomaly(rows)).sum() > 0
+
+
+def test_a_shadow_sees_columns_that_the_first_model_lacks(tmp_path: Path) -> None:
+    small_model(tmp_path / "shop.advae")
+    rows = table(20, 3).with_columns(more="ratio", also="shop")
+    wider = advae.fit_detector(
+        table(300, 5).with_columns(more="ratio", also="shop"),
+        advae.Config(iterations=20, hidden=16, batch_size=32, surprise=False),
+    )
+    wider = wider.with_threshold(advae.Threshold("given", None, 0.0))
+    advae.save(wider, tmp_path / "other.advae")
+    records = as_json(rows)
+    columns = {name: [record[name] for record in records] for name in records[0]}
+    types = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES", type(None): "FP64"}
+    tensors = [
+        {"name": name, "shape": [20], "datatype": types[type(values[0])], "data": values}
+        for name, values in columns.items()
+    ]
+    arrow = io.BytesIO()
+    rows.write_ipc_stream(arrow)
+    bodies: list[tuple[str, str, bytes]] = [
+        (SCORE, "application/json", json.dumps(records).encode()),
+        (SCORE, "text/csv", rows.write_csv().encode()),
+        (SCORE, "application/x-ndjson", rows.write_ndjson().encode()),
+        (SCORE, "application/vnd.apache.arrow.stream", arrow.getvalue()),
+        ("/v2/models/shop/infer", "application/json", json.dumps({"inputs": tensors}).encode()),
+    ]
+    options = ("--shadow", tmp_path / "other.advae")
+    with running(tmp_path, tmp_path / "shop.advae", options=options) as service:
+        for number, (path, kind, body) in enumerate(bodies, 1):
+            headers = {"content-type": kind}
+            answer = service.client.post(path, content=body, headers=headers)
+            assert answer.status_code == 200, answer.text
+            until(lambda wanted=20 * number: service.metric("advae_shadow_rows_total") == wanted)
+        assert service.metric("advae_shadow_failures_total") == 0
+        service.client.post(SCORE, json=as_json(table(20, 3)))
+        until(lambda: service.metric("advae_shadow_failures_total") == 1)
 
 
 def test_tokens_let_in_and_keep_out(tmp_path: Path) -> None:

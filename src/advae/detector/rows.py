@@ -46,11 +46,8 @@ def open_rows(
     InputError
         See `advae.files.source.open_source`.
     """
-    learned = detector.table.dtypes
     options = detector.reading if options is None else detector.reading.updated(options)
-    if options.date_format is not None and not as_texts:
-        dated = {each.name: each.dated_dtype for each in detector.table.features}
-        learned |= {name: dtype for name, dtype in dated.items() if dtype is not None}
+    learned = detector.table.dtypes if as_texts else text_types(detector, options)
     # Kept columns stay as they are written: "007" is not 7.
     texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
     return open_source(
@@ -61,6 +58,15 @@ def open_rows(
         pointed=[name for name, dtype in learned.items() if dtype.is_numeric()],
         options=options,
     )
+
+
+def text_types(detector: "Detector", options: ReadOptions) -> dict[str, pl.DataType]:
+    """Return the types to read a detector's columns of a text file as."""
+    types = detector.table.dtypes
+    if options.date_format is not None:
+        dated = {each.name: each.dated_dtype for each in detector.table.features}
+        types |= {name: dtype for name, dtype in dated.items() if dtype is not None}
+    return types
 
 
 def read_table(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import polars as pl
 
@@ -48,9 +48,7 @@ class NdjsonFile:
 
     def __init__(self, path: Path, options: ReadOptions, optional: Collection[str] = ()) -> None:
         self._path, self._options, self._optional = path, options, optional
-        self._texts = TextReader(
-            decimal_comma=False, missing=options.missing, date_format=options.date_format
-        )
+        self._texts = _reader(options)
         self.notes: list[str] = []
         self._names: dict[str, None] = {}
 
@@ -68,7 +66,7 @@ class NdjsonFile:
                 kinds, values = held.setdefault(name, set()), [r.get(name) for r in records]
                 for line, value in zip(lines, values, strict=True):
                     kinds.add(type(value))
-                    if bool in kinds and _Number in kinds:
+                    if bool in kinds and Number in kinds:
                         self._refuse(line, name, value, "of one kind with those before")
                 if kinds & _NESTED:
                     nested.add(name)
@@ -126,7 +124,7 @@ class NdjsonFile:
     def _records(self) -> Iterator[tuple[list[int], list[dict[str, object]]]]:
         """Yield the objects of the file and their lines, some at a time; numbers as texts."""
         decoder = json.JSONDecoder(
-            parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+            parse_float=Number, parse_int=Number, parse_constant=_refuse_constant
         )
         records: list[dict[str, object]] = []
         lines: list[int] = []
@@ -189,10 +187,38 @@ class NdjsonFile:
                     number += 1
 
 
-class _Number(str):
+class Number(str):
     """A number as it is written."""
 
     __slots__ = ()
+
+
+def typed_values(
+    columns: Mapping[str, list[Any]], types: Mapping[str, pl.DataType], options: ReadOptions
+) -> dict[str, list[Any]]:
+    """Return single values of JSON, numbers as `Number`, as the values that a file of lines gives.
+
+    Raises
+    ------
+    ColumnError
+        For the first that cannot be read as the type of its column.
+    """
+    reader = _reader(options)
+    found: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        kinds, dtype = set(map(type, values)), types[name]
+        if dtype == pl.Float64 and kinds <= {Number, type(None)}:
+            found[name] = [None if value is None else float(value) for value in values]
+        elif dtype == pl.String and bool not in kinds:
+            found[name] = [None if value is None else str(value) for value in values]
+        else:
+            texts = _texts(name, values).to_frame()
+            found[name] = reader.typed(texts, {name: dtype}, 0)[name].to_list()
+    return found
+
+
+def _reader(options: ReadOptions) -> TextReader:
+    return TextReader(decimal_comma=False, missing=options.missing, date_format=options.date_format)
 
 
 def _texts(name: str, values: list[object]) -> pl.Series:
@@ -204,7 +230,7 @@ def _texts(name: str, values: list[object]) -> pl.Series:
 
 def _written(value: object, deepest: int) -> str:
     """Return a value as JSON, numbers as they were written; RecursionError if it is too deep."""
-    if isinstance(value, _Number):
+    if isinstance(value, Number):
         return value
     if not isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)

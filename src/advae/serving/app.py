@@ -197,11 +197,7 @@ class Service:
     def _check_head(self, request: Request) -> None:
         encoding = header(request, b"content-encoding") or "identity"
         if encoding.lower() != "identity":
-            raise RequestError(
-                415,
-                "compressed_body",
-                f"bodies of encoding {quoted(encoding)} are not read. Send it uncompressed.",
-            )
+            raise bodies.compressed_body(encoding)
         length = header(request, b"content-length")
         if length.isdigit() and int(length) > self.settings.max_body:
             raise self._too_large()
@@ -370,6 +366,10 @@ _ROW = {
                     "contribution": {"type": "number"},
                     "observed": {"type": ["string", "null"]},
                     "expected": {"type": ["string", "null"]},
+                    "kind": {
+                        "type": "string",
+                        "description": "What is odd about the value, where the score has kinds.",
+                    },
                 },
             },
         },

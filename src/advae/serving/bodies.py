@@ -5,7 +5,7 @@ import json
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from advae.detector.detector import Detector
 from advae.errors import AdVAEError, ColumnError, InputError, quoted
+from advae.files.ndjson import Number, typed_values
 from advae.tables.frames import as_frame
 from advae.tables.values import check_columns
 
@@ -31,6 +32,18 @@ OTHER_NAMES = {
 }
 MOST_COLUMNS = 10_000
 """Columns in a body, unless the model has more."""
+
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
+"""How bodies begin that are compressed. A small one can become gigabytes, so none is read."""
+
+DEEPEST = 16
+"""Lists and structs in one another, in a column of an Arrow stream that the model does not know."""
 
 LARGEST_INFLATION = 64
 """Bytes that a byte of a compressed Arrow buffer may become."""
@@ -84,7 +97,8 @@ class Rows:
     """The rows of a request: Python values by column, or a frame.
 
     Rows of Python values wait to become a frame, since those of several requests can become one
-    together, in the time of one.
+    together, in the time of one. ``size`` is that of the body in bytes, and ``again`` reads it for
+    another model, which may use other columns.
     """
 
     height: int
@@ -92,10 +106,24 @@ class Rows:
     frame: pl.DataFrame | None = None
     types: dict[str, type] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    size: int = 0
+    again: "Callable[[Detector], Rows] | None" = None
 
     @classmethod
-    def of_columns(cls, columns: dict[str, list[Any]], detector: Detector) -> "Rows":
-        """Return rows of Python values; columns that the model does not know are left out."""
+    def of_columns(
+        cls,
+        columns: dict[str, list[Any]],
+        detector: Detector,
+        size: int = 0,
+        written: bool = False,
+    ) -> "Rows":
+        """Return rows of Python values; columns that the model does not know are left out.
+
+        Where they are as ``written``, as `read_json` can give them, they mean what they mean in
+        JSON lines.
+        """
+        if columns:
+            _check_columns(detector, columns)
         used = {name: columns[name] for name in detector.table.feature_names if name in columns}
         for name, values in used.items():
             # Polars takes very long to find out what a deeply nested value is.
@@ -109,9 +137,17 @@ class Rows:
                     name,
                     row,
                 )
+        if written:
+            used = _as_lines(used, detector)
         height = len(next(iter(columns.values()), []))
         known = {*used, *detector.ignored}
-        return cls(height, used, unused=[name for name in columns if name not in known])
+        return cls(
+            height,
+            used,
+            unused=[name for name in columns if name not in known],
+            size=size,
+            again=lambda other: cls.of_columns(columns, other, size, written),
+        )
 
     def single_types(self) -> bool:
         """Tell whether each column's values have one type; then ``types`` holds it."""
@@ -125,6 +161,15 @@ class Rows:
     def as_frame(self) -> pl.DataFrame:
         """Return the rows as a frame."""
         return as_frame(self.columns) if self.frame is None else self.frame
+
+
+def compressed_body(method: str) -> RequestError:
+    """Return a refusal for a body that is compressed."""
+    return RequestError(
+        415,
+        "compressed_body",
+        f"bodies compressed with {quoted(method)} are not read. Send it uncompressed.",
+    )
 
 
 def kind_of(content_type: str) -> str:
@@ -180,23 +225,34 @@ def read_rows(kind: str, body: bytes, detector: Detector, most_rows: int) -> Row
     Raises
     ------
     RequestError
-        413 for too many rows or columns, 422 for a body that cannot be read.
+        413 for too many rows or columns, 415 for a compressed body, 422 for one that cannot be
+        read.
     """
+    for beginning, method in COMPRESSED.items():
+        if body.startswith(beginning):
+            raise compressed_body(method)
     if not body:
         raise RequestError(422, "empty_body", "the body is empty. Send rows.")
     most = max(MOST_COLUMNS, 2 * len(detector.table.features))
     if kind == JSON:
-        rows = Rows.of_columns(_json_columns(read_json(body), most), detector)
+        columns = _json_columns(read_json(body, as_written=True), most)
+        check_height(len(next(iter(columns.values()), [])), most_rows)
+        rows = Rows.of_columns(columns, detector, len(body), written=True)
     else:
         if kind == ARROW:
-            frame = _read_arrow(body, most, most_rows)
-            names: Sequence[str] = frame.columns
+            frame, names = _read_arrow(body, detector, most, most_rows)
         else:
             frame, names = _read_text(kind, body, detector, most)
         _check_width(len(names), most)
         known = {*detector.table.feature_names, *detector.ignored}
         unused = [name for name in names if name not in known]
-        rows = Rows(frame.height, frame=frame, unused=unused)
+        rows = Rows(
+            frame.height,
+            frame=frame,
+            unused=unused,
+            size=len(body),
+            again=lambda other: read_rows(kind, body, other, most_rows),
+        )
     if not rows.height:
         raise RequestError(422, "no_rows", "the body holds no rows. Send at least one.")
     check_height(rows.height, most_rows)
@@ -222,10 +278,19 @@ def _check_width(width: int, most: int) -> None:
         )
 
 
-def read_json(body: bytes) -> Any:
-    """Return what JSON says, numbers that are none and names that stand twice refused."""
+def read_json(body: bytes, as_written: bool = False) -> Any:
+    """Return what JSON says, numbers that are none and names that stand twice refused.
+
+    Numbers are `Number` where they are wanted as they are written.
+    """
     try:
-        return json.loads(body, parse_constant=_no_number, object_pairs_hook=_pairs)
+        return json.loads(
+            body,
+            parse_int=Number if as_written else None,
+            parse_float=Number if as_written else None,
+            parse_constant=_no_number,
+            object_pairs_hook=_pairs,
+        )
     except RecursionError:
         raise RequestError(422, "invalid_json", "the JSON is nested too deep. Send rows.") from None
     except ValueError as error:  # of the syntax, or of the encoding
@@ -248,6 +313,22 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             422, "invalid_json", f"a record names {quoted(twice)} twice. Send it once.", twice
         )
     return found
+
+
+def _as_lines(columns: dict[str, list[Any]], detector: Detector) -> dict[str, list[Any]]:
+    """Return values as a file of JSON lines gives them."""
+    from advae.detector.rows import text_types
+
+    try:
+        return typed_values(columns, text_types(detector, detector.reading), detector.reading)
+    except InputError as error:
+        raise refusal_of(error, detector) from None
+    except UnicodeError:
+        raise RequestError(
+            422,
+            "invalid_json",
+            "a text holds half of a pair of escapes such as \\ud83d. Correct it.",
+        ) from None
 
 
 def _json_columns(data: Any, most: int) -> dict[str, list[Any]]:
@@ -324,19 +405,23 @@ def _check_columns(detector: Detector, names: Collection[str]) -> None:
         raise refusal_of(error, detector) from None
 
 
-def _read_arrow(body: bytes, most_columns: int, most_rows: int) -> pl.DataFrame:
-    """Read a stream of Arrow's IPC format."""
+def _read_arrow(
+    body: bytes, detector: Detector, most_columns: int, most_rows: int
+) -> tuple[pl.DataFrame, Sequence[str]]:
+    """Read the model's columns of a stream of Arrow's IPC format; with the names of all."""
+    wanted = detector.table.feature_names
     try:
-        claimed = _claimed_rows(body, most_columns, most_rows)
+        claimed, names = _claimed_rows(body, wanted, most_columns, most_rows)
     except (struct.error, OverflowError):
         raise _bad_arrow() from None
+    _check_columns(detector, names)
     try:
-        frame = pl.read_ipc_stream(io.BytesIO(body))
+        frame = pl.read_ipc_stream(io.BytesIO(body), columns=list(wanted))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError):
         raise _bad_arrow() from None
     if frame.height != claimed:
         raise _bad_arrow()
-    return frame
+    return frame, names
 
 
 def _bad_arrow() -> RequestError:
@@ -348,13 +433,16 @@ def _bad_arrow() -> RequestError:
     )
 
 
-def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
-    """Return how many rows an Arrow stream says that it has, before any is read.
+def _claimed_rows(
+    body: bytes, wanted: Collection[str], most_columns: int, most_rows: int
+) -> tuple[int, list[str]]:
+    """Return how many rows an Arrow stream says that it has, and its columns, before any is read.
 
     What a message claims is checked against its bytes: otherwise a short body could make the
     process reserve all of its memory.
     """
-    rows, place, schemas = 0, 0, 0
+    rows, place = 0, 0
+    names: list[str] | None = None
     while place < len(body):
         mark, size = struct.unpack_from("<II", body, place)
         if mark != 0xFFFFFFFF:
@@ -369,10 +457,11 @@ def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
             raise _bad_arrow()
         content = message.table(2)
         if kind == 1:
-            schemas += 1
-            _check_fields(content, most_columns)
-        elif kind == 2 and content is not None:  # other messages hold dictionaries
-            content = content.table(0)
+            if names is not None:
+                raise _bad_arrow()
+            names = _checked_fields(content, wanted, most_columns)
+        elif kind == 2:  # a dictionary: the texts of a column of categories
+            content = content.table(1)
         if kind in (2, 3):
             claimed = content.number(0, "<q")
             if claimed < 0:
@@ -386,23 +475,34 @@ def _claimed_rows(body: bytes, most_columns: int, most_rows: int) -> int:
         elif kind != 1:
             raise _bad_arrow()
         place += length
-    if schemas != 1:
+    if names is None:
         raise _bad_arrow()
-    return rows
+    return rows, names
 
 
-def _check_fields(schema: "_Flat", most: int) -> None:
-    """Refuse too many columns, and nested ones, whose depth could exhaust the stack."""
-    _check_width(schema.count(1), most)
-    for column in schema.tables(1) if schema.count(1) else ():
-        if column.count(5):
-            name = column.text(0)
-            raise RequestError(
-                422,
-                "unreadable_body",
-                f"column {quoted(name)} of the Arrow stream holds lists or structs. Leave it out.",
-                name,
-            )
+def _checked_fields(schema: "_Flat", wanted: Collection[str], most: int) -> list[str]:
+    """Return the names of columns; refuse too many, and nested ones that are wanted or too deep."""
+    columns = list(schema.tables(1)) if schema.count(1) else []
+    _check_width(len(columns), most)
+    names = [column.text(0) for column in columns]
+    total = 0
+    for name, column in zip(names, columns, strict=True):
+        within, depth = [column], 0
+        while within:
+            depth, total = depth + 1, total + len(within)
+            _check_width(total, most)
+            # Depth could exhaust the stack of what reads it.
+            if depth > (1 if name in wanted else DEEPEST):
+                raise RequestError(
+                    422,
+                    "unreadable_body",
+                    f"column {quoted(name)} of the Arrow stream holds lists or structs. Leave it "
+                    "out.",
+                    name,
+                )
+            _check_width(total + sum(each.count(5) for each in within), most)
+            within = [part for each in within if each.count(5) for part in each.tables(5)]
+    return names
 
 
 def _check_buffers(batch: "_Flat", data: bytes, rows: int) -> None:
@@ -513,6 +613,8 @@ def json_answer(records: list[dict[str, Any]], unused: list[str]) -> bytes:
             reason = {"column": record.pop(name)}
             for part in ("contribution", "observed", "expected"):
                 reason[part] = record.pop(f"{name}_{part}")
+            if f"{name}_kind" in record:
+                reason["kind"] = record.pop(f"{name}_kind")
             reasons.append(reason)
         if reasons:
             record["reasons"] = reasons

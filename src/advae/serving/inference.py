@@ -106,7 +106,7 @@ def routes(service: "Service") -> APIRouter:
         async def answer(body: bytes) -> Response:
             asked = await service.beside(len(body), _read, body, length)
             check_height(asked.height, service.settings.max_rows)
-            rows = Rows.of_columns(asked.columns, model.current.detector)
+            rows = Rows.of_columns(asked.columns, model.current.detector, len(body))
             scored = await model.score(rows)
             request.state.rows = rows.height
             return _answer(asked, model, scored)

@@ -86,7 +86,7 @@ class Metrics:
         )
         self.shadow_failures = counter(
             "shadow_failures",
-            "Batches that the shadow model could not score or had no time for.",
+            "Requests that the shadow model could not score or had no time for.",
             model,
         )
 

@@ -16,6 +16,7 @@ from advae.detector.detector import Detector
 from advae.detector.explanation import example_rows
 from advae.errors import InputError, MissingExtraError
 from advae.tables.frames import as_frame
+from advae.tables.values import to_texts
 
 try:
     import mlflow.artifacts
@@ -171,9 +172,10 @@ def _signature(detector: Detector, example: pl.DataFrame) -> ModelSignature:
 
 def _column(values: pl.Series, quantiles: Sequence[float]) -> ColSpec:
     dtype = values.dtype
-    if dtype.is_numeric() and all(value == round(value) for value in quantiles):
-        # pandas has these as whole numbers, or as others where one is missing, and MLflow takes
-        # neither for the other.
+    whole = dtype.is_numeric() and all(value == round(value) for value in quantiles)
+    if whole or isinstance(dtype, pl.Duration):
+        # pandas has whole numbers as such, or as others where one is missing, and MLflow takes
+        # neither for the other; durations it does not know.
         return ColSpec(AnyType(), values.name)  # type: ignore[no-untyped-call]
     if dtype.is_numeric():
         kind = DataType.double
@@ -189,14 +191,16 @@ def _column(values: pl.Series, quantiles: Sequence[float]) -> ColSpec:
 def _pandas(frame: pl.DataFrame) -> "pd.DataFrame":
     import pandas as pd
 
-    # Through NumPy: Polars' own conversion needs pyarrow.
-    columns = {
-        name: frame[name].dt.cast_time_unit("us").to_numpy()
-        if isinstance(frame[name].dtype, pl.Datetime | pl.Date)
-        else frame[name].to_list()
-        for name in frame.columns
-    }
-    return pd.DataFrame(columns)
+    # Through NumPy: Polars' own conversion needs pyarrow. Times of day and durations become texts,
+    # which the JSON of an example can hold.
+    def column(values: pl.Series) -> Any:
+        if isinstance(values.dtype, pl.Date):
+            values = values.cast(pl.Datetime("us"))
+        if isinstance(values.dtype, pl.Datetime):
+            return values.dt.cast_time_unit("us").to_numpy()
+        return (to_texts(values) if values.dtype.is_temporal() else values).to_list()
+
+    return pd.DataFrame({values.name: column(values) for values in frame})
 
 
 class _Pyfunc:

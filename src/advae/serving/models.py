@@ -25,9 +25,10 @@ from advae.detector.detector import Detector
 from advae.detector.explanation import example_rows
 from advae.errors import AdVAEError, InputError, ModelFileError
 from advae.parallel import BLOCK_ROWS, available
-from advae.serving.bodies import Rows, refusal_of
+from advae.serving.bodies import RequestError, Rows, refusal_of
 from advae.serving.metrics import Metrics, Monitor
 from advae.tables.frames import as_frame
+from advae.tables.values import to_texts
 
 log = logging.getLogger("advae.serving")
 
@@ -39,7 +40,9 @@ GATHER_SECONDS = 0.002
 that are on their way is scored alone, and all others wait for it."""
 
 SHADOW_WAITING = 64
-"""Batches that may wait for the shadow model; further ones are left out, and counted."""
+SHADOW_BYTES = 2**25
+"""Batches, and bytes of their bodies, that may wait for the shadow model; further ones are left
+out, and counted."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,7 @@ class Model:
                 scores = np.concatenate([detector.anomaly_score_encoded(part) for part in parts])
         except InputError as error:
             raise refusal_of(error, detector) from None
-        self._count(loaded, np.concatenate(parts), scores, frame)
+        self._count(loaded, np.concatenate(parts), scores, [rows])
         return _scored(loaded, scores, explained)
 
     def _score_small(self) -> None:
@@ -261,60 +264,32 @@ class Model:
     def _score_together(self, requests: Sequence[Rows]) -> "list[Scored | BaseException]":
         """Return for each of some requests its scores, or what is wrong with it."""
         loaded = self.current
-        results: list[Scored | BaseException | None] = [None] * len(requests)
-        found: list[tuple[list[int], HostMatrix, pl.DataFrame]] = []
-        for members in _alike(requests):
-            found += self._encode(loaded.detector, requests, members, results)
-        if found:
-            encoded = np.concatenate([each for _, each, _ in found])
+        order, encoded, refused = _encoded(loaded.detector, requests)
+        none = RuntimeError("no result")
+        results: list[Scored | BaseException] = [
+            refused.get(member, none) for member in range(len(requests))
+        ]
+        if encoded is not None:
             scores = loaded.detector.anomaly_score_encoded(encoded)
-            frames = [frame for _, _, frame in found]
-            self._count(loaded, encoded, scores, frames)
+            self._count(loaded, encoded, scores, [requests[member] for member in order])
             first = 0
-            for member in (member for members, _, _ in found for member in members):
+            for member in order:
                 height = requests[member].height
                 results[member] = _scored(loaded, scores[first : first + height])
                 first += height
-        return [RuntimeError("no result") if result is None else result for result in results]
-
-    def _encode(
-        self,
-        detector: Detector,
-        requests: Sequence[Rows],
-        members: list[int],
-        results: "list[Scored | BaseException | None]",
-    ) -> list[tuple[list[int], HostMatrix, pl.DataFrame]]:
-        """Encode the rows of some requests at once, or one by one if a value cannot be read."""
-        merged: dict[str, list[Any]] = {}
-        for member in members:
-            for name, values in (requests[member].columns or {}).items():
-                merged[name] = merged.get(name, []) + values
-        try:
-            frame = as_frame(merged)
-            return [(members, detector.table.transform(frame), frame)]
-        except InputError as error:
-            if len(members) == 1:
-                results[members[0]] = refusal_of(error, detector)
-                return []
-        alone = (self._encode(detector, requests, [member], results) for member in members)
-        return [each for found in alone for each in found]
+        return results
 
     def _count(
         self,
         loaded: Loaded,
         encoded: HostMatrix,
         scores: Float[np.ndarray, "rows"],
-        rows: pl.DataFrame | list[pl.DataFrame],
+        requests: list[Rows],
     ) -> None:
         loaded.monitor.observe(encoded, scores)
         self._metrics.batches.labels(self.name).inc()
         if self._shadow is not None:
-            flags = scores > loaded.detector.threshold.value
-            frames = [rows] if isinstance(rows, pl.DataFrame) else rows
-            first = 0
-            for frame in frames:
-                self._shadow.compare(frame, flags[first : first + frame.height])
-                first += frame.height
+            self._shadow.compare(requests, scores > loaded.detector.threshold.value)
 
 
 def _give_all(results: "Iterable[tuple[_Job, Scored | BaseException]]") -> None:
@@ -346,6 +321,35 @@ def _alike(requests: Sequence[Rows]) -> list[list[int]]:
         else:
             groups.append((dict(rows.types), names, [number]))
     return [members for _, _, members in groups]
+
+
+def _encoded(
+    detector: Detector, requests: Sequence[Rows]
+) -> tuple[list[int], HostMatrix | None, dict[int, RequestError]]:
+    """Encode requests of Python values: which, in the order of their rows, and those refused."""
+    refused: dict[int, RequestError] = {}
+    order: list[int] = []
+    parts: list[HostMatrix] = []
+
+    def encode(members: list[int]) -> None:
+        """Encode the rows of some requests at once, or one by one if a value cannot be read."""
+        merged: dict[str, list[Any]] = {}
+        for member in members:
+            for name, values in (requests[member].columns or {}).items():
+                merged[name] = merged.get(name, []) + values
+        try:
+            parts.append(detector.table.transform(as_frame(merged)))
+            order.extend(members)
+        except InputError as error:
+            if len(members) == 1:
+                refused[members[0]] = refusal_of(error, detector)
+                return
+            for member in members:
+                encode([member])
+
+    for members in _alike(requests):
+        encode(members)
+    return order, np.concatenate(parts) if parts else None, refused
 
 
 def load(snapshot: Path, path: Path, name: str, metrics: Metrics) -> Loaded:
@@ -403,19 +407,28 @@ class _Shadow:
     def __init__(self, name: str, path: Path, metrics: Metrics) -> None:
         self._name, self._metrics = name, metrics
         self._detector = model_file.load(path)
-        self._waiting: queue.Queue[tuple[pl.DataFrame, np.ndarray] | None] = queue.Queue(
+        self._waiting: queue.Queue[tuple[list[Rows], np.ndarray] | None] = queue.Queue(
             SHADOW_WAITING
         )
+        self._bytes, self._lock = 0, threading.Lock()
         for metric in (metrics.shadow_rows, metrics.shadow_differing, metrics.shadow_failures):
             metric.labels(name)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def compare(self, frame: pl.DataFrame, flags: Bool[np.ndarray, "rows"]) -> None:
+    def compare(self, requests: list[Rows], flags: Bool[np.ndarray, "rows"]) -> None:
+        """Take requests, and the flags of their rows, to compare them when there is time."""
+        size = sum(rows.size for rows in requests)
+        with self._lock:
+            if self._bytes and self._bytes + size > SHADOW_BYTES:
+                self._failed(len(requests))
+                return
+            self._bytes += size
         try:
-            self._waiting.put_nowait((frame, flags))
+            self._waiting.put_nowait((requests, flags))
         except queue.Full:
-            self._metrics.shadow_failures.labels(self._name).inc()
+            self._done(size)
+            self._failed(len(requests))
 
     def close(self) -> None:
         self._waiting.put(None)
@@ -423,14 +436,50 @@ class _Shadow:
 
     def _work(self) -> None:
         while (task := self._waiting.get()) is not None:
-            frame, flags = task
+            requests, flags = task
             try:
-                other = self._detector.is_anomaly(frame)
-            except Exception:
-                self._metrics.shadow_failures.labels(self._name).inc()
-                continue
-            self._metrics.shadow_rows.labels(self._name).inc(frame.height)
-            self._metrics.shadow_differing.labels(self._name).inc(int((other != flags).sum()))
+                self._compare(requests, flags)
+            except Exception:  # such as no memory; the thread goes on
+                self._failed(len(requests))
+            self._done(sum(rows.size for rows in requests))
+
+    def _compare(self, requests: list[Rows], flags: Bool[np.ndarray, "rows"]) -> None:
+        """Read requests for this model, score their rows and count."""
+        read: list[Rows] = []
+        given: list[np.ndarray] = []
+        first = 0
+        for rows in requests:
+            own = flags[first : first + rows.height]
+            first += rows.height
+            try:
+                assert rows.again is not None
+                again = rows.again(self._detector)
+                small = again.columns and again.height <= SMALL_ROWS
+                if small and again.single_types():
+                    read.append(again)
+                    given.append(own)
+                else:
+                    self._differing(self._detector.is_anomaly(again.as_frame()), own)
+            except AdVAEError:
+                self._failed(1)
+        order, encoded, refused = _encoded(self._detector, read)
+        self._failed(len(refused))
+        if encoded is not None:
+            scores = self._detector.anomaly_score_encoded(encoded)
+            found = scores > self._detector.threshold.value
+            self._differing(found, np.concatenate([given[member] for member in order]))
+
+    def _differing(self, found: Bool[np.ndarray, "rows"], flags: Bool[np.ndarray, "rows"]) -> None:
+        differing = int((found != flags).sum())  # raises where the rows are not as many
+        self._metrics.shadow_rows.labels(self._name).inc(len(flags))
+        self._metrics.shadow_differing.labels(self._name).inc(differing)
+
+    def _failed(self, requests: int) -> None:
+        self._metrics.shadow_failures.labels(self._name).inc(requests)
+
+    def _done(self, size: int) -> None:
+        with self._lock:
+            self._bytes -= size
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
@@ -445,6 +494,6 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _records(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Return rows as records that JSON can hold: times as texts."""
     times = [name for name, dtype in frame.schema.items() if dtype.is_temporal()]
-    plain = frame.with_columns(frame[name].cast(pl.String) for name in times)
+    plain = frame.with_columns(to_texts(frame[name]) for name in times)
     records: list[dict[str, Any]] = json.loads(plain.write_json())
     return records

@@ -257,7 +257,7 @@ def to_instants(
     Parameters
     ----------
     values
-        Times, or texts that spell them, except for durations.
+        Times, or texts that spell them; durations as `to_texts` does.
     first_row
         The row number of ``values[0]``, for errors.
     like
@@ -294,11 +294,9 @@ def to_instants(
 
 def _parse_times(texts: pl.Series, first_row: int, like: str, zone: str | None) -> pl.Series:
     """Read texts as times, each by its own form: what a text means no other text can change."""
-    if like == "duration":
-        return no_values(texts, "durations, which cannot be read from texts")
     frame, trimmed = texts.alias("text").to_frame(), pl.col("text").str.strip_chars()
-    if like == "time":
-        read = _read_times(trimmed, "time")
+    if like in ("time", "duration"):
+        read = _read_times(trimmed, "time") if like == "time" else _read_durations(trimmed)
     else:
         instants = _read_times(trimmed, "datetime", zoned=True)
         clock = instants.dt.convert_time_zone(zone or "UTC").dt.replace_time_zone(None)
@@ -310,7 +308,25 @@ def _parse_times(texts: pl.Series, first_row: int, like: str, zone: str | None) 
         raise bad_cell(texts, misread.to_numpy(), first_row, wanted)
     if times.is_null().all():
         return pl.Series(texts.name, times, dtype=pl.Null)
-    return times.alias(texts.name)
+    times = times.alias(texts.name)
+    if like == "duration":
+        check_times(times, first_row)
+    return times
+
+
+_LENGTH = r"^(-?)(?:(\d{1,7})d )?(\d{1,8}):([0-5]\d)(?::([0-5]\d(?:\.\d{1,9})?))?$"
+
+
+def _read_durations(texts: pl.Expr) -> pl.Expr:
+    """Undo `to_texts` for durations: "-3d 04:05:06.25"."""
+    parts = texts.str.extract_groups(_LENGTH).struct
+    days, hours, minutes = (parts.field(place).cast(pl.Int64) for place in "234")
+    seconds = parts.field("5").fill_null("0").cast(pl.Float64)
+    length = ((days.fill_null(0) * 24 + hours) * 60 + minutes) * 60_000_000 + (
+        seconds * 1e6
+    ).round().cast(pl.Int64)
+    sign = pl.when(parts.field("1") == "-").then(-1).otherwise(1)
+    return (sign * length).cast(pl.Duration("us"))
 
 
 _YEAR_FIRST = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}"
@@ -378,7 +394,12 @@ def two_forms(forms: Mapping[str, str]) -> str:
     return f"holds dates in two forms, such as {examples}: write all of them in one."
 
 
-_EXAMPLES = {"date": "2024-12-31", "datetime": "2024-12-31 23:59:59", "time": "23:59:59"}
+_EXAMPLES = {
+    "date": "2024-12-31",
+    "datetime": "2024-12-31 23:59:59",
+    "time": "23:59:59",
+    "duration": "3d 04:05:06.25",
+}
 
 
 def from_instants(name: str, instants: FloatArray, like: str, zone: str | None) -> pl.Series:
