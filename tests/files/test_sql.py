@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Run
+from command_line import ANY_MODEL, Run
 from postgres_server import PASSWORD, QUOTED, Server, program
 
 import advae
@@ -205,6 +205,33 @@ def test_types_of_postgresql(server: Server) -> None:
     assert table["span"].dt.total_seconds().item() == 86520
     assert table["j"].item() == '{"a": 1}'
     assert table.schema["at"] == pl.Datetime("us", "UTC")
+
+
+def test_nan_of_numeric_is_missing(run: Run, server: Server, tmp_path: Path) -> None:
+    table = rows_of(
+        server.address,
+        """select * from (values ('NaN'::numeric(10, 2), 'NaN'::numeric, 'NaN'::numeric(40, 2)),
+        (1.25, 1.5, 1e30)) as t(exact, n, long)""",
+    )
+    assert table.cast({"exact": pl.Float64}).rows() == [(None, None, None), (1.25, 1.5, 1e30)]
+    query = (
+        "select i, (case when i % 50 = 1 then 'NaN' else (i * 7 % 13)::text end)::numeric(10, 2) "
+        "as x from generate_series(1, 200) as i"
+    )
+    model, out = tmp_path / "nan.advae", tmp_path / "nan.csv"
+    words = ("--query", query, "--quiet", "-o")
+    assert run("fit", server.address, *words, model, *ANY_MODEL).code == 0
+    assert run("score", model, server.address, *words, out, "--keep", "x").code == 0
+    assert pl.read_csv(out)["x"].null_count() == 4
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["-- of all", ";", "; -- it's all", ";\n/* ; */ -- ';\n", "where kind <> '; --x'", "-- a ;"],
+)
+def test_a_query_may_end_in_a_semicolon_or_a_comment(address: str, end: str) -> None:
+    wanted = payments()["kind"].count() if "kind" in end else 3000
+    assert rows_of(address, f"select id from payments {end}").height == wanted
 
 
 def score(

@@ -50,9 +50,24 @@ LOST = re.compile(
 SECRETS = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token)[^=&;]*=)([^&;]*)", re.IGNORECASE)
 
 
+COMMENTS = re.compile(r"'[^']*'|\"[^\"]*\"|(--[^\n]*|/\*.*?\*/)", re.DOTALL)
+"""Names and texts, and as a group the comments between them."""
+
+
 def is_address(data: object) -> bool:
     """Return whether a name of data is the address of a database, such as ``sqlite:///a.db``."""
     return isinstance(data, str) and re.match(r"[A-Za-z][\w+.-]*://", data) is not None
+
+
+def without_end(query: str) -> str:
+    """Return a query without the semicolon behind it, so that it can be a part of another one.
+
+    A line break ends it: its last line may be a comment.
+    """
+    query = query.strip()
+    bare = COMMENTS.sub(lambda found: " " * len(found[0]) if found[1] else found[0], query)
+    end = bare.rstrip()
+    return f"{query[: len(end) - 1] if end.endswith(';') else query}\n"
 
 
 @dataclass(frozen=True)
@@ -163,11 +178,11 @@ class Database:
         InputError
             If the query cannot be run, or returns two columns of one name.
         """
-        query = query.strip().removesuffix(";")
+        query = without_end(query)
         failing = self._failures("the query cannot be run", "Check it.")
         with failing, closing(self._open()) as connection:
             # As a part of another query: a statement that changes a table cannot be one.
-            columns = connection.names(f"SELECT * FROM ({query}\n) AS q WHERE 1 = 0")
+            columns = connection.names(f"SELECT * FROM ({query}) AS q WHERE 1 = 0")
         return QuerySource(self, query, columns)
 
     def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
@@ -469,6 +484,8 @@ def _decimal(texts: pl.Series, metadata: Mapping[bytes, bytes]) -> pl.Series:
     """Return PostgreSQL's numeric values, exact where the type says how many digits they have."""
     modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1")) - 4
     precision, scale = modifier >> 16, modifier & 0x7FF
+    # Of any precision it can be NaN, which no decimal is; with none given, infinite as well.
+    texts = texts.set(texts == "nan", None)
     if modifier < 0 or precision > 38 or scale > precision:
         return texts.cast(pl.Float64)
     return texts.cast(pl.Decimal(precision, scale))
