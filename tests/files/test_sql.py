@@ -24,6 +24,7 @@ from advae.files.sql import Address, Database
 
 pytestmark = pytest.mark.engines
 QUERY = "select * from payments"
+INTO = ("--query", QUERY, "--into", "t", "--key", "id")
 LONG = (
     "select i as id, i * 791 % 20000 / 1000.0 as amount, 'card' as kind, "
     "date '2024-01-01' as day\nfrom generate_series(1, 400000) as i"
@@ -234,6 +235,38 @@ def test_a_query_may_end_in_a_semicolon_or_a_comment(address: str, end: str) -> 
     assert rows_of(address, f"select id from payments {end}").height == wanted
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("'infinity'::timestamp", "after the year 9999"),
+        ("'-infinity'::timestamptz", "before the year 1"),
+        ("'infinity'::date", "after the year 9999"),
+        ("'300000 years'::interval", "the duration is more than 10,000 years"),
+        ("'-170000000 years'::interval", "the duration is more than 10,000 years"),
+    ],
+)
+def test_times_without_end_are_one_error_where_they_are_used(
+    run: Run, folder: Path, server: Server, tmp_path: Path, value: str, problem: str
+) -> None:
+    # The first row scores highest, so that it is shown in brief.
+    query = (
+        "select q.*, case when id = 0 then -1e9 else amount end as amount, "
+        f"case when id = 0 then {value} end as far from (select id, kind, day from payments) as q "
+        "join payments using (id) order by id"
+    ).replace("q.*, ", "id, q.kind, q.day, ")
+    words = (folder / "model.advae", server.address, "--query", query)
+    done = run("score", *words, "--keep", "far", "-o", tmp_path / "x.ndjson")
+    assert done.code == 2
+    assert re.search(r"error: [^\n]*column 'far', row 0 [^\n]*" + problem, done.err)
+    assert "panic" not in done.err
+    assert run("score", *words, "-o", tmp_path / "x.csv").code == 0
+    fit = ("--query", query, "-o", tmp_path / "m.advae", *ANY_MODEL, "--quiet")
+    done = run("fit", server.address, *fit)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "column 'far', row 0" in done.err
+    assert run("fit", server.address, *fit, "--ignore", "far").code == 0
+
+
 def score(
     folder: Path, address: str, *words: str, env: dict[str, str] | None = None
 ) -> "subprocess.Popen[str]":
@@ -343,6 +376,12 @@ def test_addresses_show_no_password(text: str, shown: str) -> None:
         (("duckdb://", "--into", "t"), "--into writes into the database"),
         (("duckdb://", "--query", QUERY, "--into", "t"), "--into needs to know which columns"),
         (("duckdb://", "--query", QUERY, "--key", "id"), "Add --into TABLE"),
+        (("duckdb://", *INTO), "duckdb:// is a database in memory"),
+        (("duckdb:///:memory:", *INTO), "is a database in memory"),
+        (("sqlite://", *INTO), "is a database in memory"),
+        (("sqlite+pysqlite:///:memory:", *INTO), "is a database in memory"),
+        (("sqlite:///no.db", *INTO[:3], "", *INTO[4:]), "--into is '', which names no table"),
+        (("sqlite:///no.db", *INTO[:3], "main.", *INTO[4:]), "names no table"),
         (("duckdb://x:pw@y",), "duckdb://x:***@y: the address of a database"),
         (("sqlite:///no.db", "--query", QUERY), "no such file"),
         (("mysql://u:pw@h/d", "--query", QUERY), "MySQLdb"),

@@ -74,7 +74,7 @@ def load_model(model: Path) -> "Detector":
 
 def check_single(model: Path) -> None:
     """Refuse a file that has a model for each segment."""
-    from advae.detector.model_file import is_bundle
+    from advae.tensorfile import is_bundle
 
     if is_bundle(model):
         raise InputError(

@@ -11,7 +11,6 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +48,8 @@ LOST = re.compile(
 
 SECRETS = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token)[^=&;]*=)([^&;]*)", re.IGNORECASE)
 
+
+LONGEST_SPAN = 2**63 - 1
 
 COMMENTS = re.compile(r"'[^']*'|\"[^\"]*\"|(--[^\n]*|/\*.*?\*/)", re.DOTALL)
 """Names and texts, and as a group the comments between them."""
@@ -91,6 +92,16 @@ class Address:
     def path(self) -> str:
         """The file of a database that is one; empty for one in memory."""
         return self.text.partition("://")[2].partition("?")[0].removeprefix("/")
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether such a database is a file, or in memory."""
+        return self.kind.partition("+")[0] in ("sqlite", "duckdb")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the database ends with what reads it."""
+        return self.holds_files and self.path in ("", ":memory:")
 
     def __str__(self) -> str:
         """Return the address with *** for its passwords."""
@@ -156,9 +167,8 @@ class Database:
 
     def __init__(self, address: str) -> None:
         self.address = Address(address)
-        path = self.address.path
-        in_file = self.address.kind in ("sqlite", "duckdb") and path not in ("", ":memory:")
-        if in_file and not Path(path).is_file():  # which would be made
+        in_file = self.address.holds_files and not self.address.in_memory
+        if in_file and not Path(self.address.path).is_file():  # which would be made
             raise InputError(f"{self.address}: no such file. Check the name and the folder.")
         advice = "Check the address, and whether the server answers."
         if self.address.kind.startswith("postgres"):
@@ -456,7 +466,8 @@ def _polars(batch: Any) -> pl.DataFrame:
     for field_, values in zip(batch.schema, batch.columns, strict=True):
         name, dtype = field_.name, field_.type
         if pa.types.is_interval(dtype):
-            columns[name] = pl.Series(name, map(_span, values.to_pylist()), pl.Duration("us"))
+            spans = pl.Series(name, map(_span, values.to_pylist()), pl.Int64)
+            columns[name] = spans.cast(pl.Duration("us"))
             continue
         plain = values.storage if isinstance(values, pa.ExtensionArray) else values
         column = pl.Series(name, plain)
@@ -472,12 +483,18 @@ def _polars(batch: Any) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _span(interval: Any) -> timedelta | None:
-    """Return an interval as PostgreSQL does where it counts seconds: all years are alike."""
+def _span(interval: Any) -> int | None:
+    """Return the microseconds of an interval as PostgreSQL counts them: all years are alike.
+
+    What is longer than a column can hold is as long as it can: `check_times` refuses it where it
+    is used.
+    """
     if interval is None:
         return None
-    days = interval.months // 12 * 365.25 + interval.months % 12 * 30 + interval.days
-    return timedelta(days, microseconds=interval.nanoseconds // 1000)
+    years, months = divmod(interval.months, 12)
+    hours = years * 8766 + (months * 30 + interval.days) * 24
+    span: int = hours * 3_600_000_000 + interval.nanoseconds // 1000
+    return min(max(span, -LONGEST_SPAN), LONGEST_SPAN)
 
 
 def _decimal(texts: pl.Series, metadata: Mapping[bytes, bytes]) -> pl.Series:
