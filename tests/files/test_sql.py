@@ -191,6 +191,24 @@ def test_small_numbers_are_written(address: str) -> None:
     assert rows_of(address, "select * from small").rows() == [(1,) * 7 + ("m",), (2,) * 7 + ("m",)]
 
 
+def test_a_column_gets_its_type_from_its_first_value(address: str) -> None:
+    def part(ids: list[int], late: object, never: object = None) -> pl.DataFrame:
+        return pl.DataFrame({"never": never, "id": ids, "late": late, "last": [0.5] * len(ids)})
+
+    empty = [part([1, 2], None), part([3], None)]
+    Database(address).write(
+        [*empty, part([4], 7), part([5], None), part([6], 9)], "nulls", ["id"], "m"
+    )
+    query = "select never, id, late, last from nulls order by id"
+    late = [None, None, None, 7, None, 9]
+    assert rows_of(address, query).rows() == [(None, n, late[n - 1], 0.5) for n in range(1, 7)]
+    Database(address).write(empty, "nulls", ["id"], "m")
+    Database(address).write([part([7], None, "a")], "nulls", ["id"], "m")
+    assert rows_of(address, query)["never"].to_list() == [None] * 6 + ["a"]
+    with pytest.raises(advae.InputError, match="key 'late' does not tell rows apart"):
+        Database(address).write(empty, "keyless", ["late"], "m")
+
+
 def test_types_of_postgresql(server: Server) -> None:
     table = rows_of(
         server.address,

@@ -29,6 +29,7 @@ SQL_TYPES = {
     pl.Boolean: "BOOLEAN",
     pl.Float64: "DOUBLE PRECISION",
     pl.String: "TEXT",
+    pl.Null: "TEXT",
     pl.Date: "DATE",
     pl.Datetime: "TIMESTAMP",
     pl.Time: "TIME",
@@ -236,9 +237,9 @@ class Database:
         )
         with failing:
             with closing(self._open()) as connection:
-                write = _Statements(connection, first, table, (*key, "model"))
+                write = _Statements(connection, table, (*key, "model"))
                 # Now, to fail before minutes are spent; this connection leaves nothing behind.
-                connection.run(write.making)
+                connection.run(write.making(first.schema))
                 lacking = set(first.columns) - set(connection.names(write.looking))
                 if lacking:
                     raise InputError(
@@ -246,13 +247,20 @@ class Database:
                         f"{quoted_list(sorted(lacking))}. Name another, or one that is to be made."
                     )
             with closing(self._open()) as connection:
-                connection.run(write.staging)
+                staged = {n: t for n, t in first.schema.items() if t != pl.Null or n in key}
+                connection.run(write.staging(staged))
                 rows = 0
                 for frame in itertools.chain([first], marked):
-                    connection.append(STAGING, frame)
+                    # A column has a type from its first value on.
+                    for name, dtype in frame.schema.items():
+                        if dtype != pl.Null and name not in staged:
+                            connection.run(write.widening(name, dtype))
+                            staged[name] = dtype
+                    connection.append(STAGING, _typed(frame, staged))
                     rows += frame.height
-                for statement in (write.making, write.deleting, write.inserting):
-                    connection.run(statement)
+                connection.run(write.making({n: staged.get(n, pl.Null()) for n in first.columns}))
+                connection.run(write.deleting)
+                connection.run(write.inserting(staged))
                 connection.commit()
         return rows
 
@@ -278,25 +286,49 @@ class Database:
 
 
 class _Statements:
-    """The statements that write rows like those of a frame into a table by way of `STAGING`."""
+    """The statements that write rows into a table by way of `STAGING`."""
 
-    def __init__(
-        self, connection: _Connection, frame: pl.DataFrame, table: str, key: Sequence[str]
-    ) -> None:
+    def __init__(self, connection: _Connection, table: str, key: Sequence[str]) -> None:
+        self._name, self._key = connection.name, key
         name = connection.name
-        into = ".".join(map(name, table.split(".")))
-        columns = ", ".join(map(name, frame.columns))
-        defined = ", ".join(
-            f"{name(column)} {_sql_type(column, dtype)}{' NOT NULL' * (column in key)}"
-            for column, dtype in frame.schema.items()
-        )
-        body = f"({defined}, PRIMARY KEY ({', '.join(map(name, key))}))"
+        self._into = into = ".".join(map(name, table.split(".")))
         same = " AND ".join(f"{into}.{name(column)} = {STAGING}.{name(column)}" for column in key)
         self.looking = f"SELECT * FROM {into} WHERE 1 = 0"
-        self.staging = f"CREATE TEMPORARY TABLE {STAGING} {body}"
-        self.making = f"CREATE TABLE IF NOT EXISTS {into} {body}"
         self.deleting = f"DELETE FROM {into} WHERE EXISTS (SELECT 1 FROM {STAGING} WHERE {same})"
-        self.inserting = f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {STAGING}"
+
+    def staging(self, schema: Mapping[str, pl.DataType]) -> str:
+        return f"CREATE TEMPORARY TABLE {STAGING} {self._body(schema)}"
+
+    def widening(self, column: str, dtype: pl.DataType) -> str:
+        return f"ALTER TABLE {STAGING} ADD COLUMN {self._name(column)} {_sql_type(column, dtype)}"
+
+    def making(self, schema: Mapping[str, pl.DataType]) -> str:
+        return f"CREATE TABLE IF NOT EXISTS {self._into} {self._body(schema)}"
+
+    def inserting(self, names: Iterable[str]) -> str:
+        columns = ", ".join(map(self._name, names))
+        return f"INSERT INTO {self._into} ({columns}) SELECT {columns} FROM {STAGING}"
+
+    def _body(self, schema: Mapping[str, pl.DataType]) -> str:
+        defined = ", ".join(
+            f"{self._name(column)} {_sql_type(column, dtype)}{' NOT NULL' * (column in self._key)}"
+            for column, dtype in schema.items()
+        )
+        return f"({defined}, PRIMARY KEY ({', '.join(map(self._name, self._key))}))"
+
+
+def _typed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Return the columns of a schema, those without a value as it types them."""
+    columns = {name: frame[name] for name in schema}
+    # Not a list of columns: Polars would rename one whose name is empty.
+    return pl.DataFrame(
+        {
+            name: values.cast(pl.String() if schema[name] == pl.Null else schema[name])
+            if values.dtype == pl.Null
+            else values
+            for name, values in columns.items()
+        }
+    )
 
 
 def _widened(frame: pl.DataFrame) -> pl.DataFrame:
