@@ -200,7 +200,7 @@ def score(
     database = open_database(data, query)
     queried = database.query(query or "") if database else None
     source = open_rows(detector, data, carried, reading, queried, as_texts=on_error != "stop")
-    places = Places(detector.table, source, on_error)
+    places = Places(detector.table, source, on_error, carried)
     grouper, tally = Grouper(detector), Tally(detector)
 
     def watch(*rows: Any) -> None:
