@@ -209,6 +209,42 @@ def test_a_column_gets_its_type_from_its_first_value(address: str) -> None:
         Database(address).write(empty, "keyless", ["late"], "m")
 
 
+def test_mixed_values_of_sqlite_are_read_as_those_of_a_text_file(run: Run, tmp_path: Path) -> None:
+    bad = {70_000: "abc", 70_003: "x"}
+    rows = [
+        (n, "" if n == 5 else n * 7 % 13, n % 5, bad.get(n, n % 4), "a" if n == 9 else 1.5)
+        for n in range(70_010)
+    ]
+    with closing(sqlite3.connect(tmp_path / "m.db")) as database:
+        database.execute("create table t (id, qty, price, late, odd)")
+        database.executemany("insert into t values (?, ?, ?, ?, ?)", rows)
+        database.commit()
+    names = ["id", "qty", "price", "late", "odd"]
+    for path, some in (("train.csv", rows[:300]), ("new.csv", rows)):
+        lines = [",".join(map(str, row)) for row in (names, *some)]
+        (tmp_path / path).write_text("\n".join(lines) + "\n")
+    address = f"sqlite:///{tmp_path / 'm.db'}"
+    query, ignored = "select * from t order by id", ("--ignore", "id", "--ignore", "odd")
+    learn = (*ANY_MODEL, *ignored, "--quiet", "-o")
+    data = {"f": (tmp_path / "train.csv",), "d": (address, "--query", f"{query} limit 300")}
+    for name, words in data.items():
+        assert run("fit", *words, *learn, tmp_path / f"{name}.advae").code == 0
+    assert (tmp_path / "f.advae").read_bytes() == (tmp_path / "d.advae").read_bytes()
+    model = tmp_path / "d.advae"
+    done = run("score", model, address, "--query", query, "--quiet")
+    assert done.code == 2
+    assert "column 'late', row 70000" in done.err.splitlines()[-1]
+    assert "'abc' is not a number" in done.err.splitlines()[-1]
+    for how in ("flag", "skip"):
+        scores = []
+        for place in ((address, "--query", query), (tmp_path / "new.csv",)):
+            out = tmp_path / "out.csv"
+            words = ("--keep", "odd", "--on-error", how, "--quiet", "-o", out)
+            assert run("score", model, *place, *words).code == 0
+            scores.append(out.read_text())
+        assert scores[0] == scores[1]
+
+
 def test_types_of_postgresql(server: Server) -> None:
     table = rows_of(
         server.address,

@@ -131,9 +131,11 @@ def open_rows(
 
     if queried is None and is_address(data):
         raise _address_alone(data)
-    source = queried or rows.open_rows(
-        detector, data, keep=keep, options=reading, as_texts=as_texts
-    )
+    source: Source | QuerySource
+    if queried is not None:
+        source = rows.open_queried(detector, queried, keep=keep, options=reading, as_texts=as_texts)
+    else:
+        source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
     names = [*detector.table.feature_names, *keep]
     if queried is None:
         check_columns(names, source.columns, "standard input" if data == "-" else data)

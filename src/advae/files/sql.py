@@ -8,7 +8,7 @@ before the first row. SQLAlchemy takes every other address, SQLite's among them.
 import itertools
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ import polars as pl
 import polars.selectors as cs
 
 from advae.errors import AdVAEError, ColumnError, InputError, MissingExtraError, quoted, quoted_list
+from advae.files.options import ReadOptions
+from advae.files.text_types import TextReader, TypeFinder, nulled
 from advae.parallel import rows_at_once
 from advae.tables.frames import as_frame, merged
 
@@ -132,8 +134,11 @@ class _Connection(Protocol):
     def names(self, query: str) -> list[str]:
         """Return the names of a query's columns."""
 
-    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
-        """Return a query's rows in order, about ``size`` at a time."""
+    def rows(self, query: str, size: int, texts: Collection[str]) -> Iterator[pl.DataFrame]:
+        """Return a query's rows in order, about ``size`` at a time; columns ``texts`` as such."""
+
+    def mixed(self, query: str) -> list[str]:
+        """Return the columns of a query whose values are of several types."""
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
         """Append rows to a temporary table."""
@@ -197,10 +202,22 @@ class Database:
         return QuerySource(self, query, columns)
 
     def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
-        """Yield a query's rows in order, ``size`` at a time."""
+        """Yield a query's rows in order, ``size`` at a time; values of several types as texts."""
         failing = self._failures("the query's rows cannot be read", "Check it.")
         with failing, closing(self._open()) as connection:
-            yield from merged(connection.rows(query, size), size)
+            yield from merged(connection.rows(query, size, connection.mixed(query)), size)
+
+    def mixed(self, query: str) -> list[str]:
+        """Return the columns that `rows` yields as texts, as their values are of several types."""
+        failing = self._failures("the query's rows cannot be read", "Check it.")
+        with failing, closing(self._open()) as connection:
+            return connection.mixed(query)
+
+    def part(self, query: str, names: Sequence[str]) -> str:
+        """Return a query of some columns of another one."""
+        with closing(self._open()) as connection:
+            columns = ", ".join(f"q.{connection.name(name)}" for name in names)
+        return f"SELECT {columns} FROM ({query}) AS q"
 
     def write(
         self, frames: Iterable[pl.DataFrame], table: str, key: Sequence[str], model: str
@@ -364,6 +381,14 @@ class QuerySource:
     def __init__(self, database: Database, query: str, columns: Sequence[str]) -> None:
         self._database, self._query, self.columns = database, query, tuple(columns)
         self.notes: tuple[str, ...] = ()
+        self._types: Mapping[str, pl.DataType] | None = None
+        self._options = ReadOptions()
+
+    def reading(self, types: Mapping[str, pl.DataType], options: ReadOptions) -> "QuerySource":
+        """Return the source with columns of mixed values read as these types, others as texts."""
+        source = QuerySource(self._database, self._query, self.columns)
+        source._types, source._options = types, options
+        return source
 
     def batches(self, rows: int = 65_536) -> Iterator[pl.DataFrame]:
         """Run the query and read its rows, with memory for a few batches at a time.
@@ -373,12 +398,39 @@ class QuerySource:
         InputError
             If the query fails, or returns no rows.
         """
-        empty = True
-        for batch in self._database.rows(self._query, rows_at_once(len(self.columns), rows)):
-            empty = False
-            yield batch
-        if empty:
+        size, first = rows_at_once(len(self.columns), rows), 0
+        mixed = self._mixed_types(size)
+        for batch in self._database.rows(self._query, size):
+            yield self._typed(batch, mixed, first) if mixed else batch
+            first += batch.height
+        if not first:
             raise InputError(f"{self._database.address}: the query returns no rows.")
+
+    def _mixed_types(self, size: int) -> dict[str, pl.DataType]:
+        """Return the types of the columns that come as texts, as those of a text file are found."""
+        names = self._database.mixed(self._query)
+        if not names or self._types is not None:
+            return {name: (self._types or {}).get(name, pl.String()) for name in names}
+        finder = TypeFinder(names, self._reader)
+        for batch in self._database.rows(self._database.part(self._query, names), size):
+            texts = {n: nulled(batch[n].cast(pl.String), self._options.missing) for n in names}
+            finder.update(pl.DataFrame(texts))
+        return finder.now()
+
+    def _typed(
+        self, batch: pl.DataFrame, mixed: Mapping[str, pl.DataType], first: int
+    ) -> pl.DataFrame:
+        texts = {name: nulled(batch[name], self._options.missing) for name in mixed}
+        read = self._reader.typed(pl.DataFrame(texts), mixed, first)
+        columns = {name: batch[name] for name in batch.columns}
+        return pl.DataFrame(columns | {name: read[name] for name in mixed})
+
+    @property
+    def _reader(self) -> TextReader:
+        options = self._options
+        return TextReader(
+            decimal_comma=False, missing=options.missing, date_format=options.date_format
+        )
 
     @property
     def paths(self) -> tuple[str]:
@@ -457,7 +509,12 @@ class _ArrowConnection:
             cursor.execute(query)
             return list(cursor.fetch_record_batch().schema.names)
 
-    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+    def mixed(self, query: str) -> list[str]:
+        del query  # a column has one type
+        return []
+
+    def rows(self, query: str, size: int, texts: Collection[str]) -> Iterator[pl.DataFrame]:
+        del texts
         with self._connection.cursor() as cursor:
             cursor.execute(query)
             reader = cursor.fetch_record_batch()
@@ -552,14 +609,27 @@ class _ValueConnection:
     def names(self, query: str) -> list[str]:
         return list(self._connection.exec_driver_sql(query).keys())
 
-    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+    def mixed(self, query: str) -> list[str]:
+        if self._connection.dialect.name != "sqlite":
+            return []
+        names = self.names(f"SELECT * FROM ({query}) AS q WHERE 1 = 0")
+        held = ", ".join(f"group_concat(DISTINCT typeof(q.{self.name(name)}))" for name in names)
+        (found,) = self._connection.exec_driver_sql(f"SELECT {held} FROM ({query}) AS q")
+        kinds = [set((each or "").replace("real", "integer").split(",")) for each in found]
+        several = [len(kind - {"", "null"}) > 1 for kind in kinds]
+        return list(itertools.compress(names, several))
+
+    def rows(self, query: str, size: int, texts: Collection[str]) -> Iterator[pl.DataFrame]:
         streaming = self._connection.execution_options(stream_results=True, max_row_buffer=size)
         result = streaming.exec_driver_sql(query)
         names = list(result.keys())
         _check_names(names)
         for rows in result.partitions(size):
-            columns: list[list[Any]] = [list(values) for values in zip(*rows, strict=True)]
-            yield as_frame(dict(zip(names, columns, strict=True)))
+            columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+            spelled = {
+                name: pl.Series(name, map(_spelled, columns[name]), pl.String) for name in texts
+            }
+            yield as_frame(columns | spelled)
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
         import sqlalchemy
@@ -576,6 +646,13 @@ class _ValueConnection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _spelled(value: Any) -> str | None:
+    """Return a value of SQLite as a text file has it."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return None if value is None else str(value)
 
 
 def _reason(error: Exception) -> str:
