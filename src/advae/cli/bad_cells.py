@@ -62,7 +62,7 @@ class Places:
             rows = np.arange(first, first + frame.height)
             marks = pl.Series(MARK, [""] * frame.height if self._on_error == "flag" else [])
             first += frame.height
-            read, bad = frame, {}
+            read, bad = frame, dict[int, list[str]]()
             if self._on_error != "stop":
                 read, bad = self._read(frame, int(rows[0]) if len(rows) else first)
                 if self._on_error == "skip" and bad:
