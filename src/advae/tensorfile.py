@@ -81,6 +81,29 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndar
     return record, arrays
 
 
+def is_bundle(path: str | Path) -> bool:
+    """Return whether a file looks like a bundle, which has such files in it."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
+def check_single(path: str | Path) -> None:
+    """Refuse a bundle where a single model is needed.
+
+    Raises
+    ------
+    ModelFileError
+        It says what reads a bundle.
+    """
+    if is_bundle(path):
+        raise ModelFileError(
+            f"{path} has a model for each segment. advae.load_bundle reads it and gives each model."
+        )
+
+
 def fingerprint(content: bytes) -> str:
     """Return 16 hexadecimal digits that tell a file from others, by its bytes."""
     return hashlib.sha256(content).hexdigest()[:16]

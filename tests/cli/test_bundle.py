@@ -14,6 +14,7 @@ import pytest
 from command_line import Run
 
 import advae
+from advae.engines.models import PortableModel
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,15 @@ def test_info_and_report_go_by_segment(model: Path, folder: Path, run: Run) -> N
     assert page.stat().st_size > 10_000
 
 
+def test_an_engine_says_that_it_takes_a_single_model(model: Path) -> None:
+    with pytest.raises(advae.ModelFileError, match="has a model for each segment"):
+        PortableModel.of(model)
+    bundle = advae.load_bundle(model)
+    with pytest.raises(advae.ConfigError, match="a bundle has a model for each segment"):
+        PortableModel.of(bundle)  # type: ignore[arg-type]
+    assert PortableModel.of(bundle.detector("north")).content
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_fit_goes_on(
     sent: signal.Signals, folder: Path, model: Path, tmp_path: Path
@@ -154,6 +164,8 @@ def test_a_stopped_fit_goes_on(
     ("words", "message"),
     [
         (["score", "{b}", "{new}", "--groups"], "MODEL has a model for each segment"),
+        (["score", "{b}", "{new}", "--workers", "2"], "MODEL has a model for each segment"),
+        (["score", "{b}", "{new}", "--address", "ray://no"], "MODEL has a model for each segment"),
         (["threshold", "{b}"], "this command takes a single model"),
         (["serve", "{b}"], "this command takes a single model"),
         (["report", "{b}", "{new}", "--segment", "late"], "5 rows, fewer than 100"),

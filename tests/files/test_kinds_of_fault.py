@@ -518,6 +518,24 @@ def test_sheets_of_open_document(tmp_path: Path) -> None:
 # Bad cells
 
 
+@pytest.mark.parametrize("ending", ["csv", "ndjson", "parquet"])
+def test_a_kept_cell_that_cannot_be_read_comes_out_as_it_is(
+    run: Run, tmp_path: Path, ending: str
+) -> None:
+    path = write(tmp_path / "a.csv", "a,b\n" + "".join(f"{n % 13},{n % 5}\n" for n in range(90)))
+    model = fit(run, path)
+    new, out = tmp_path / f"new.{ending}", tmp_path / "out.csv"
+    rows = pl.DataFrame({"a": ["1", "abc", "3"], "b": ["1", "2", "x-"], "c": ["u", "v", "w"]})
+    {"csv": rows.write_csv, "ndjson": rows.write_ndjson, "parquet": rows.write_parquet}[ending](new)
+    words = ("score", model, new, "--keep", "c", "--keep", "a", "--quiet", "-o", out, "--on-error")
+    assert run(*words, "flag").code == 0
+    found = pl.read_csv(out, infer_schema=False)
+    assert found["a"].to_list() == ["1", "abc", "3"]
+    assert found["unreadable"].to_list() == [None, "a", "b"]
+    assert run(*words, "skip").code == 0
+    assert pl.read_csv(out, infer_schema=False)["a"].to_list() == ["1"]
+
+
 def test_a_bad_cell_does_not_lose_the_batch(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "a,b\n" + "".join(f"{n % 13},{n % 5}\n" for n in range(90)))
     model = fit(run, path)

@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Run
+from command_line import ANY_MODEL, Run
 from postgres_server import PASSWORD, QUOTED, Server, program
 
 import advae
@@ -24,6 +24,7 @@ from advae.files.sql import Address, Database
 
 pytestmark = pytest.mark.engines
 QUERY = "select * from payments"
+INTO = ("--query", QUERY, "--into", "t", "--key", "id")
 LONG = (
     "select i as id, i * 791 % 20000 / 1000.0 as amount, 'card' as kind, "
     "date '2024-01-01' as day\nfrom generate_series(1, 400000) as i"
@@ -190,6 +191,60 @@ def test_small_numbers_are_written(address: str) -> None:
     assert rows_of(address, "select * from small").rows() == [(1,) * 7 + ("m",), (2,) * 7 + ("m",)]
 
 
+def test_a_column_gets_its_type_from_its_first_value(address: str) -> None:
+    def part(ids: list[int], late: object, never: object = None) -> pl.DataFrame:
+        return pl.DataFrame({"never": never, "id": ids, "late": late, "last": [0.5] * len(ids)})
+
+    empty = [part([1, 2], None), part([3], None)]
+    Database(address).write(
+        [*empty, part([4], 7), part([5], None), part([6], 9)], "nulls", ["id"], "m"
+    )
+    query = "select never, id, late, last from nulls order by id"
+    late = [None, None, None, 7, None, 9]
+    assert rows_of(address, query).rows() == [(None, n, late[n - 1], 0.5) for n in range(1, 7)]
+    Database(address).write(empty, "nulls", ["id"], "m")
+    Database(address).write([part([7], None, "a")], "nulls", ["id"], "m")
+    assert rows_of(address, query)["never"].to_list() == [None] * 6 + ["a"]
+    with pytest.raises(advae.InputError, match="key 'late' does not tell rows apart"):
+        Database(address).write(empty, "keyless", ["late"], "m")
+
+
+def test_mixed_values_of_sqlite_are_read_as_those_of_a_text_file(run: Run, tmp_path: Path) -> None:
+    bad = {70_000: "abc", 70_003: "x"}
+    rows = [
+        (n, "" if n == 5 else n * 7 % 13, n % 5, bad.get(n, n % 4), "a" if n == 9 else 1.5)
+        for n in range(70_010)
+    ]
+    with closing(sqlite3.connect(tmp_path / "m.db")) as database:
+        database.execute("create table t (id, qty, price, late, odd)")
+        database.executemany("insert into t values (?, ?, ?, ?, ?)", rows)
+        database.commit()
+    names = ["id", "qty", "price", "late", "odd"]
+    for path, some in (("train.csv", rows[:300]), ("new.csv", rows)):
+        lines = [",".join(map(str, row)) for row in (names, *some)]
+        (tmp_path / path).write_text("\n".join(lines) + "\n")
+    address = f"sqlite:///{tmp_path / 'm.db'}"
+    query, ignored = "select * from t order by id", ("--ignore", "id", "--ignore", "odd")
+    learn = (*ANY_MODEL, *ignored, "--quiet", "-o")
+    data = {"f": (tmp_path / "train.csv",), "d": (address, "--query", f"{query} limit 300")}
+    for name, words in data.items():
+        assert run("fit", *words, *learn, tmp_path / f"{name}.advae").code == 0
+    assert (tmp_path / "f.advae").read_bytes() == (tmp_path / "d.advae").read_bytes()
+    model = tmp_path / "d.advae"
+    done = run("score", model, address, "--query", query, "--quiet")
+    assert done.code == 2
+    assert "column 'late', row 70000" in done.err.splitlines()[-1]
+    assert "'abc' is not a number" in done.err.splitlines()[-1]
+    for how in ("flag", "skip"):
+        scores = []
+        for place in ((address, "--query", query), (tmp_path / "new.csv",)):
+            out = tmp_path / "out.csv"
+            words = ("--keep", "odd", "--on-error", how, "--quiet", "-o", out)
+            assert run("score", model, *place, *words).code == 0
+            scores.append(out.read_text())
+        assert scores[0] == scores[1]
+
+
 def test_types_of_postgresql(server: Server) -> None:
     table = rows_of(
         server.address,
@@ -205,6 +260,65 @@ def test_types_of_postgresql(server: Server) -> None:
     assert table["span"].dt.total_seconds().item() == 86520
     assert table["j"].item() == '{"a": 1}'
     assert table.schema["at"] == pl.Datetime("us", "UTC")
+
+
+def test_nan_of_numeric_is_missing(run: Run, server: Server, tmp_path: Path) -> None:
+    table = rows_of(
+        server.address,
+        """select * from (values ('NaN'::numeric(10, 2), 'NaN'::numeric, 'NaN'::numeric(40, 2)),
+        (1.25, 1.5, 1e30)) as t(exact, n, long)""",
+    )
+    assert table.cast({"exact": pl.Float64}).rows() == [(None, None, None), (1.25, 1.5, 1e30)]
+    query = (
+        "select i, (case when i % 50 = 1 then 'NaN' else (i * 7 % 13)::text end)::numeric(10, 2) "
+        "as x from generate_series(1, 200) as i"
+    )
+    model, out = tmp_path / "nan.advae", tmp_path / "nan.csv"
+    words = ("--query", query, "--quiet", "-o")
+    assert run("fit", server.address, *words, model, *ANY_MODEL).code == 0
+    assert run("score", model, server.address, *words, out, "--keep", "x").code == 0
+    assert pl.read_csv(out)["x"].null_count() == 4
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["-- of all", ";", "; -- it's all", ";\n/* ; */ -- ';\n", "where kind <> '; --x'", "-- a ;"],
+)
+def test_a_query_may_end_in_a_semicolon_or_a_comment(address: str, end: str) -> None:
+    wanted = payments()["kind"].count() if "kind" in end else 3000
+    assert rows_of(address, f"select id from payments {end}").height == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("'infinity'::timestamp", "after the year 9999"),
+        ("'-infinity'::timestamptz", "before the year 1"),
+        ("'infinity'::date", "after the year 9999"),
+        ("'300000 years'::interval", "the duration is more than 10,000 years"),
+        ("'-170000000 years'::interval", "the duration is more than 10,000 years"),
+    ],
+)
+def test_times_without_end_are_one_error_where_they_are_used(
+    run: Run, folder: Path, server: Server, tmp_path: Path, value: str, problem: str
+) -> None:
+    # The first row scores highest, so that it is shown in brief.
+    query = (
+        "select q.*, case when id = 0 then -1e9 else amount end as amount, "
+        f"case when id = 0 then {value} end as far from (select id, kind, day from payments) as q "
+        "join payments using (id) order by id"
+    ).replace("q.*, ", "id, q.kind, q.day, ")
+    words = (folder / "model.advae", server.address, "--query", query)
+    done = run("score", *words, "--keep", "far", "-o", tmp_path / "x.ndjson")
+    assert done.code == 2
+    assert re.search(r"error: [^\n]*column 'far', row 0 [^\n]*" + problem, done.err)
+    assert "panic" not in done.err
+    assert run("score", *words, "-o", tmp_path / "x.csv").code == 0
+    fit = ("--query", query, "-o", tmp_path / "m.advae", *ANY_MODEL, "--quiet")
+    done = run("fit", server.address, *fit)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "column 'far', row 0" in done.err
+    assert run("fit", server.address, *fit, "--ignore", "far").code == 0
 
 
 def score(
@@ -316,6 +430,12 @@ def test_addresses_show_no_password(text: str, shown: str) -> None:
         (("duckdb://", "--into", "t"), "--into writes into the database"),
         (("duckdb://", "--query", QUERY, "--into", "t"), "--into needs to know which columns"),
         (("duckdb://", "--query", QUERY, "--key", "id"), "Add --into TABLE"),
+        (("duckdb://", *INTO), "duckdb:// is a database in memory"),
+        (("duckdb:///:memory:", *INTO), "is a database in memory"),
+        (("sqlite://", *INTO), "is a database in memory"),
+        (("sqlite+pysqlite:///:memory:", *INTO), "is a database in memory"),
+        (("sqlite:///no.db", *INTO[:3], "", *INTO[4:]), "--into is '', which names no table"),
+        (("sqlite:///no.db", *INTO[:3], "main.", *INTO[4:]), "names no table"),
         (("duckdb://x:pw@y",), "duckdb://x:***@y: the address of a database"),
         (("sqlite:///no.db", "--query", QUERY), "no such file"),
         (("mysql://u:pw@h/d", "--query", QUERY), "MySQLdb"),

@@ -1,7 +1,7 @@
 """Cells of rows to score that cannot be read, or are not written as training's were."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,13 +36,21 @@ class Places:
     on_error
         What a cell that cannot be read does: "stop" raises its error, "flag" takes it for missing
         and names its column in the output, "skip" leaves out its row.
+    keep
+        Columns to carry along: they come out as they are, also where they cannot be read.
     """
 
     def __init__(
-        self, table: "TableEncoder", source: "Source | QuerySource", on_error: OnError
+        self,
+        table: "TableEncoder",
+        source: "Source | QuerySource",
+        on_error: OnError,
+        keep: Sequence[str] = (),
     ) -> None:
         self._table, self._source, self._on_error = table, source, on_error
-        self._kept: deque[tuple[np.ndarray, pl.Series]] = deque()
+        self._kept: deque[tuple[np.ndarray, pl.Series, list[pl.Series]]] = deque()
+        learned = {feature.name for feature in table.features}
+        self._carried = [name for name in dict.fromkeys(keep) if name in learned]
         self._skipped: list[int] = []
         self.bad = 0
         self._categories = {each.name: each.texts for each in table.features if each.texts}
@@ -54,7 +62,7 @@ class Places:
             rows = np.arange(first, first + frame.height)
             marks = pl.Series(MARK, [""] * frame.height if self._on_error == "flag" else [])
             first += frame.height
-            read = frame
+            read, bad = frame, dict[int, list[str]]()
             if self._on_error != "stop":
                 read, bad = self._read(frame, int(rows[0]) if len(rows) else first)
                 if self._on_error == "skip" and bad:
@@ -66,13 +74,18 @@ class Places:
                     names = pl.Series([", ".join(bad[place]) for place in places])
                     marks = marks.scatter(places, names)
             self._compare(read)
-            self._kept.append((rows, marks))
+            # A time that cannot be read is one that no text could spell either.
+            held = [frame[name] for name in self._carried if name in frame.columns]
+            given = [each for each in held if bad and not each.dtype.is_temporal()]
+            self._kept.append((rows, marks, given if self._on_error == "flag" else []))
             yield read
 
     def after(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Yield scored rows with their numbers and, of several files, the file that holds them."""
         for frame in frames:
-            rows, marks = self._kept.popleft()
+            rows, marks, given = self._kept.popleft()
+            for values in given:
+                frame.replace_column(frame.get_column_index(values.name), values)
             if self._on_error == "flag":
                 check_free(frame.columns, [MARK])
                 frame.insert_column(1, marks.set(marks == "", None))

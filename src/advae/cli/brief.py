@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ from jaxtyping import Float
 
 from advae.display.text import number, shorten
 from advae.tables.sampling import Highest, Reservoir
+from advae.tables.values import unspeakable
 
 SCORES = 100_000
 """Scores kept for the histogram; of more rows, a uniform sample."""
@@ -79,7 +81,7 @@ class Brief:
         shown = frame[best]
         # By name alone: to Polars' expressions "*" is a pattern.
         columns = {"row": shown["row"]} | {name: shown[name] for name in self._keep}
-        cells = [(shorten(name, 30), values.to_list()) for name, values in columns.items()]
+        cells = [(shorten(name, 30), _spoken(values)) for name, values in columns.items()]
         if "file" in shown.columns and "file" not in self._keep:
             cells.insert(0, ("file", [Path(path).name for path in shown["file"]]))
         cells.append(("score", [number(score) for score in shown["anomaly_score"]]))
@@ -97,3 +99,8 @@ class Brief:
         for place, (_, values) in enumerate(cells):
             texts[:, place] = ["" if value is None else shorten(value, 40) for value in values]
         self._highest.update(scores[best], {"texts": texts})
+
+
+def _spoken(values: pl.Series) -> list[Any]:
+    """Return values, None for times that Python does not have."""
+    return values.set(pl.Series(unspeakable(values)), None).to_list()

@@ -18,7 +18,7 @@ def info(model: Model, as_json: Json = False) -> None:
     """Show what a model file holds, without running anything of it."""
     from advae.detector import record
     from advae.detector.bundle import load_bundle
-    from advae.detector.model_file import is_bundle
+    from advae.tensorfile import is_bundle
 
     if is_bundle(model):
         bundle = load_bundle(model)

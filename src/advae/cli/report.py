@@ -59,8 +59,8 @@ def report(
     """
     from advae.cli.places import FILE, ROW, placed
     from advae.detector.bundle import load_bundle
-    from advae.detector.model_file import is_bundle
     from advae.report.page import check_page, write_report
+    from advae.tensorfile import is_bundle
     from advae.watching.state import load
 
     check_page(output)

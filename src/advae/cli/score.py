@@ -25,7 +25,7 @@ from advae.cli.shared import (
     open_rows,
 )
 from advae.display.text import count, number, share
-from advae.errors import InputError
+from advae.errors import InputError, quoted
 
 TOO_MANY_FLAGGED = 3
 """Exit code where more is flagged than --fail-above allows."""
@@ -155,16 +155,16 @@ def score(
     from advae.cli.waiting import GroupMarker
     from advae.detector.counterfactual import MOST_REMEDIES
     from advae.detector.groups import Grouper
-    from advae.detector.model_file import is_bundle
     from advae.detector.tally import Tally
     from advae.files import sink
     from advae.files.options import ReadOptions
-    from advae.tensorfile import fingerprint
+    from advae.tensorfile import fingerprint, is_bundle
 
     given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
     in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
     if is_bundle(model):
-        if (*given[:-1], engine) != (*(None,) * 4, False, "text", None, "stop", None):
+        elsewhere = (engine, address, workers)
+        if (*given[:-1], *elsewhere) != (*(None,) * 4, False, "text", None, "stop", *(None,) * 3):
             raise InputError(
                 "MODEL has a model for each segment: of the options, --output, --keep, --explain, "
                 "--quiet and those on how files are written can be used with it. Leave out the "
@@ -193,14 +193,14 @@ def score(
         raise InputError(f"--fail-above is {fail_above}; expected a share, at least 0 and below 1.")
     if output is not None:
         check_output(output, data, str(model))
-    _check_table(into, key, query, output)
+    _check_table(data, into, key, query, output)
     marker = None if fdr is None else DiscoveryMarker(fdr)
     detector = load_model(model)
     carried = [*(key or []), *(keep or [])]
     database = open_database(data, query)
     queried = database.query(query or "") if database else None
     source = open_rows(detector, data, carried, reading, queried, as_texts=on_error != "stop")
-    places = Places(detector.table, source, on_error)
+    places = Places(detector.table, source, on_error, carried)
     grouper, tally = Grouper(detector), Tally(detector)
 
     def watch(*rows: Any) -> None:
@@ -291,9 +291,11 @@ def _score_parts(
 
 
 def _check_table(
-    into: str | None, key: list[str] | None, query: str | None, output: Path | None
+    data: str, into: str | None, key: list[str] | None, query: str | None, output: Path | None
 ) -> None:
     """Refuse options of which one needs another, or rules it out."""
+    from advae.files.sql import Address, is_address
+
     if into is None:
         if key:
             raise InputError("--key tells rows of a table apart. Add --into TABLE.")
@@ -307,6 +309,13 @@ def _check_table(
         )
     if output is not None:
         raise InputError("--into writes a table, and --output a file. Leave out one of them.")
+    if not all(part.strip() for part in into.split(".")):
+        raise InputError(f"--into is {quoted(into)}, which names no table. Give it a name.")
+    if is_address(data) and Address(data).in_memory:
+        raise InputError(
+            f"{Address(data)} is a database in memory, and a table of --into would be gone with "
+            "it. Name a database that stays, such as duckdb:///FILE, or write a file with -o."
+        )
 
 
 def _show_scores(brief: "Brief", threshold: float) -> None:

@@ -74,7 +74,7 @@ def load_model(model: Path) -> "Detector":
 
 def check_single(model: Path) -> None:
     """Refuse a file that has a model for each segment."""
-    from advae.detector.model_file import is_bundle
+    from advae.tensorfile import is_bundle
 
     if is_bundle(model):
         raise InputError(
@@ -131,9 +131,11 @@ def open_rows(
 
     if queried is None and is_address(data):
         raise _address_alone(data)
-    source = queried or rows.open_rows(
-        detector, data, keep=keep, options=reading, as_texts=as_texts
-    )
+    source: Source | QuerySource
+    if queried is not None:
+        source = rows.open_queried(detector, queried, keep=keep, options=reading, as_texts=as_texts)
+    else:
+        source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
     names = [*detector.table.feature_names, *keep]
     if queried is None:
         check_columns(names, source.columns, "standard input" if data == "-" else data)

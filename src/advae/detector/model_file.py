@@ -91,15 +91,6 @@ def save(detector: Detector, path: str | Path) -> None:
     tensorfile.write(Path(path), record, arrays)
 
 
-def is_bundle(path: str | Path) -> bool:
-    """Return whether a file looks like a bundle rather than a model file."""
-    try:
-        with Path(path).open("rb") as stream:
-            return stream.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
-
-
 def load(path: str | Path) -> Detector:
     """Read a detector and check it: version, checksum, shapes, and what it says of golden rows.
 
@@ -149,10 +140,7 @@ def _read(path: str | Path) -> tuple[Detector, ModelRecord, dict[str, np.ndarray
     """Return a detector, and the record and the arrays of its file."""
     check_process()
     path = Path(path)
-    if is_bundle(path):
-        raise ModelFileError(
-            f"{path} has a model for each segment. advae.load_bundle reads it and gives each model."
-        )
+    tensorfile.check_single(path)
     record, _, arrays = read(path)
     with _damage_told(path):
         detector = _detector(record, arrays, path)

@@ -11,6 +11,7 @@ from advae.errors import ConfigError
 from advae.files.options import ReadOptions
 from advae.files.paths import Data
 from advae.files.source import Source, open_source
+from advae.files.sql import QuerySource
 from advae.tables.frames import names_given
 
 if TYPE_CHECKING:
@@ -46,18 +47,39 @@ def open_rows(
     InputError
         See `advae.files.source.open_source`.
     """
-    options = detector.reading if options is None else detector.reading.updated(options)
-    learned = detector.table.dtypes if as_texts else text_types(detector, options)
-    # Kept columns stay as they are written: "007" is not 7.
-    texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
+    learned, dtypes, options = _types(detector, keep, options, as_texts=as_texts)
     return open_source(
         data,
-        dtypes=learned | texts,
+        dtypes=dtypes,
         only=[*learned, *keep],
         optional=[each.name for each in detector.table.features if each.profile.missing],
         pointed=[name for name, dtype in learned.items() if dtype.is_numeric()],
         options=options,
     )
+
+
+def open_queried(
+    detector: "Detector",
+    source: QuerySource,
+    *,
+    keep: Sequence[str] = (),
+    options: ReadOptions | None = None,
+    as_texts: bool = False,
+) -> QuerySource:
+    """Return a query whose columns of mixed values are read as those of files: see `open_rows`."""
+    _, dtypes, options = _types(detector, keep, options, as_texts=as_texts)
+    return source.reading(dtypes, options)
+
+
+def _types(
+    detector: "Detector", keep: Sequence[str], options: ReadOptions | None, *, as_texts: bool
+) -> tuple[dict[str, pl.DataType], dict[str, pl.DataType], ReadOptions]:
+    """Return the types of learned columns, of all to read, and how they are written."""
+    options = detector.reading if options is None else detector.reading.updated(options)
+    learned = detector.table.dtypes if as_texts else text_types(detector, options)
+    # Kept columns stay as they are written: "007" is not 7.
+    texts = dict.fromkeys([*keep, *(learned if as_texts else ())], pl.String())
+    return learned, learned | texts, options
 
 
 def text_types(detector: "Detector", options: ReadOptions) -> dict[str, pl.DataType]:

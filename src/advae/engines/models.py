@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from advae import tensorfile
+from advae.errors import ConfigError
 
 # What scores is imported by the workers, and by nobody who only hands the work to them: JAX makes
 # threads, and engines fork.
@@ -43,10 +44,17 @@ class PortableModel:
         with tempfile.TemporaryDirectory(prefix="advae-") as folder:
             if isinstance(model, str | Path):
                 path = Path(model)
+                tensorfile.check_single(path)
                 tensorfile.read(path, "model")  # to refuse it here, and not in every worker
             else:
+                from advae.detector.bundle import Bundle
                 from advae.detector.model_file import save
 
+                if isinstance(model, Bundle):
+                    raise ConfigError(
+                        "a bundle has a model for each segment, and this takes a single one. "
+                        "bundle.detector(VALUE) gives it."
+                    )
                 path = Path(folder) / "model.advae"
                 save(model, path)
             return cls(path.read_bytes())

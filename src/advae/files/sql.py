@@ -8,10 +8,9 @@ before the first row. SQLAlchemy takes every other address, SQLite's among them.
 import itertools
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +19,8 @@ import polars as pl
 import polars.selectors as cs
 
 from advae.errors import AdVAEError, ColumnError, InputError, MissingExtraError, quoted, quoted_list
+from advae.files.options import ReadOptions
+from advae.files.text_types import TextReader, TypeFinder, nulled
 from advae.parallel import rows_at_once
 from advae.tables.frames import as_frame, merged
 
@@ -30,6 +31,7 @@ SQL_TYPES = {
     pl.Boolean: "BOOLEAN",
     pl.Float64: "DOUBLE PRECISION",
     pl.String: "TEXT",
+    pl.Null: "TEXT",
     pl.Date: "DATE",
     pl.Datetime: "TIMESTAMP",
     pl.Time: "TIME",
@@ -50,9 +52,26 @@ LOST = re.compile(
 SECRETS = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token)[^=&;]*=)([^&;]*)", re.IGNORECASE)
 
 
+LONGEST_SPAN = 2**63 - 1
+
+COMMENTS = re.compile(r"'[^']*'|\"[^\"]*\"|(--[^\n]*|/\*.*?\*/)", re.DOTALL)
+"""Names and texts, and as a group the comments between them."""
+
+
 def is_address(data: object) -> bool:
     """Return whether a name of data is the address of a database, such as ``sqlite:///a.db``."""
     return isinstance(data, str) and re.match(r"[A-Za-z][\w+.-]*://", data) is not None
+
+
+def without_end(query: str) -> str:
+    """Return a query without the semicolon behind it, so that it can be a part of another one.
+
+    A line break ends it: its last line may be a comment.
+    """
+    query = query.strip()
+    bare = COMMENTS.sub(lambda found: " " * len(found[0]) if found[1] else found[0], query)
+    end = bare.rstrip()
+    return f"{query[: len(end) - 1] if end.endswith(';') else query}\n"
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,16 @@ class Address:
     def path(self) -> str:
         """The file of a database that is one; empty for one in memory."""
         return self.text.partition("://")[2].partition("?")[0].removeprefix("/")
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether such a database is a file, or in memory."""
+        return self.kind.partition("+")[0] in ("sqlite", "duckdb")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the database ends with what reads it."""
+        return self.holds_files and self.path in ("", ":memory:")
 
     def __str__(self) -> str:
         """Return the address with *** for its passwords."""
@@ -105,8 +134,11 @@ class _Connection(Protocol):
     def names(self, query: str) -> list[str]:
         """Return the names of a query's columns."""
 
-    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
-        """Return a query's rows in order, about ``size`` at a time."""
+    def rows(self, query: str, size: int, texts: Collection[str]) -> Iterator[pl.DataFrame]:
+        """Return a query's rows in order, about ``size`` at a time; columns ``texts`` as such."""
+
+    def mixed(self, query: str) -> list[str]:
+        """Return the columns of a query whose values are of several types."""
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
         """Append rows to a temporary table."""
@@ -141,9 +173,8 @@ class Database:
 
     def __init__(self, address: str) -> None:
         self.address = Address(address)
-        path = self.address.path
-        in_file = self.address.kind in ("sqlite", "duckdb") and path not in ("", ":memory:")
-        if in_file and not Path(path).is_file():  # which would be made
+        in_file = self.address.holds_files and not self.address.in_memory
+        if in_file and not Path(self.address.path).is_file():  # which would be made
             raise InputError(f"{self.address}: no such file. Check the name and the folder.")
         advice = "Check the address, and whether the server answers."
         if self.address.kind.startswith("postgres"):
@@ -163,18 +194,30 @@ class Database:
         InputError
             If the query cannot be run, or returns two columns of one name.
         """
-        query = query.strip().removesuffix(";")
+        query = without_end(query)
         failing = self._failures("the query cannot be run", "Check it.")
         with failing, closing(self._open()) as connection:
             # As a part of another query: a statement that changes a table cannot be one.
-            columns = connection.names(f"SELECT * FROM ({query}\n) AS q WHERE 1 = 0")
+            columns = connection.names(f"SELECT * FROM ({query}) AS q WHERE 1 = 0")
         return QuerySource(self, query, columns)
 
     def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
-        """Yield a query's rows in order, ``size`` at a time."""
+        """Yield a query's rows in order, ``size`` at a time; values of several types as texts."""
         failing = self._failures("the query's rows cannot be read", "Check it.")
         with failing, closing(self._open()) as connection:
-            yield from merged(connection.rows(query, size), size)
+            yield from merged(connection.rows(query, size, connection.mixed(query)), size)
+
+    def mixed(self, query: str) -> list[str]:
+        """Return the columns that `rows` yields as texts, as their values are of several types."""
+        failing = self._failures("the query's rows cannot be read", "Check it.")
+        with failing, closing(self._open()) as connection:
+            return connection.mixed(query)
+
+    def part(self, query: str, names: Sequence[str]) -> str:
+        """Return a query of some columns of another one."""
+        with closing(self._open()) as connection:
+            columns = ", ".join(f"q.{connection.name(name)}" for name in names)
+        return f"SELECT {columns} FROM ({query}) AS q"
 
     def write(
         self, frames: Iterable[pl.DataFrame], table: str, key: Sequence[str], model: str
@@ -211,9 +254,9 @@ class Database:
         )
         with failing:
             with closing(self._open()) as connection:
-                write = _Statements(connection, first, table, (*key, "model"))
+                write = _Statements(connection, table, (*key, "model"))
                 # Now, to fail before minutes are spent; this connection leaves nothing behind.
-                connection.run(write.making)
+                connection.run(write.making(first.schema))
                 lacking = set(first.columns) - set(connection.names(write.looking))
                 if lacking:
                     raise InputError(
@@ -221,13 +264,20 @@ class Database:
                         f"{quoted_list(sorted(lacking))}. Name another, or one that is to be made."
                     )
             with closing(self._open()) as connection:
-                connection.run(write.staging)
+                staged = {n: t for n, t in first.schema.items() if t != pl.Null or n in key}
+                connection.run(write.staging(staged))
                 rows = 0
                 for frame in itertools.chain([first], marked):
-                    connection.append(STAGING, frame)
+                    # A column has a type from its first value on.
+                    for name, dtype in frame.schema.items():
+                        if dtype != pl.Null and name not in staged:
+                            connection.run(write.widening(name, dtype))
+                            staged[name] = dtype
+                    connection.append(STAGING, _typed(frame, staged))
                     rows += frame.height
-                for statement in (write.making, write.deleting, write.inserting):
-                    connection.run(statement)
+                connection.run(write.making({n: staged.get(n, pl.Null()) for n in first.columns}))
+                connection.run(write.deleting)
+                connection.run(write.inserting(staged))
                 connection.commit()
         return rows
 
@@ -253,25 +303,49 @@ class Database:
 
 
 class _Statements:
-    """The statements that write rows like those of a frame into a table by way of `STAGING`."""
+    """The statements that write rows into a table by way of `STAGING`."""
 
-    def __init__(
-        self, connection: _Connection, frame: pl.DataFrame, table: str, key: Sequence[str]
-    ) -> None:
+    def __init__(self, connection: _Connection, table: str, key: Sequence[str]) -> None:
+        self._name, self._key = connection.name, key
         name = connection.name
-        into = ".".join(map(name, table.split(".")))
-        columns = ", ".join(map(name, frame.columns))
-        defined = ", ".join(
-            f"{name(column)} {_sql_type(column, dtype)}{' NOT NULL' * (column in key)}"
-            for column, dtype in frame.schema.items()
-        )
-        body = f"({defined}, PRIMARY KEY ({', '.join(map(name, key))}))"
+        self._into = into = ".".join(map(name, table.split(".")))
         same = " AND ".join(f"{into}.{name(column)} = {STAGING}.{name(column)}" for column in key)
         self.looking = f"SELECT * FROM {into} WHERE 1 = 0"
-        self.staging = f"CREATE TEMPORARY TABLE {STAGING} {body}"
-        self.making = f"CREATE TABLE IF NOT EXISTS {into} {body}"
         self.deleting = f"DELETE FROM {into} WHERE EXISTS (SELECT 1 FROM {STAGING} WHERE {same})"
-        self.inserting = f"INSERT INTO {into} ({columns}) SELECT {columns} FROM {STAGING}"
+
+    def staging(self, schema: Mapping[str, pl.DataType]) -> str:
+        return f"CREATE TEMPORARY TABLE {STAGING} {self._body(schema)}"
+
+    def widening(self, column: str, dtype: pl.DataType) -> str:
+        return f"ALTER TABLE {STAGING} ADD COLUMN {self._name(column)} {_sql_type(column, dtype)}"
+
+    def making(self, schema: Mapping[str, pl.DataType]) -> str:
+        return f"CREATE TABLE IF NOT EXISTS {self._into} {self._body(schema)}"
+
+    def inserting(self, names: Iterable[str]) -> str:
+        columns = ", ".join(map(self._name, names))
+        return f"INSERT INTO {self._into} ({columns}) SELECT {columns} FROM {STAGING}"
+
+    def _body(self, schema: Mapping[str, pl.DataType]) -> str:
+        defined = ", ".join(
+            f"{self._name(column)} {_sql_type(column, dtype)}{' NOT NULL' * (column in self._key)}"
+            for column, dtype in schema.items()
+        )
+        return f"({defined}, PRIMARY KEY ({', '.join(map(self._name, self._key))}))"
+
+
+def _typed(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Return the columns of a schema, those without a value as it types them."""
+    columns = {name: frame[name] for name in schema}
+    # Not a list of columns: Polars would rename one whose name is empty.
+    return pl.DataFrame(
+        {
+            name: values.cast(pl.String() if schema[name] == pl.Null else schema[name])
+            if values.dtype == pl.Null
+            else values
+            for name, values in columns.items()
+        }
+    )
 
 
 def _widened(frame: pl.DataFrame) -> pl.DataFrame:
@@ -307,6 +381,14 @@ class QuerySource:
     def __init__(self, database: Database, query: str, columns: Sequence[str]) -> None:
         self._database, self._query, self.columns = database, query, tuple(columns)
         self.notes: tuple[str, ...] = ()
+        self._types: Mapping[str, pl.DataType] | None = None
+        self._options = ReadOptions()
+
+    def reading(self, types: Mapping[str, pl.DataType], options: ReadOptions) -> "QuerySource":
+        """Return the source with columns of mixed values read as these types, others as texts."""
+        source = QuerySource(self._database, self._query, self.columns)
+        source._types, source._options = types, options
+        return source
 
     def batches(self, rows: int = 65_536) -> Iterator[pl.DataFrame]:
         """Run the query and read its rows, with memory for a few batches at a time.
@@ -316,12 +398,39 @@ class QuerySource:
         InputError
             If the query fails, or returns no rows.
         """
-        empty = True
-        for batch in self._database.rows(self._query, rows_at_once(len(self.columns), rows)):
-            empty = False
-            yield batch
-        if empty:
+        size, first = rows_at_once(len(self.columns), rows), 0
+        mixed = self._mixed_types(size)
+        for batch in self._database.rows(self._query, size):
+            yield self._typed(batch, mixed, first) if mixed else batch
+            first += batch.height
+        if not first:
             raise InputError(f"{self._database.address}: the query returns no rows.")
+
+    def _mixed_types(self, size: int) -> dict[str, pl.DataType]:
+        """Return the types of the columns that come as texts, as those of a text file are found."""
+        names = self._database.mixed(self._query)
+        if not names or self._types is not None:
+            return {name: (self._types or {}).get(name, pl.String()) for name in names}
+        finder = TypeFinder(names, self._reader)
+        for batch in self._database.rows(self._database.part(self._query, names), size):
+            texts = {n: nulled(batch[n].cast(pl.String), self._options.missing) for n in names}
+            finder.update(pl.DataFrame(texts))
+        return finder.now()
+
+    def _typed(
+        self, batch: pl.DataFrame, mixed: Mapping[str, pl.DataType], first: int
+    ) -> pl.DataFrame:
+        texts = {name: nulled(batch[name], self._options.missing) for name in mixed}
+        read = self._reader.typed(pl.DataFrame(texts), mixed, first)
+        columns = {name: batch[name] for name in batch.columns}
+        return pl.DataFrame(columns | {name: read[name] for name in mixed})
+
+    @property
+    def _reader(self) -> TextReader:
+        options = self._options
+        return TextReader(
+            decimal_comma=False, missing=options.missing, date_format=options.date_format
+        )
 
     @property
     def paths(self) -> tuple[str]:
@@ -400,7 +509,12 @@ class _ArrowConnection:
             cursor.execute(query)
             return list(cursor.fetch_record_batch().schema.names)
 
-    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+    def mixed(self, query: str) -> list[str]:
+        del query  # a column has one type
+        return []
+
+    def rows(self, query: str, size: int, texts: Collection[str]) -> Iterator[pl.DataFrame]:
+        del texts
         with self._connection.cursor() as cursor:
             cursor.execute(query)
             reader = cursor.fetch_record_batch()
@@ -441,7 +555,8 @@ def _polars(batch: Any) -> pl.DataFrame:
     for field_, values in zip(batch.schema, batch.columns, strict=True):
         name, dtype = field_.name, field_.type
         if pa.types.is_interval(dtype):
-            columns[name] = pl.Series(name, map(_span, values.to_pylist()), pl.Duration("us"))
+            spans = pl.Series(name, map(_span, values.to_pylist()), pl.Int64)
+            columns[name] = spans.cast(pl.Duration("us"))
             continue
         plain = values.storage if isinstance(values, pa.ExtensionArray) else values
         column = pl.Series(name, plain)
@@ -457,18 +572,26 @@ def _polars(batch: Any) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _span(interval: Any) -> timedelta | None:
-    """Return an interval as PostgreSQL does where it counts seconds: all years are alike."""
+def _span(interval: Any) -> int | None:
+    """Return the microseconds of an interval as PostgreSQL counts them: all years are alike.
+
+    What is longer than a column can hold is as long as it can: `check_times` refuses it where it
+    is used.
+    """
     if interval is None:
         return None
-    days = interval.months // 12 * 365.25 + interval.months % 12 * 30 + interval.days
-    return timedelta(days, microseconds=interval.nanoseconds // 1000)
+    years, months = divmod(interval.months, 12)
+    hours = years * 8766 + (months * 30 + interval.days) * 24
+    span: int = hours * 3_600_000_000 + interval.nanoseconds // 1000
+    return min(max(span, -LONGEST_SPAN), LONGEST_SPAN)
 
 
 def _decimal(texts: pl.Series, metadata: Mapping[bytes, bytes]) -> pl.Series:
     """Return PostgreSQL's numeric values, exact where the type says how many digits they have."""
     modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1")) - 4
     precision, scale = modifier >> 16, modifier & 0x7FF
+    # Of any precision it can be NaN, which no decimal is; with none given, infinite as well.
+    texts = texts.set(texts == "nan", None)
     if modifier < 0 or precision > 38 or scale > precision:
         return texts.cast(pl.Float64)
     return texts.cast(pl.Decimal(precision, scale))
@@ -486,14 +609,27 @@ class _ValueConnection:
     def names(self, query: str) -> list[str]:
         return list(self._connection.exec_driver_sql(query).keys())
 
-    def rows(self, query: str, size: int) -> Iterator[pl.DataFrame]:
+    def mixed(self, query: str) -> list[str]:
+        if self._connection.dialect.name != "sqlite":
+            return []
+        names = self.names(f"SELECT * FROM ({query}) AS q WHERE 1 = 0")
+        held = ", ".join(f"group_concat(DISTINCT typeof(q.{self.name(name)}))" for name in names)
+        (found,) = self._connection.exec_driver_sql(f"SELECT {held} FROM ({query}) AS q")
+        kinds = [set((each or "").replace("real", "integer").split(",")) for each in found]
+        several = [len(kind - {"", "null"}) > 1 for kind in kinds]
+        return list(itertools.compress(names, several))
+
+    def rows(self, query: str, size: int, texts: Collection[str]) -> Iterator[pl.DataFrame]:
         streaming = self._connection.execution_options(stream_results=True, max_row_buffer=size)
         result = streaming.exec_driver_sql(query)
         names = list(result.keys())
         _check_names(names)
         for rows in result.partitions(size):
-            columns: list[list[Any]] = [list(values) for values in zip(*rows, strict=True)]
-            yield as_frame(dict(zip(names, columns, strict=True)))
+            columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+            spelled = {
+                name: pl.Series(name, map(_spelled, columns[name]), pl.String) for name in texts
+            }
+            yield as_frame(columns | spelled)
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
         import sqlalchemy
@@ -510,6 +646,13 @@ class _ValueConnection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _spelled(value: Any) -> str | None:
+    """Return a value of SQLite as a text file has it."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return None if value is None else str(value)
 
 
 def _reason(error: Exception) -> str:

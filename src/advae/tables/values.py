@@ -698,6 +698,18 @@ def check_times(values: pl.Series, first_row: int, used: NDArray[np.bool_] | Non
     ColumnError
         For the first one; row numbers start at ``first_row``.
     """
+    bad = unspeakable(values)
+    bad = bad if used is None else bad & used
+    if bad.any():
+        raise ColumnError(
+            quoted(values.name),
+            first_row + int(np.flatnonzero(bad)[0]),
+            f"{_BOUNDS[type(values.dtype)][2]}. Correct the value, or leave it empty.",
+        )
+
+
+def unspeakable(values: pl.Series) -> NDArray[np.bool_]:
+    """Tell which values are times that `check_times` refuses; none of another type is."""
     if isinstance(values.dtype, pl.Datetime | pl.Duration):
         unit = {"ms": 1e3, "us": 1.0, "ns": 1e-3}[values.dtype.time_unit]
     elif isinstance(values.dtype, pl.Date):
@@ -705,19 +717,13 @@ def check_times(values: pl.Series, first_row: int, used: NDArray[np.bool_] | Non
     elif isinstance(values.dtype, pl.Time):
         unit = 1e-3
     else:
-        return
-    least, most, problem = _BOUNDS[type(values.dtype)]
+        return np.zeros(len(values), bool)
+    least, most, _ = _BOUNDS[type(values.dtype)]
     if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
         least, most = least + DAY, most - DAY  # on the clock of any zone
     moments = values.to_physical().cast(pl.Float64).to_numpy() * unit
-    bad = (moments < least) | (moments >= most)
-    bad = bad if used is None else bad & used
-    if bad.any():
-        raise ColumnError(
-            quoted(values.name),
-            first_row + int(np.flatnonzero(bad)[0]),
-            f"{problem}. Correct the value, or leave it empty.",
-        )
+    bad: NDArray[np.bool_] = (moments < least) | (moments >= most)
+    return bad
 
 
 _DTYPES: dict[str, type[pl.DataType]] = {

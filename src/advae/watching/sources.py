@@ -15,7 +15,7 @@ from advae.display.text import count
 from advae.errors import InputError, quoted
 from advae.files.options import ReadOptions
 from advae.files.paths import FORMATS, TEXT_FORMATS, file_format, matching_paths
-from advae.files.sql import Database
+from advae.files.sql import Database, without_end
 from advae.tables.values import check_columns
 from advae.watching.state import Seen, State
 
@@ -264,7 +264,7 @@ class Rows:
     def __init__(
         self, database: Database, query: str, column: str, detector: Detector, keep: Sequence[str]
     ) -> None:
-        query = query.strip().removesuffix(";")
+        query = without_end(query).removesuffix("\n")  # as states of earlier versions name it
         names = [column, *detector.table.feature_names, *keep]
         check_columns(names, database.query(query).columns, str(database.address))
         self.name = f"{database.address}, {query}, by {column}"
