@@ -82,8 +82,10 @@ class RequestError(AdVAEError):
         return json.dumps(told).encode()
 
 
-def refusal_of(error: InputError, detector: Detector) -> RequestError:
-    """Return a refusal for rows that cannot be scored."""
+def refusal_of(error: AdVAEError, detector: Detector) -> RequestError:
+    """Return a refusal for rows that cannot be scored, unless the error is one."""
+    if isinstance(error, RequestError):
+        return error
     column, row = None, None
     if isinstance(error, ColumnError):
         names = detector.table.feature_names
@@ -97,12 +99,14 @@ class Rows:
     """The rows of a request: Python values by column, or a frame.
 
     Rows of Python values wait to become a frame, since those of several requests can become one
-    together, in the time of one. ``size`` is that of the body in bytes, and ``again`` reads it for
-    another model, which may use other columns.
+    together, in the time of one. Where they are as ``written``, as `read_json` can give them, they
+    mean what they mean in JSON lines. ``size`` is that of the body in bytes, and ``again`` reads it
+    for another model, which may use other columns.
     """
 
     height: int
     columns: dict[str, list[Any]] | None = None
+    written: bool = False
     frame: pl.DataFrame | None = None
     types: dict[str, type] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
@@ -117,11 +121,7 @@ class Rows:
         size: int = 0,
         written: bool = False,
     ) -> "Rows":
-        """Return rows of Python values; columns that the model does not know are left out.
-
-        Where they are as ``written``, as `read_json` can give them, they mean what they mean in
-        JSON lines.
-        """
+        """Return rows of Python values; columns that the model does not know are left out."""
         if columns:
             _check_columns(detector, columns)
         used = {name: columns[name] for name in detector.table.feature_names if name in columns}
@@ -137,13 +137,12 @@ class Rows:
                     name,
                     row,
                 )
-        if written:
-            used = _as_lines(used, detector)
         height = len(next(iter(columns.values()), []))
         known = {*used, *detector.ignored}
         return cls(
             height,
             used,
+            written,
             unused=[name for name in columns if name not in known],
             size=size,
             again=lambda other: cls.of_columns(columns, other, size, written),
@@ -158,9 +157,18 @@ class Rows:
             self.types.update((name, kind) for kind in kinds)
         return True
 
-    def as_frame(self) -> pl.DataFrame:
-        """Return the rows as a frame."""
-        return as_frame(self.columns) if self.frame is None else self.frame
+    def as_frame(self, detector: Detector) -> pl.DataFrame:
+        """Return the rows as a frame to be scored by a detector.
+
+        Raises
+        ------
+        InputError, RequestError
+            For a value that cannot be read.
+        """
+        if self.frame is not None:
+            return self.frame
+        columns = self.columns or {}
+        return as_frame(_as_lines(columns, detector) if self.written else columns)
 
 
 def compressed_body(method: str) -> RequestError:
@@ -321,8 +329,6 @@ def _as_lines(columns: dict[str, list[Any]], detector: Detector) -> dict[str, li
 
     try:
         return typed_values(columns, text_types(detector, detector.reading), detector.reading)
-    except InputError as error:
-        raise refusal_of(error, detector) from None
     except UnicodeError:
         raise RequestError(
             422,

@@ -27,7 +27,6 @@ from advae.errors import AdVAEError, InputError, ModelFileError
 from advae.parallel import BLOCK_ROWS, available
 from advae.serving.bodies import RequestError, Rows, refusal_of
 from advae.serving.metrics import Metrics, Monitor
-from advae.tables.frames import as_frame
 from advae.tables.values import to_texts
 
 log = logging.getLogger("advae.serving")
@@ -220,7 +219,7 @@ class Model:
         loaded = self.current
         detector = loaded.detector
         try:
-            frame = rows.as_frame()
+            frame = rows.as_frame(detector)
             parts = [encoded for _, encoded in detector.table.transform_parts(frame)]
             if explain:
                 explained = pl.concat(detector.score_batches([frame], explain=explain))
@@ -305,14 +304,14 @@ def _scored(
 
 
 def _alike(requests: Sequence[Rows]) -> list[list[int]]:
-    """Group requests whose columns hold values of one type.
+    """Group requests whose columns hold values of one type, written in one way.
 
     Only those may become one frame. Among numbers of two types a whole one, as the name of a
     category, would become another text: "1.0" instead of "1".
     """
-    groups: list[tuple[dict[str, type], set[str], list[int]]] = []
+    groups: list[tuple[dict[str, type], tuple[bool, set[str]], list[int]]] = []
     for number, rows in enumerate(requests):
-        names = set(rows.columns or ())
+        names = rows.written, set(rows.columns or ())
         for types, known, members in groups:
             if names == known and all(types.get(n, t) is t for n, t in rows.types.items()):
                 types.update(rows.types)
@@ -337,10 +336,12 @@ def _encoded(
         for member in members:
             for name, values in (requests[member].columns or {}).items():
                 merged[name] = merged.get(name, []) + values
+        height = sum(requests[member].height for member in members)
+        together = Rows(height, merged, requests[members[0]].written)
         try:
-            parts.append(detector.table.transform(as_frame(merged)))
+            parts.append(detector.table.transform(together.as_frame(detector)))
             order.extend(members)
-        except InputError as error:
+        except (InputError, RequestError) as error:
             if len(members) == 1:
                 refused[members[0]] = refusal_of(error, detector)
                 return
@@ -459,7 +460,7 @@ class _Shadow:
                     read.append(again)
                     given.append(own)
                 else:
-                    self._differing(self._detector.is_anomaly(again.as_frame()), own)
+                    self._differing(self._detector.is_anomaly(again.as_frame(self._detector)), own)
             except AdVAEError:
                 self._failed(1)
         order, encoded, refused = _encoded(self._detector, read)
