@@ -48,11 +48,10 @@ def test_progress_speaks_of_what_a_user_knows(capsys: pytest.CaptureFixture[str]
         shown.read("3 rows")
         shown.show(snapshot(500, 0.1))  # type: ignore[arg-type]
     said = capsys.readouterr().err
-    learning = "learning 50 %  error on normal rows 20 % of what it was at first\n"
-    assert said == f"getting ready\n{learning}"
+    assert said == "learning 50 %  error on normal rows 20 % of what it was at first\n"
     with console.training_progress(quiet=False, verbose=True) as shown:
         shown.show(snapshot(500, 0.1))  # type: ignore[arg-type]
-    assert capsys.readouterr().err.startswith("getting ready\ntraining 500/1000")
+    assert capsys.readouterr().err.startswith("training 500/1000")
 
 
 def test_rows_are_counted_on_a_terminal_while_they_are_read(tmp_path: Path) -> None:

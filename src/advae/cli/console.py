@@ -161,7 +161,6 @@ def _shown(progress: Progress) -> Iterator[Progress]:
 
 def _plain_progress(console: Console, verbose: bool) -> "Callable[[Snapshot], None]":
     shown = 0
-    console.print("getting ready")
 
     def show(snapshot: "Snapshot") -> None:
         nonlocal shown
