@@ -184,7 +184,7 @@ def columns(rng: np.random.Generator) -> dict[str, Callable[[], pa.Array]]:
         "dictionary of numbers": lambda: pa.array(far).dictionary_encode(),
         "hostile texts": lambda: pa.array(texts),
         "distinct texts": lambda: pa.array([f"{k}-{rng.random()}" for k in range(n)]),
-        "one long text": lambda: pa.array(["a"] * (n - 1) + ["y" * 1_000_000]),
+        "one long text": lambda: pa.array(["a"] * (n - 1) + ["y" * 3_000_000]),
         "large texts": lambda: pa.array(texts, pa.large_string()),
         "views": lambda: pa.array(texts, pa.string_view()),
         "intervals": lambda: pa.array([(1, 2, 3)] * n, pa.month_day_nano_interval()),
@@ -343,7 +343,7 @@ def raw(rng: np.random.Generator) -> dict[str, Callable[[], tuple[str, bytes]]]:
     text = good(rng).write_csv()
     data = text.encode()
     endless = b"7" * (60 << 20)
-    many = b"1,2\n" * 3_000_000
+    many = b"1,2\n" * 1_000_000
     packed = gzip.compress(data)
     return {
         "nul bytes": lambda: ("t.csv", data.replace(b"e", b"\0", 3)),
