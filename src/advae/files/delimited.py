@@ -104,11 +104,7 @@ class DelimitedFile:
             "are read as texts: write them without groups"
             for name, text in self.dialect.grouped.items()
         ]
-        self._texts = TextReader(
-            decimal_comma=self.dialect.decimal_comma,
-            missing=options.missing,
-            date_format=options.date_format,
-        )
+        self._texts = TextReader.of(options, decimal_comma=self.dialect.decimal_comma)
 
     def types(
         self, given: Mapping[str, pl.DataType], only: Collection[str] | None

@@ -48,7 +48,7 @@ class NdjsonFile:
 
     def __init__(self, path: Path, options: ReadOptions, optional: Collection[str] = ()) -> None:
         self._path, self._options, self._optional = path, options, optional
-        self._texts = _reader(options)
+        self._texts = TextReader.of(options)
         self.notes: list[str] = []
         self._names: dict[str, None] = {}
 
@@ -195,30 +195,27 @@ class Number(str):
 
 def typed_values(
     columns: Mapping[str, list[Any]], types: Mapping[str, pl.DataType], options: ReadOptions
-) -> dict[str, list[Any]]:
-    """Return single values of JSON, numbers as `Number`, as the values that a file of lines gives.
+) -> pl.DataFrame:
+    """Return single values of JSON, numbers as `Number`, as a file of lines gives them.
 
     Raises
     ------
     ColumnError
         For the first that cannot be read as the type of its column.
     """
-    reader = _reader(options)
-    found: dict[str, list[Any]] = {}
+    found: dict[str, pl.Series] = {}
     for name, values in columns.items():
         kinds, dtype = set(map(type, values)), types[name]
         if dtype == pl.Float64 and kinds <= {Number, type(None)}:
-            found[name] = [None if value is None else float(value) for value in values]
+            numbers = [None if value is None else float(value) for value in values]
+            found[name] = pl.Series(name, numbers, dtype)
         elif dtype == pl.String and bool not in kinds:
-            found[name] = [None if value is None else str(value) for value in values]
+            texts = [None if value is None else str(value) for value in values]
+            found[name] = pl.Series(name, texts, dtype)
         else:
-            texts = _texts(name, values).to_frame()
-            found[name] = reader.typed(texts, {name: dtype}, 0)[name].to_list()
-    return found
-
-
-def _reader(options: ReadOptions) -> TextReader:
-    return TextReader(decimal_comma=False, missing=options.missing, date_format=options.date_format)
+            spelled = _texts(name, values).to_frame()
+            found[name] = TextReader.of(options).typed(spelled, {name: dtype}, 0)[name]
+    return pl.DataFrame(found)
 
 
 def _texts(name: str, values: list[object]) -> pl.Series:

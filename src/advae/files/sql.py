@@ -427,10 +427,7 @@ class QuerySource:
 
     @property
     def _reader(self) -> TextReader:
-        options = self._options
-        return TextReader(
-            decimal_comma=False, missing=options.missing, date_format=options.date_format
-        )
+        return TextReader.of(self._options)
 
     @property
     def paths(self) -> tuple[str]:

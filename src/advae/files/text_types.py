@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from advae.errors import quoted
+from advae.files.options import ReadOptions
 from advae.tables.frames import exactly
 from advae.tables.values import bad_cell, date_forms, parse_times
 
@@ -50,6 +51,13 @@ class TextReader:
         self._missing = list(missing)
         self._format = date_format
         self.guesses = date_format is None
+
+    @classmethod
+    def of(cls, options: ReadOptions, *, decimal_comma: bool = False) -> "TextReader":
+        """Return a reader of texts that are written as options say."""
+        return cls(
+            decimal_comma=decimal_comma, missing=options.missing, date_format=options.date_format
+        )
 
     def read(self, texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
         """Return texts as values of a type, null where they cannot be, and which those are."""

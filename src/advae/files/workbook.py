@@ -32,9 +32,7 @@ class WorkbookFile:
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
         self.notes: list[str] = []
-        self._reader = TextReader(
-            decimal_comma=False, missing=options.missing, date_format=options.date_format
-        )
+        self._reader = TextReader.of(options)
         rows = [[_text(cell) for cell in row] for row in _cells(path, options.sheet)]
         rows = [row for row in rows if any(row)]
         if len(rows) < 2:

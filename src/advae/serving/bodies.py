@@ -168,7 +168,7 @@ class Rows:
         if self.frame is not None:
             return self.frame
         columns = self.columns or {}
-        return as_frame(_as_lines(columns, detector) if self.written else columns)
+        return _as_lines(columns, detector) if self.written else as_frame(columns)
 
 
 def compressed_body(method: str) -> RequestError:
@@ -323,7 +323,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _as_lines(columns: dict[str, list[Any]], detector: Detector) -> dict[str, list[Any]]:
+def _as_lines(columns: dict[str, list[Any]], detector: Detector) -> pl.DataFrame:
     """Return values as a file of JSON lines gives them."""
     from advae.detector.rows import text_types
 
