@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.accuracy import mixed
+from benchmarks.accuracy import mixed, weights
 from benchmarks.accuracy.simple_scores import SCORES, encoded
 from benchmarks.harness.data import missing_data
 
@@ -41,3 +41,14 @@ def test_missing_and_new_values_are_encoded():
     known, asked = encoded(train, new)
     assert known.tolist() == [[0, 0, 1, 0, 0], [0.5, 1, 0, 1, 0], [1, 0, 0, 0, 1]]
     assert asked.tolist() == [[0.5, 1, 0, 0, 0], [2, 0, 0, 1, 0]]
+
+
+@pytest.mark.skipif(bool(missing_data("mixed")), reason=str(missing_data("mixed")))
+def test_weights_of_surprises_have_figures(capsys):
+    weights.main("german", "0", quick=True)
+    told = capsys.readouterr()
+    heading, _, line = told.out.splitlines()[:3]
+    assert heading.strip("| ").split(" | ")[3:] == [*weights.RULES]
+    of_whole, of_fit, *precisions = map(float, line.strip("| ").split(" | ")[1:])
+    assert max(of_whole, of_fit) == 1
+    assert all(30 < value < 100 for value in precisions)

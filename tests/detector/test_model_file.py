@@ -289,13 +289,13 @@ def test_a_name_that_cannot_be_one(tmp_path):
 def test_a_later_version_is_refused(path):
     record, arrays = tensorfile.read(path, "model")
     tensorfile.write(path, record | {"format_version": 99}, arrays)
-    assert_refused(path, "has format version 99, this advae reads up to 5. Upgrade advae")
+    assert_refused(path, f"has format version 99, this advae reads up to {tensorfile.FORMAT_VERSION}. Upgrade advae")
 
 
 def test_an_earlier_version_is_refused(path):
     record, arrays = tensorfile.read(path, "model")
-    tensorfile.write(path, record | {"format_version": 4}, arrays)
-    assert_refused(path, "has format version 4, .*; this one reads 5. Fit again")
+    tensorfile.write(path, record | {"format_version": 5}, arrays)
+    assert_refused(path, "has format version 5, .*; this one reads 6. Fit again")
 
 
 @pytest.mark.parametrize("version", [None, "1", 0, -1, True, 1.5])

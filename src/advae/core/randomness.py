@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[int, ...]] = {
     "kept rows": (4,),
     "unseen rows": (5,),
     "fallback rows": (6,),
+    "independent values": (7,),
 }
 """The numbers that stand between the seed and the sizes where a choice of rows is seeded. Choices
 with the same numbers and sizes draw alike. The numbers stay as they are: others would make every

@@ -4,12 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.special import logsumexp
+from sklearn.metrics import average_precision_score
 
 from advae.config import Config
 from advae.core.scoring import score_rows
 from advae.detector.fitting import fit_detector
 from advae.methods.advae import conditional, surprise
-from advae.methods.advae.classes import extended, learn_classes, observed
+from advae.methods.advae.classes import extended, independent, learn_classes, observed
 from advae.tables.encoder import TableEncoder
 
 ROWS = 400
@@ -267,7 +268,7 @@ def test_the_loss_is_the_mean_surprise_of_the_hidden_variables(detector, rows):
     assert ours == pytest.approx(np.mean(means), rel=1e-4)
 
 
-def test_the_three_surprises_are_joined_by_the_mean_of_their_inverse_shares(detector, rows):
+def test_the_three_surprises_are_joined(detector, rows):
     scored = score_rows(detector.method, detector.scorer, rows)
     shares = detector.scorer.surprise.shares
     far, near, value, fit = np.asarray(surprise.nats(shares, scored.factors.T))
@@ -366,3 +367,67 @@ def test_later_dates_do_not_raise_the_score():
     assert trend.is_anomaly(later).mean() > 0.9
     night = frame.with_columns(pl.col("when").dt.truncate("1d") + pl.duration(hours=2))
     assert detector.is_anomaly(night).mean() > 0.9
+
+
+def own_precision(clean, odd):
+    """Return the average precision where a tenth of the rows is odd."""
+    labels = np.repeat([0, 1], [len(clean), len(odd)])
+    weights = np.where(labels, 0.1 / len(odd), 0.9 / len(clean))
+    scores = np.concatenate([clean, odd])
+    return average_precision_score(labels, scores, sample_weight=weights)
+
+
+def test_what_tells_drawn_rows_worse_counts_less():
+    rng = np.random.default_rng(2)
+    factors = rng.normal(size=(500, 4)).round(2)  # with ties
+    shares = surprise.learn_shares(list(factors.T))
+    clean, odd = rng.normal(size=(300, 4)).round(2), rng.normal(size=(200, 4)).round(2)
+    odd += np.array([0.5, 0.5, 9.0, 2.0], np.float32)
+    weights = surprise.learn_weights(shares, clean, odd).weights
+    (n, d, _, r), (odd_n, odd_d, _, odd_r) = (
+        np.asarray(surprise.nats(shares, each.T), float) for each in (clean, odd)
+    )
+    whole, fit = own_precision(n + d / 2, odd_n + odd_d / 2), own_precision(r, odd_r)
+    assert whole < 0.7 * fit
+    np.testing.assert_allclose(weights, [whole / fit, whole / fit, 1, 1], rtol=1e-5)
+    # The other way round, and where nothing tells them.
+    swapped = surprise.learn_weights(shares, clean[:, [3, 3, 2, 0]], odd[:, [3, 3, 2, 0]])
+    assert swapped.weights[3] < 0.7
+    np.testing.assert_array_equal(swapped.weights[:3], 1)
+    np.testing.assert_array_equal(surprise.learn_weights(shares, clean, clean).weights[2:3], 1)
+
+
+def test_weights_multiply_nats():
+    rng = np.random.default_rng(3)
+    factors = rng.normal(size=(400, 4))
+    shares = surprise.learn_shares(list(factors.T))
+    half = shares._replace(weights=np.array([0.5, 0.5, 1, 0.25], np.float32))
+    plain, less = (np.asarray(surprise.nats(each, 2 * factors.T)) for each in (shares, half))
+    np.testing.assert_allclose(less, plain * half.weights[:, None], rtol=1e-6)
+
+
+def test_drawn_rows_have_values_of_the_table_that_do_not_belong_together():
+    frame = table(6, 2000)
+    encoder = TableEncoder.fit(frame)
+    encoded = encoder.transform(frame)
+    classes = learn_classes(encoder.variables, encoded)
+    drawn = independent(classes, encoded, 1000, np.random.default_rng(0))
+    whole, known = (extended(each, classes.phases, np) for each in (drawn, encoded))
+    targets, before = observed(classes, whole), observed(classes, known)
+    for j, size in enumerate(classes.sizes):
+        # Of each variable the values, all its columns, and their shares are those of the table.
+        own = np.unique([*classes.source[classes.starts[j] :][: size - 1], classes.missing[j]])
+        assert {row.tobytes() for row in whole[:, own]} <= {row.tobytes() for row in known[:, own]}
+        found, wanted = (np.bincount(each[:, j], minlength=size) for each in (targets, before))
+        assert np.abs(found / 1000 - wanted / 2000).max() < 0.06
+    names = [encoder.feature_names[owner] for owner in encoder.owner[np.asarray(classes.home)]]
+    size, near = names.index("size"), names.index("near")
+    together = [np.corrcoef(each[:, size], each[:, near])[0, 1] for each in (targets, before)]
+    assert abs(together[0]) < 0.15 < 0.7 < together[1]
+
+
+def test_a_fit_learns_what_tells_its_rows(detector):
+    weights = detector.scorer.surprise.shares.weights
+    assert weights[0] == weights[1]
+    assert weights[2] == max(weights[1], weights[3]) == 1
+    assert min(weights) > 0.1

@@ -221,3 +221,18 @@ def observed(classes: Classes, whole: HostMatrix) -> Int[np.ndarray, "rows varia
             found[:, j] = np.searchsorted(classes.low[own][1:], values, side="right")
         found[whole[:, classes.missing[j]] > 0.5, j] = size - 1
     return found
+
+
+def independent(
+    classes: Classes, rows: HostMatrix, count: int, draws: np.random.Generator
+) -> HostMatrix:
+    """Return so many rows whose values, variable by variable, are those of rows drawn anew."""
+    width = rows.shape[1]
+    columns = [[place] for place in range(width)] + [list(pair) for pair in classes.phases] + [[]]
+    found = np.zeros((count, width), rows.dtype)
+    for start, size in zip(classes.starts, classes.sizes, strict=True):
+        own = sorted(
+            {column for place in classes.source[start : start + size] for column in columns[place]}
+        )
+        found[:, own] = rows[draws.integers(0, len(rows), count)][:, own]
+    return found

@@ -349,4 +349,5 @@ def _nats(graph: Graph, shares: Shares, values: Value) -> Value:
     one_more = (excess / shares.count).cast(np.float64) + np.float64(1.0)
     log1p: Value = graph.op("Log", one_more).cast(np.float32)
     beyond: Value = log1p * shares.count + shares.base
-    return above.where(beyond, inside)
+    weighed: Value = above.where(beyond, inside) * shares.weights
+    return weighed

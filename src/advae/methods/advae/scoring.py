@@ -20,7 +20,7 @@ from advae.core.scoring import score_rows
 from advae.core.training import diverged
 from advae.methods.advae import reference as references
 from advae.methods.advae import surprise as surprises
-from advae.methods.advae.classes import extended, learn_classes
+from advae.methods.advae.classes import extended, independent, learn_classes
 from advae.methods.advae.conditional import train
 from advae.methods.advae.gaussian import Gaussian
 from advae.methods.advae.latent import latent_noise
@@ -44,7 +44,14 @@ from advae.methods.advae.reference import (
     whitening,
     whitening_of,
 )
-from advae.methods.advae.surprise import Prepared, Shares, Surprise, joined, learn_shares
+from advae.methods.advae.surprise import (
+    Prepared,
+    Shares,
+    Surprise,
+    joined,
+    learn_shares,
+    learn_weights,
+)
 from advae.methods.dense import Dense, float32_shape
 from advae.variables import Variable
 
@@ -268,18 +275,28 @@ def _shares(
     config: Config,
     member_rows: Int[np.ndarray, "members member_rows"] | None,
 ) -> Shares:
-    """Return the shares of the factors among training rows.
+    """Return the shares of the factors among training rows, and how much each counts.
 
     Those of R are of rows by the networks that never saw them: a network knows a small table by
     heart, and everything new would surprise it beyond measure. N and D need no such rows: damaged
     inputs keep networks from knowing theirs, and no row vouches for itself.
     """
     every = -(-len(whole) // RESIDUAL_ROWS)
-    itself = scorer.strangers(slice(None), np.empty(0, int))
+    nothing = np.empty(0, int)
+    itself = scorer.strangers(slice(None), nothing)
     factors = score_rows(method, itself, whole[::every]).factors.T
+    draws = choice(config.seed, "independent values", len(whole))
+
+    def clean_and_odd(
+        scorer: Scorer, unseen: Int[np.ndarray, "unseen"], units: HostMatrix | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        odd = independent(scorer.surprise.classes, whole, len(unseen), draws)
+        return tuple(
+            score_rows(method, scorer, rows, units).factors for rows in (whole[unseen], odd)
+        )
+
     if member_rows is None:
-        unseen = _unseen(len(whole), config.seed)
-        conditional = score_rows(method, itself, whole[unseen]).factors[:, 3]
+        found = [clean_and_odd(itself, _unseen(len(whole), config.seed), None)]
     else:
         groups: dict[bytes, list[int]] = {}
         for member, seen in enumerate(member_rows):
@@ -287,12 +304,11 @@ def _shares(
         found = []
         for members in groups.values():
             unseen = np.setdiff1d(np.arange(len(whole)), member_rows[members[0]])
-            stranger = scorer.strangers(members, np.empty(0, int))
             # R knows no units; with them it is the program that scores rows out of fold.
             units = np.ones((len(unseen), whole.shape[1]), np.float32)
-            found.append(score_rows(method, stranger, whole[unseen], units).factors[:, 3])
-        conditional = np.concatenate(found)
-    return learn_shares([*factors[:3], conditional])
+            found.append(clean_and_odd(scorer.strangers(members, nothing), unseen, units))
+    clean, odd = (np.concatenate(each) for each in zip(*found, strict=True))
+    return learn_weights(learn_shares([*factors[:3], clean[:, 3]]), clean, odd)
 
 
 def _unseen(rows: int, seed: int) -> Int[np.ndarray, "unseen"]:

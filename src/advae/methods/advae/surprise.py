@@ -2,10 +2,10 @@
 
 NOTE[DIFF]: the paper's score is a squared residual. Here three surprises are joined,
 
-    s = log(e^L + e^M + e^R),
+    s = log(e^(w_L L) + e^M + e^(w_R R)),
 
-the negative logarithm of the sum of their shares' inverses: the share of normal rows that score so
-high in one of three is what counts, as no factor can hide another, and none needs a weight.
+the negative logarithm of the sum of their shares' inverses where all count in full: the share of
+normal rows that score so high in one of three is what counts, and no factor can hide another.
 
 - L, far from all rows: nats(N) + nats(D) / 2, of the residual N that networks and memory leave and
   of the squared distance D to the nearest row that is kept, see `reference`. The squares of columns
@@ -22,6 +22,11 @@ tail whose scale was estimated from m excesses, log 10 + m log(1 + z / m), z = e
 (the largest excesses count as the largest of the others); the excess of the logarithm of N and D,
 which are squares, and of M and R themselves, which are logarithms already and of which 1 is worth
 1 nat at most.
+
+L and R both say what fits together, and in some tables one of them hardly can: w_L and w_R are 1
+for the one that tells training rows better from rows whose values were drawn column by column, and
+for the other as much less as it tells them worse, see `learn_weights`. M cannot tell such rows, and
+counts in full.
 """
 
 import math
@@ -80,6 +85,9 @@ ALIKE = 0.001
 """Values of a factor that differ by less count as one in its table. Many rows can have one value,
 which rounding spreads; between two knots within it the share would hang on the last bit."""
 
+ODD = 0.1
+"""Share of rows whose values do not belong together, among those that L and R have to tell."""
+
 FLOOR = 1e-12
 """Least sum of squares whose logarithm is taken."""
 
@@ -89,6 +97,7 @@ class Shares(NamedTuple):
 
     ``values``, ascending, and their ``nats``, shape (4, knots); ``top``, ``base`` and ``excess`` of
     the exponential tail, and the ``count`` of excesses that it was estimated from, (4,).
+    ``weights``: how much the nats of each count, in (0, 1], the same for N and D, (4,).
     """
 
     values: Any
@@ -97,6 +106,7 @@ class Shares(NamedTuple):
     base: Any
     excess: Any
     count: Any
+    weights: Any
 
 
 class Marginal(NamedTuple):
@@ -167,7 +177,7 @@ def shapes(stored: Mapping[str, np.ndarray], prefix: str, members: int) -> Surpr
         ),
         Marginal(float32_shape(inputs), knots, knots, knots, float32_shape(1), float32_shape(1)),
         conditional,
-        Shares(table, table, factors, factors, factors, factors),
+        Shares(table, table, *[factors] * (len(Shares._fields) - 2)),
     )
 
 
@@ -191,13 +201,54 @@ def _check_marginal(marginal: Marginal, classes: Classes) -> None:
 def no_shares() -> Shares:
     """Return tables before there are any: with them only the factors mean something."""
     table = np.zeros((len(FACTORS), KNOTS), np.float32)
-    return Shares(table, table, *(np.ones(len(FACTORS), np.float32) for _ in range(4)))
+    ones = np.ones(len(FACTORS), np.float32)
+    return Shares(table, table, *[ones] * (len(Shares._fields) - 2))
 
 
 def learn_shares(factors: Sequence[Float[np.ndarray, "rows"]]) -> Shares:
     """Return the tables for `FACTORS` of normal rows, as `Joined` has them, one row at least."""
     tables = [_table(np.asarray(v, np.float64), logarithmic=i < 2) for i, v in enumerate(factors)]
-    return Shares(*(np.asarray(each, np.float32) for each in zip(*tables, strict=True)))
+    arrays = [np.asarray(each, np.float32) for each in zip(*tables, strict=True)]
+    return Shares(*[*arrays, np.ones(len(FACTORS), np.float32)])
+
+
+def learn_weights(
+    shares: Shares, clean: Float[np.ndarray, "rows factors"], odd: Float[np.ndarray, "odd factors"]
+) -> Shares:
+    """Return the tables with ``weights``.
+
+    L and R are each asked for their average precision in telling odd rows from clean ones, where
+    one row in ten is odd; the weight of each is in proportion to it, and that of the better one 1.
+
+    Parameters
+    ----------
+    shares
+        Tables without weights.
+    clean
+        `FACTORS` of training rows, as `Joined` has them.
+    odd
+        Those of rows whose values were drawn column by column.
+    """
+    (far, near, _, fit), (odd_far, odd_near, _, odd_fit) = (
+        np.asarray(nats(shares, jnp.asarray(each.T)), np.float64)
+        for each in (clean, odd)
+    )
+    whole = _precision(far + 0.5 * near, odd_far + 0.5 * odd_near)
+    together = _precision(fit, odd_fit)
+    best = max(whole, together)
+    weights = np.asarray([whole, whole, best, together], np.float32) / np.float32(best)
+    return shares._replace(weights=weights)
+
+
+def _precision(clean: Float[np.ndarray, "rows"], odd: Float[np.ndarray, "odd"]) -> float:
+    """Return the average precision of a score of which a share of `ODD` is of odd rows."""
+    limits = np.unique(odd)[::-1]
+    found, wrong = (
+        1.0 - np.searchsorted(np.sort(each), limits, side="left") / len(each)
+        for each in (odd, clean)
+    )
+    precision = ODD * found / (ODD * found + (1.0 - ODD) * wrong)
+    return float(np.sum(np.diff(found, prepend=0.0) * precision))
 
 
 def _table(
@@ -251,14 +302,15 @@ def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
 def nats(shares: Shares, factors: Float[Array, "factors rows"]) -> Float[Array, "factors rows"]:
     """Return -log of the share of normal rows that reach the values of each of `FACTORS`.
 
-    Those of the first two are logarithms.
+    Times its weight. Values of the first two are logarithms.
     """
 
     def of_one(share: Shares, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
         inside = jnp.interp(v, share.values, share.nats)
         far = jnp.maximum(v - share.top, 0.0) / share.excess
         beyond = share.base + share.count * jnp.log1p(far / share.count)
-        return jnp.where(v <= share.top, inside, beyond)
+        weighed: Array = jnp.where(v <= share.top, inside, beyond) * share.weights
+        return weighed
 
     each: Float[Array, "factors rows"] = jax.vmap(of_one)(Shares(*shares), factors)
     return each
