@@ -289,7 +289,10 @@ def test_a_name_that_cannot_be_one(tmp_path):
 def test_a_later_version_is_refused(path):
     record, arrays = tensorfile.read(path, "model")
     tensorfile.write(path, record | {"format_version": 99}, arrays)
-    assert_refused(path, f"has format version 99, this advae reads up to {tensorfile.FORMAT_VERSION}. Upgrade advae")
+    assert_refused(
+        path,
+        f"has format version 99, this advae reads up to {tensorfile.FORMAT_VERSION}. Upgrade advae",
+    )
 
 
 def test_an_earlier_version_is_refused(path):

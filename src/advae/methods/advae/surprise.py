@@ -230,8 +230,7 @@ def learn_weights(
         Those of rows whose values were drawn column by column.
     """
     (far, near, _, fit), (odd_far, odd_near, _, odd_fit) = (
-        np.asarray(nats(shares, jnp.asarray(each.T)), np.float64)
-        for each in (clean, odd)
+        np.asarray(nats(shares, jnp.asarray(each.T)), np.float64) for each in (clean, odd)
     )
     whole = _precision(far + 0.5 * near, odd_far + 0.5 * odd_near)
     together = _precision(fit, odd_fit)
