@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 
 def in_full(shares: surprise.Shares, factors: np.ndarray) -> Nats:
     even = surprise.Shares(*map(np.asarray, shares))._replace(weights=np.ones(4, np.float32))
-    far, near, value, fit = np.asarray(surprise.nats(even, factors.T))
+    far, near, value, fit = surprise.nats(even, factors.T, np)
     return {"L": far + 0.5 * near, "M": value, "R": fit}
 
 

@@ -230,7 +230,7 @@ def learn_weights(
         Those of rows whose values were drawn column by column.
     """
     (far, near, _, fit), (odd_far, odd_near, _, odd_fit) = (
-        np.asarray(nats(shares, jnp.asarray(each.T)), np.float64) for each in (clean, odd)
+        nats(shares, each.T.astype(np.float64), np) for each in (clean, odd)
     )
     whole = _precision(far + 0.5 * near, odd_far + 0.5 * odd_near)
     together = _precision(fit, odd_fit)
@@ -298,21 +298,22 @@ def _mean_excess(excesses: Float[np.ndarray, "above"], known: int) -> float:
     return float(total / known)
 
 
-def nats(shares: Shares, factors: Float[Array, "factors rows"]) -> Float[Array, "factors rows"]:
+def nats(shares: Shares, factors: Any, xp: Any) -> Any:
     """Return -log of the share of normal rows that reach the values of each of `FACTORS`.
 
-    Times its weight. Values of the first two are logarithms.
+    Times its weight. Values of the first two are logarithms; shape (4, rows) in and out. ``xp`` is
+    `jax.numpy`, or `numpy` where to compile for so many rows is not worth it.
     """
 
-    def of_one(share: Shares, v: Float[Array, "rows"]) -> Float[Array, "rows"]:
-        inside = jnp.interp(v, share.values, share.nats)
-        far = jnp.maximum(v - share.top, 0.0) / share.excess
-        beyond = share.base + share.count * jnp.log1p(far / share.count)
-        weighed: Array = jnp.where(v <= share.top, inside, beyond) * share.weights
-        return weighed
+    def of_one(share: Shares, v: Any) -> Any:
+        inside = xp.interp(v, share.values, share.nats)
+        far = xp.maximum(v - share.top, 0.0) / share.excess
+        beyond = share.base + share.count * xp.log1p(far / share.count)
+        return xp.where(v <= share.top, inside, beyond) * share.weights
 
-    each: Float[Array, "factors rows"] = jax.vmap(of_one)(Shares(*shares), factors)
-    return each
+    if xp is np:
+        return np.stack([of_one(Shares(*one), v) for *one, v in zip(*shares, factors, strict=True)])
+    return jax.vmap(of_one)(Shares(*shares), factors)
 
 
 def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
@@ -686,7 +687,7 @@ def joined(known: Prepared, x: Matrix, residual: Matrix, distance: Matrix) -> Jo
     sums = [jnp.sum(each, axis=1) for each in (residual, distance, *squares)]
     logarithms = (jnp.log(jnp.maximum(total, FLOOR)) for total in sums[:2])
     factors = jnp.stack([*logarithms, *(jnp.sqrt(total) for total in sums[2:])])
-    far, near, unusual, unfit = nats(known.shares, factors)
+    far, near, unusual, unfit = nats(known.shares, factors, jnp)
     near = 0.5 * near
     kinds = jnp.stack([far + near, unusual, unfit], axis=1)
     score = jax.nn.logsumexp(kinds, axis=1)
