@@ -595,5 +595,5 @@ def test_moments_at_one_time_of_the_day_are_told_by_it() -> None:
     nights.append(start + dt.timedelta(days=3, hours=12))  # one of twelve elsewhere
     assert column.in_words(pl.Series(nights)) == "at 23:00 to 01:50"
     assert column.in_words(pl.Series(nights[:1])) == "at 23:00"
-    assert column.in_words(pl.Series(moments)).startswith("2024-03-0")
+    assert column.in_words(pl.Series(moments)) == "at various times of day"
     assert column.in_words(pl.Series([None], dtype=pl.Datetime)) == ""

@@ -60,8 +60,9 @@ def doctor(
 ) -> None:
     """Examine DATA before fitting: what would be refused, and what would be mislearned.
 
-    Exits with 0 whatever it finds (with --strict 1 on problems), and with 2 if DATA cannot be
-    read. It cannot tell whether rows called normal are: anomalies that resemble them stay unseen.
+    Exits with 0 whatever it finds (with --strict 1 on problems), and with 2 if
+    DATA cannot be read. It cannot tell whether rows called normal are:
+    anomalies that resemble them stay unseen.
     """
     from advae.config import Config
     from advae.doctor.examination import Diagnosis, examine

@@ -57,8 +57,8 @@ def threshold(
 ) -> None:
     """Set the threshold of MODEL anew, without training, or show it.
 
-    The normal ones among reviewed rows join the calibration rows. The earlier thresholds stay in
-    the file; 'advae info' shows them.
+    The normal ones among reviewed rows join the calibration rows. The earlier
+    thresholds stay in the file; 'advae info' shows them.
     """
     from advae.detector import model_file
     from advae.detector.calibration import learned_threshold, review_doubts, with_reviewed

@@ -80,8 +80,9 @@ def learned_threshold(
             return replace(found, value=max(found.value, float(calibration.max())))
         method = "conformal" if len(calibration) else "kde"
     if method == "kde":
-        why = f"kernel density of {len(training):,} training rows"
-        return _kde(training, alpha, why)
+        rows = detector.summary.rows
+        some = "" if len(training) == rows else f"{len(training):,} of "  # every second, perhaps
+        return _kde(training, alpha, f"kernel density of {some}{rows:,} training rows")
     return Threshold(
         "conformal", alpha, conformal_threshold(calibration, alpha), _calibration_rows(detector)
     )

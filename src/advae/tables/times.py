@@ -149,7 +149,7 @@ class TimeColumn(RangedColumn):
     def in_words(self, values: pl.Series) -> str:
         """Name the times of the day of nine tenths of all, if they are close together.
 
-        Else the range: how late a date is counts less than where in a day or week it lies.
+        Of a date without a time the range is named.
         """
         if not (self._dated and "day" in self.cycles):
             return super().in_words(values)
@@ -158,8 +158,10 @@ class TimeColumn(RangedColumn):
         most = int(np.ceil(0.9 * len(clock)))
         # From each time to the one that is so many further, perhaps on the next day.
         arcs = (np.roll(clock, 1 - most) - clock) % DAY
-        if not len(clock) or arcs.min() > DAY / 3:
-            return super().in_words(values)
+        if not len(clock):
+            return ""
+        if arcs.min() > DAY / 3:  # which dates it was tells nothing: where in a day counts
+            return "at various times of day"
         first = clock[int(arcs.argmin())]
         low, high = (_clock(each) for each in (first, first + arcs.min()))
         return f"at {low}" if low == high else f"at {low} to {high}"
