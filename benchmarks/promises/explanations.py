@@ -1,13 +1,14 @@
 """Do explanations name what was changed? ``python -m benchmarks.promises.explanations``.
 
-Planted anomalies: in real normal rows that took no part in training, one to three columns move by
-3 to 6 standard deviations (``--change shift``), or half to all of the way towards the farther end
-of their training range, and so stay inside it (``--change inside``), or take the value of another
-training row, which is odd for the rest of the row at most (``--change swap``). Of the planted rows
-that are flagged, in how many are all changed columns among the first three that an explanation
-names: the columns that contribute most, or those whose replacement helps most
-(``advae.counterfactual``)? SHAP's KernelExplainer on the score is the peer, on a small sample of
-the same rows.
+Planted anomalies: in real normal rows that took no part in training and are not flagged, one to
+three columns are changed. Numbers move by 3 to 6 standard deviations (``--change shift``), or half
+to all of the way towards the farther end of their training range, and so stay inside it
+(``--change inside``); other values become one of training's, all equally likely
+(``--change category``); or a column of either sort takes the value of another training row, which
+is odd for the rest of the row at most (``--change swap``). Of the planted rows that are flagged, in
+how many are all changed columns among the first three that an explanation names: the columns that
+contribute most, or those whose replacement helps most (``advae.counterfactual``)? SHAP's
+KernelExplainer on the score is the peer on numbers, on a small sample of the same rows.
 """
 
 import importlib.util
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import polars as pl
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -29,8 +31,8 @@ from advae.detector.counterfactual import counterfactuals
 from advae.detector.detector import Detector
 from advae.detector.fitting import fit_detector
 from advae.detector.record import Threshold
-from advae.tables.frames import as_frame
-from benchmarks.harness.data import Array, adbench_names, load_adbench, missing_data, shuffled_half
+from benchmarks.accuracy.mixed import load, numeric_names
+from benchmarks.harness.data import Array, missing_data
 from benchmarks.harness.disturbance import WORTH_A_WARNING, Watch
 from benchmarks.harness.machine import machine_facts
 
@@ -41,7 +43,7 @@ BACKGROUND = 20
 WANTED = 0.8
 """Share of the flagged planted rows whose changed columns explanations should name."""
 
-Change = Literal["inside", "shift", "swap"]
+Change = Literal["category", "inside", "shift", "swap"]
 Changed = NDArray[np.bool_]
 Named = list[list[int]]
 """For each row the columns that an explanation names, best first."""
@@ -102,24 +104,48 @@ class Result:
 
 
 def plant(
-    rows: Array, train: Array, change: Change, rng: np.random.Generator
-) -> tuple[Array, Changed]:
-    """Return rows with one to three columns changed each, and which ones."""
-    low, high = train.min(axis=0), train.max(axis=0)
-    varied = np.flatnonzero(high > low)
+    rows: pl.DataFrame, train: pl.DataFrame, change: Change, rng: np.random.Generator
+) -> tuple[pl.DataFrame, Changed]:
+    """Return rows with one to three columns changed each, and which ones; missing values stay."""
+    columns = [
+        place
+        for place, column in enumerate(train)
+        if column.drop_nulls().n_unique() > 1
+        and (change == "swap" or column.dtype.is_numeric() == (change != "category"))
+    ]
     changed = np.zeros(rows.shape, bool)
-    for row in changed:
-        row[rng.choice(varied, min(int(rng.integers(1, 4)), len(varied)), replace=False)] = True
+    for row in changed if columns else ():
+        row[rng.choice(columns, min(int(rng.integers(1, 4)), len(columns)), replace=False)] = True
+    planted = []
+    for place, column in enumerate(rows):
+        moved = _moved(column, train.to_series(place), change, rng) if place in columns else column
+        changed[:, place] &= (moved != column).fill_null(value=False).to_numpy()
+        planted.append(moved.zip_with(pl.Series(changed[:, place]), column))
+    return pl.DataFrame(planted), changed
+
+
+def _moved(
+    column: pl.Series, train: pl.Series, change: Change, rng: np.random.Generator
+) -> pl.Series:
+    """Return what the values of a column are changed to."""
+    there, count = train.drop_nulls(), len(column)
+    if change == "swap":
+        return there[rng.integers(len(there), size=count)]
+    if change == "category":
+        others = there.unique(maintain_order=True)
+        return others[rng.integers(len(others), size=count)]
+    low, high = there.min(), there.max()
+    values = column.to_numpy()
     if change == "shift":
-        sign = rng.choice([-1.0, 1.0], rows.shape)
-        moved = rows + sign * rng.uniform(3.0, 6.0, rows.shape) * train.std(axis=0)
-    elif change == "swap":
-        moved = np.take_along_axis(train, rng.integers(len(train), size=rows.shape), axis=0)
-        changed &= moved != rows  # the other row may have the same
+        signed = rng.choice([-1.0, 1.0], count) * rng.uniform(3.0, 6.0, count)
+        moved = values + signed * there.std(ddof=0)
     else:
-        farther = np.where(rows - low > high - rows, low, high)
-        moved = rows + rng.uniform(0.5, 1.0, rows.shape) * (farther - rows)
-    return np.where(changed, moved, rows), changed
+        farther = np.where(values - low > high - values, low, high)
+        moved = values + rng.uniform(0.5, 1.0, count) * (farther - values)
+    whole = column.dtype.is_integer()
+    return pl.Series(column.name, np.rint(moved) if whole else moved, nan_to_null=True).cast(
+        column.dtype
+    )
 
 
 def judge(named: Named, changed: Changed, seconds: float) -> Found | None:
@@ -144,21 +170,24 @@ def by_contribution(contributions: Array) -> Named:
     return np.argsort(-contributions, axis=1, kind="stable")[:, :TOP].tolist()
 
 
-def by_counterfactual(detector: Detector, rows: Array) -> Named:
+def by_counterfactual(detector: Detector, rows: pl.DataFrame) -> Named:
     """Return the columns whose replacement helps most, whether or not fewer would do."""
     insatiable = detector.with_threshold(Threshold("given", None, 0.0))
-    found = counterfactuals(insatiable, detector.table.transform(as_frame(rows)), TOP)
+    found = counterfactuals(insatiable, detector.table.transform(rows), TOP)
     return [list(each.columns) for each in found]
 
 
-def by_peer(detector: Detector, train: Array, rows: Array, seed: int) -> Named:
+def by_peer(detector: Detector, train: pl.DataFrame, rows: pl.DataFrame, seed: int) -> Named:
     """Return the columns with the largest Shapley values of the score, by KernelExplainer."""
     import shap
 
-    rng = np.random.default_rng(seed)
-    background = train[rng.choice(len(train), min(BACKGROUND, len(train)), replace=False)]
-    explainer = shap.KernelExplainer(detector.anomaly_score, background)
-    return by_contribution(np.asarray(explainer.shap_values(rows, silent=True)))
+    background = train.sample(min(BACKGROUND, len(train)), seed=seed).to_numpy()
+
+    def score(values: Array) -> Array:
+        return np.asarray(detector.anomaly_score(pl.DataFrame(values, rows.schema)))
+
+    explainer = shap.KernelExplainer(score, background)
+    return by_contribution(np.asarray(explainer.shap_values(rows.to_numpy(), silent=True)))
 
 
 def timed(name: Callable[[], Named], changed: Changed) -> Found | None:
@@ -172,19 +201,21 @@ def timed(name: Callable[[], Named], changed: Changed) -> Found | None:
 
 def measure(name: str, config: Config, change: Change, rows: int, peer_rows: int) -> Result:
     """Train on half of a set's normal rows, plant anomalies in the other half, and explain them."""
-    split = shuffled_half(*load_adbench(name), config.seed)
-    detector = fit_detector(split.train, config)
+    tables = load(name, config.seed)
+    detector = fit_detector(tables.train, config)
     rng = np.random.default_rng(config.seed)
-    normal = split.test[split.labels == 0]
-    chosen = rng.choice(len(normal), min(rows, len(normal)), replace=False)
-    planted, changed = plant(normal[chosen], split.train, change, rng)
+    quiet = ~detector.is_anomaly(tables.test) & (tables.labels == 0)
+    chosen = rng.permutation(np.flatnonzero(quiet))[:rows]
+    planted, changed = plant(tables.test[chosen], tables.train, change, rng)
     flagged = detector.is_anomaly(planted) & changed.any(axis=1)
-    suspects, changed = planted[flagged], changed[flagged]
+    suspects, changed = planted.filter(flagged), changed[flagged]
     explanation = detector.explain(suspects)
     sums = explanation.contributions.sum(axis=1)
     gap = float(np.max(np.abs(sums - explanation.score) / explanation.score, initial=0.0))
 
-    few = min(len(suspects), peer_rows) if importlib.util.find_spec("shap") else 0
+    numeric = all(dtype.is_numeric() for dtype in planted.dtypes)
+    asked = peer_rows if numeric and importlib.util.find_spec("shap") else 0
+    few = min(len(suspects), asked)
     found = [
         timed(way, changed[:count])
         for count in (len(suspects), few)
@@ -193,7 +224,9 @@ def measure(name: str, config: Config, change: Change, rows: int, peer_rows: int
             lambda: by_counterfactual(detector, suspects[:count]),  # noqa: B023
         )
     ]
-    peer = timed(lambda: by_peer(detector, split.train, suspects[:few], config.seed), changed[:few])
+    peer = timed(
+        lambda: by_peer(detector, tables.train, suspects[:few], config.seed), changed[:few]
+    )
     return Result(
         name, config.seed, planted.shape[1], len(planted), len(suspects), *found, peer, gap
     )
@@ -236,7 +269,8 @@ def show(results: list[Result], console: Console) -> None:
 
 def main(
     sets: Annotated[
-        list[str] | None, typer.Argument(help="ADBench sets, such as 6_cardio; all if none.")
+        list[str] | None,
+        typer.Argument(help="Sets, such as cardio or adult; all of ADBench if none."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Splits and trainings of each set.")] = 1,
     change: Annotated[Change, typer.Option(help="How columns are changed.")] = "shift",
@@ -248,15 +282,15 @@ def main(
 ) -> None:
     """Measure and print; without the data folder, say what is missing."""
     console = Console(width=max(180, Console().width))
-    lacking = missing_data("adbench")
+    lacking = missing_data("adbench", "mixed")
     if lacking:
         console.print(lacking)
         raise typer.Exit(2)
     watch = Watch()
     if quick:
-        sets, seeds, rows, peer_rows, iterations = ["40_vowels"], 1, 100, 2, 200
+        sets, seeds, rows, peer_rows, iterations = ["vowels"], 1, 100, 2, 200
     results = []
-    for name in sets or adbench_names():
+    for name in sets or numeric_names():
         for seed in range(seeds):
             config = Config.preset("default", seed=seed, iterations=iterations)
             results.append(measure(name, config, change, rows, peer_rows))
