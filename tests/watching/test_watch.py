@@ -417,6 +417,20 @@ def test_drift_is_said_once_with_the_rows_to_fit_again_on(
     assert {f"{begun}{count} rows so far" for count in ("700", "1,400")} & {*advice}
 
 
+def test_drift_tells_the_date_of_the_first_row(run: Run, here: Path) -> None:
+    def dated(count: int, seed: int, shift: float = 0.0) -> pl.DataFrame:
+        days = pl.datetime_range(
+            pl.datetime(2024, seed, 1), pl.datetime(2024, seed, 28), "27m", eager=True
+        )
+        return rows(count, seed, shift).with_columns(when=days[:count])
+
+    config = advae.Config(iterations=50, surprise=False)
+    advae.save(advae.fit_detector(dated(600, 1), config), "m.advae")
+    dated(700, 5, shift=3.0).write_csv("in/a.csv")
+    done = run("watch", "m.advae", "in", "--state", "s.json", "--to", "out")
+    assert "in rows from in/a.csv, row 0 (when 2024-05-01T00:00:00.000000) on" in done.err
+
+
 def test_wrong_use_is_one_error(run: Run, here: Path, models: Path) -> None:
     model = models / "m.advae"
     rows(20, 3).write_csv("in/a.csv")

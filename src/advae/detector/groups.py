@@ -219,9 +219,7 @@ class Grouper:
         # The parts of a column: one for every way, and before them one for any way.
         self._starts = np.cumsum([0, *(each + 1 for each in ways[:-1])])
         self._half = np.array([column.ways_alike for column in detector.table.features])
-        dates = filter(None, (column.dates for column in detector.table.features))
-        # A date before a running number.
-        self._dated = min(dates, key=lambda each: each.caution != "dated", default=None)
+        self._dated = detector.table.dates
         self._held: dict[str, list[np.ndarray]] = {
             name: []
             for name in ("row", "score", "column", "weight", "way", "share", "kind", "date")

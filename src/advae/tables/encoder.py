@@ -21,6 +21,7 @@ from advae.tables.columns import (
     Column,
     ConstantColumn,
     NumberColumn,
+    RangedColumn,
     Scale,
 )
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
@@ -416,6 +417,12 @@ class TableEncoder:
             tuple(next(fixed if was_fixed else varied) for was_fixed in feature.fixed)
             for feature in self.features
         )
+
+    @property
+    def dates(self) -> RangedColumn | None:
+        """The column that tells when rows came: a date, else a running number; None without."""
+        found = filter(None, (column.dates for column in self.features))
+        return min(found, key=lambda each: each.caution != "dated", default=None)
 
     @property
     def calendar(self) -> tuple[int, ...]:

@@ -211,6 +211,8 @@ class Watch:
             at = now.isoformat(timespec="seconds")
             first = next(each.piece for each in together if each.rows)
             place = f"{first.source}, row {first.numbers[0]}"
+            if (dates := self._detector.table.dates) is not None:
+                place += f" ({dates.name} {first.rows[dates.name][0]})"
             counts = np.sum([each.counts for each in together], axis=0)
             news = self._evidence.update(counts, rows, at, place)
             found.advice += self._evidence.advice()
