@@ -596,4 +596,6 @@ def test_moments_at_one_time_of_the_day_are_told_by_it() -> None:
     assert column.in_words(pl.Series(nights)) == "at 23:00 to 01:50"
     assert column.in_words(pl.Series(nights[:1])) == "at 23:00"
     assert column.in_words(pl.Series(moments)) == "at various times of day"
+    # Many at one time, but not nine tenths of all.
+    assert column.in_words(pl.Series([*moments, *nights[:1] * 400])) == "at various times of day"
     assert column.in_words(pl.Series([None], dtype=pl.Datetime)) == ""

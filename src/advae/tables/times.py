@@ -156,10 +156,10 @@ class TimeColumn(RangedColumn):
         instants = self.reading.numbers(values, 0)
         clock = np.sort(instants[~np.isnan(instants)] % DAY)
         most = int(np.ceil(0.9 * len(clock)))
-        # From each time to the one that is so many further, perhaps on the next day.
-        arcs = (np.roll(clock, 1 - most) - clock) % DAY
         if not len(clock):
             return ""
+        # From each time to the one that is so many further, perhaps on the next day.
+        arcs = np.concatenate([clock, clock + DAY])[most - 1 : most - 1 + len(clock)] - clock
         if arcs.min() > DAY / 3:  # which dates it was tells nothing: where in a day counts
             return "at various times of day"
         first = clock[int(arcs.argmin())]
