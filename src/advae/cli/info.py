@@ -48,9 +48,7 @@ def _show_info(record: "ModelRecord") -> None:
     for earlier in reversed(record.earlier_thresholds):
         facts.add_row("before", _threshold_in_words(earlier))
     for review in reversed(record.reviews):
-        normal = sum(verdict.normal for verdict in review.verdicts)
-        said = f"{review.made}: {normal} of {len(review.verdicts)} excused"
-        facts.add_row("review", escape(said))
+        facts.add_row("review", escape(f"{review.made}: {review.told}"))
     if record.ignored:
         facts.add_row("ignored", escape(", ".join(record.ignored)))
     console.print_table(out, facts)

@@ -73,9 +73,7 @@ def review(
             with interruptible():
                 model_file.save(after, model if output is None else output)
         for each in after.reviews:
-            normal = count(sum(verdict.normal for verdict in each.verdicts), "excused alarm")
-            anomalies = count(sum(not verdict.normal for verdict in each.verdicts), "confirmed one")
-            console.output().print(console.escape(f"{each.made}: {normal}, {anomalies}"))
+            console.output().print(console.escape(f"{each.made}: {each.told}"))
         if not after.reviews:
             console.output().print("no review")
         return

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from advae.core.arrays import HostMatrix
 from advae.core.threshold import conformal_rows_needed
@@ -240,14 +240,16 @@ def review(
         raise bad_cell(said, np.isnan(truths), 0, "true or false (or 1 or 0)")
     normal = truths == 1
     encoded = detector.table.transform(rows)
-    scores = detector.anomaly_score_encoded(encoded)
+    # As if nobody had said anything: a verdict can take back what an earlier one excused.
+    unreviewed = detector.unreviewed
+    scores = unreviewed.anomaly_score_encoded(encoded)
     flagged = np.flatnonzero(scores > detector.threshold.value)
     told: list[Verdict] = []
     told_rows: list[int] = []
     refused: list[tuple[str, str]] = []
     # Not until it is just not flagged: a single column would often do, of a row like many.
     calm = Threshold("given", None, float(np.quantile(detector.reference_scores, CALM)))
-    found = counterfactuals(detector.with_threshold(calm), encoded[flagged], MOST_COLUMNS)
+    found = counterfactuals(unreviewed.with_threshold(calm), encoded[flagged], MOST_COLUMNS)
     features = range(len(detector.table.features))
     for row, each in zip(flagged.tolist(), found, strict=True):
         columns = tuple(sorted(each.columns)) if each.normal else tuple(features)
@@ -272,13 +274,25 @@ def review(
         told_rows.append(row)
     against = _contradictions(detector, told, encoded[told_rows])
     contradicting = [each.key for each, odd in zip(told, against, strict=True) if odd]
-    refused += [(key, "an anomaly has the same values") for key in contradicting]
-    calibrating, doubts = _calibration(detector, scores, normal, flagged)
+    refused += [
+        (each.key, f"it is like {quote(odd.key)}, called an anomaly for {odd.what}")
+        for each, odd in zip(told, against, strict=True)
+        if odd
+    ]
+    heeded = detector.anomaly_score_encoded(encoded)
+    calibrating, doubts = _calibration(detector, heeded, normal, flagged)
     if contradicting:
         doubts.append(
             f"verdicts contradict each other: {listed(contradicting, NAMED)} "
             f"{'is' if len(contradicting) == 1 else 'are'} called normal, and like rows that are "
             "called anomalies; they keep alarming"
+        )
+    silent = heeded[told_rows] <= detector.threshold.value
+    ended = [each.key for each, was in zip(told, silent, strict=True) if was and not each.normal]
+    if ended:
+        doubts.append(
+            f"excused by an earlier review, and called anomalous now: {listed(ended, NAMED)}; rows "
+            "like these alarm again"
         )
     unflagged = int((~normal).sum()) - sum(not each.normal for each in told)
     if unflagged:
@@ -299,7 +313,7 @@ def review(
         tuple(
             (each.key, each.what)
             for each, odd in zip(told, against, strict=True)
-            if each.normal and not odd
+            if each.normal and odd is None
         ),
         tuple(refused),
     )
@@ -403,28 +417,32 @@ class _About:
 
 def _contradictions(
     detector: Detector, told: Sequence[Verdict], encoded: HostMatrix
-) -> Bool[np.ndarray, "told"]:
-    """Return which verdicts call rows normal that are like rows called anomalies.
+) -> list[Verdict | None]:
+    """Return for each verdict that calls a row normal one that calls a row like it an anomaly.
 
-    ``encoded`` are the rows of the verdicts told now.
+    None where there is no such verdict. ``encoded`` are the rows of the verdicts told now.
     """
     anomalies = [each for past in detector.reviews for each in past.verdicts if not each.normal]
     anomalies += [each for each in told if not each.normal]
     rows = judged(encoded, detector.table, detector.config)
-    like = [other.like(detector.table, rows) for other in anomalies]
-    normal = np.array([each.normal for each in told], bool)
-    return normal & np.any(like, axis=0) if like else np.zeros(len(told), bool)
+    found: list[Verdict | None] = [None] * len(told)
+    for anomaly in anomalies:
+        for row in np.flatnonzero(anomaly.like(detector.table, rows)).tolist():
+            if told[row].normal:
+                found[row] = anomaly
+    return found
 
 
 def _calibration(
     detector: Detector,
     scores: np.ndarray,
     normal: Bool[np.ndarray, "rows"],
-    flagged: np.ndarray,
+    flagged: Int[np.ndarray, "flagged"],
 ) -> tuple[list[float], list[str]]:
     """Return the scores that join the calibration, and what the verdicts say of the threshold.
 
-    Scores of normal rows join where these may have been picked whatever they score.
+    Scores of normal rows join where these may have been picked whatever they score. ``flagged`` are
+    those that alarm, or did before a review excused them.
     """
     from scipy.stats import binomtest  # slow to import
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from advae.display.text import count
 from advae.errors import InputError
 from advae.tables.encoder import TableEncoder
 
@@ -118,6 +119,12 @@ class Review:
     verdicts: tuple[Verdict, ...]
     joined: tuple[float, ...]
     doubts: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """How many alarms were called what, in words."""
+        normal = sum(verdict.normal for verdict in self.verdicts)
+        return f"{count(normal, 'alarm')} called normal, {len(self.verdicts) - normal:,} anomalous"
 
     def check(self, table: TableEncoder) -> None:
         """Refuse verdicts that cannot be of this table.
