@@ -91,6 +91,17 @@ def test_every_type_is_explained(detector: Detector) -> None:
     assert set(seen[named == "same span"]) == {"05:00:00", "07:00:00"}
 
 
+def test_a_category_that_training_never_had_is_unusual_by_itself(detector: Detector) -> None:
+    names = list(detector.table.feature_names)
+    unseen = {"text": pl.lit("z"), "same text": pl.lit("y")}
+    explanation = detector.explain(every_type().with_columns(**unseen))
+    assert explanation.kinds is not None
+    for name in unseen:
+        assert set(explanation.kinds[:, names.index(name)]) == {"unusual value"}
+    assert set(explanation.kinds.ravel()) == set(detector.method.kinds)
+    np.testing.assert_allclose(explanation.contributions.sum(axis=1), explanation.score, rtol=1e-6)
+
+
 @pytest.mark.parametrize("digits", [4, 6])
 def test_numbers_of_all_sizes_are_rounded_to_the_digits(digits: int) -> None:
     rng = np.random.default_rng(0)

@@ -101,6 +101,11 @@ class Method(Protocol):
         """What a value can be surprising by, in words; none where a score has one kind alone."""
         return ()
 
+    @property
+    def unseen_kind(self) -> int:
+        """Place in `kinds` of what a value is that training never had, whatever else follows."""
+        return 0
+
     def settings(self, config: Config) -> Tree:
         """Return the numbers of the objective: another value of theirs compiles nothing."""
 

@@ -422,13 +422,34 @@ class Detector:
         expected = np.concatenate([scored.expected, np.zeros_like(fixed, np.float32)], axis=1)
         places = unjudged(self.table, self.config)
         expected[:, places] = encoded[:, places]  # the same day, moved to what is expected of it
+        by_kind = self._of_unseen(encoded, scored.by_kind)
         score = scored.score + fixed.sum(axis=1)  # in float64, as its parts
         heeded = self._heeded(encoded, score)
         if heeded is score:
-            return EncodedScores(score, contributions, expected, scored.by_kind)
+            return EncodedScores(score, contributions, expected, by_kind)
         parts = (heeded / np.maximum(score, 1e-300))[:, None]
-        by_kind = None if scored.by_kind is None else scored.by_kind * parts[..., None]
+        by_kind = None if by_kind is None else by_kind * parts[..., None]
         return EncodedScores(heeded, contributions * parts, expected, by_kind)
+
+    def _of_unseen(
+        self, encoded: HostMatrix, by_kind: Float[np.ndarray, "rows width kinds"] | None
+    ) -> Float[np.ndarray, "rows width kinds"] | None:
+        """Return contributions by kind where all of an unseen category's are of one kind.
+
+        It is also far from all rows, and improbable beside any others: both follow.
+        """
+        if by_kind is None:
+            return None
+        kind = self.method.unseen_kind
+        for feature, places in zip(self.table.features, self.table.places, strict=True):
+            if not feature.ways_alike:
+                continue
+            found = feature.distribution.strange(feature.positions(encoded[:, list(places)]))
+            for place in places if found.any() else ():
+                whole = by_kind[found, place].sum(axis=1)
+                by_kind[found, place] = 0.0
+                by_kind[found, place, kind] = whole
+        return by_kind
 
     def anomaly_score_encoded(
         self, encoded: HostMatrix, units: Float[np.ndarray, "rows varied"] | None = None

@@ -102,6 +102,11 @@ class AdVAEMethod(Method):
         """Those of a score in nats."""
         return KINDS if self.surprises else ()
 
+    @property
+    def unseen_kind(self) -> int:
+        """An unusual value; that it is far from all rows and improbable beside others follows."""
+        return KINDS.index("unusual value")
+
     def prepare(
         self,
         rows: HostMatrix,
