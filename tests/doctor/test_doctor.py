@@ -55,6 +55,8 @@ def spoilt(values: object) -> pl.DataFrame:
 
 PUT_IN = np.where(np.arange(ROWS) % 200 == 0, -999.0, RNG.normal(50, 5, ROWS))
 STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
+NOISE = np.random.default_rng(5).normal(50, 5, ROWS)
+STUCK = np.where(np.arange(ROWS) // 60 == 2, 51.5, NOISE)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ STRETCHED = np.append(RNG.normal(50, 5, ROWS - 1), 1e6)
         ("grows", "problem", np.arange(ROWS) + RNG.normal(0, 50, ROWS), "values grow along"),
         ("grows", "problem", -np.arange(ROWS) + RNG.normal(0, 50, ROWS), "values fall along"),
         ("coded", "hint", RNG.choice([5411, 5812, 7995, 4111], ROWS), "4 different whole numbers"),
+        ("stuck", "hint", STUCK, "51.5 in 60 rows one after another, rows 120 to 179"),
         ("heavy-tail", "hint", np.append(RNG.normal(50, 5, ROWS - 1), 500), "the few far ones"),
     ],
 )
@@ -96,6 +99,19 @@ def test_columns(check: str, severity: str, values: object, message: str) -> Non
     assert found[check].severity == severity
     assert message in found[check].message
     assert found[check].advice.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(np.arange(ROWS) % 100 < 50, 0.0, NOISE),  # as of the sun
+        np.sort(np.maximum(NOISE, 50.0)),
+        pl.Series([None] * 100 + NOISE[100:].tolist()),
+        np.where(np.arange(ROWS) < ROWS - 10, 51.5, NOISE),
+    ],
+)
+def test_numbers_that_often_stay_the_same_are_not_stuck(values: object) -> None:
+    assert "stuck" not in checks(spoilt(values))
 
 
 def test_named_identifiers() -> None:
@@ -323,6 +339,15 @@ def test_columns_wholly_outside_training(model: Path) -> None:
     assert found[("member",)].check == "moved"
     assert "100.0 % are missing" in found[("member",)].message
     assert {finding.severity for finding in findings} == {"problem"}
+
+
+@pytest.mark.parametrize("height", [7, 300, ROWS])
+def test_new_rows_of_a_sensor_that_is_stuck(model: Path, height: int) -> None:
+    still = pl.int_range(pl.len()).is_between(640, 719)
+    new = sound().with_columns(amount=pl.when(still).then(31.25).otherwise("amount"))
+    _, (finding,) = compare(advae.load(model), new.iter_slices(height))
+    assert (finding.check, finding.severity, finding.columns) == ("stuck", "hint", ("amount",))
+    assert "31.25 in 80 rows one after another, rows 640 to 719" in finding.message
 
 
 def test_new_rows_may_come_later() -> None:

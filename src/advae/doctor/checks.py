@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
@@ -99,6 +99,57 @@ def strangeness(encoded: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "
     return scores
 
 
+class Run(NamedTuple):
+    """Rows one after another that have the same number: which, how many, the first and last row."""
+
+    value: float
+    rows: int
+    first: int
+    last: int
+
+
+class Standstill:
+    """Finds the longest run of rows in which a number stays the same, as they pass."""
+
+    def __init__(self) -> None:
+        self._longest = self._latest = Run(np.nan, 0, 0, 0)
+        self._rows = self._repeats = 0
+
+    def update(self, values: Float[np.ndarray, "rows"], places: Int[np.ndarray, "rows"]) -> None:
+        """Take in the next values, NaN where missing, and the numbers of their rows."""
+        if not len(values):
+            return
+        starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+        rows = np.diff(starts, append=len(values))
+        firsts, lasts = places[starts], places[starts + rows - 1]
+        if values[0] == self._latest.value:
+            rows[0] += self._latest.rows
+            firsts[0] = self._latest.first
+            self._repeats += 1
+        self._rows += len(values)
+        self._repeats += len(values) - len(starts)
+        for run in (int(rows.argmax()), -1):
+            self._latest = Run(
+                float(values[starts[run]]), int(rows[run]), int(firsts[run]), int(lasts[run])
+            )
+            if self._latest.rows > self._longest.rows:
+                self._longest = self._latest
+
+    def found(self) -> Run | None:
+        """Return a run in a column whose neighbours otherwise hardly ever have the same number."""
+        run = self._longest
+        others = self._rows - run.rows
+        if run.rows < STUCK or others < STUCK:
+            return None
+        return run if self._repeats - (run.rows - 1) <= REPEATED * others else None
+
+
+STUCK = 20
+"""Rows in a row with the same number from which on a column may have been stuck."""
+
+REPEATED = 0.05
+"""Most neighbours among the other rows that have the same number where that is unusual."""
+
 Severity = Literal["problem", "hint"]
 
 
@@ -187,6 +238,7 @@ class ColumnWatch:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
         self._oddities = Oddities()
+        self._standstill = Standstill()
         self._refusal: InputError | None = None
 
     def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
@@ -204,6 +256,9 @@ class ColumnWatch:
         except InputError as refusal:
             self._refusal = refusal
             return
+        if values.dtype.is_numeric():
+            numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+            self._standstill.update(numbers, places)
 
     def column(self) -> Column | None:
         """Return the encoder of the column, None where fitting would refuse it."""
@@ -318,7 +373,14 @@ class ColumnWatch:
                 "as 'trend'.",
             )
         else:
-            yield from self._growing(sample, places)
+            growing = list(self._growing(sample, places))
+            yield from growing
+            if not growing and (run := self._standstill.found()) is not None:
+                yield stuck(
+                    self.name,
+                    run,
+                    "If it was stuck, leave these rows out: they would be learned as normal.",
+                )
         if whole and self._seems_coded(known):
             few = ", ".join(f"{each:g}" for each in known.unique().sort().head(3))
             yield self._finding(
@@ -383,6 +445,18 @@ class ColumnWatch:
         sparse = low >= 100 and len(different) <= FILLED * (high - low + 1)
         even = different.diff().drop_nulls().n_unique() == 1
         return bool(CODE_NAME.search(self.name)) or (sparse and not even)
+
+
+def stuck(name: str, run: Run, advice: str) -> Finding:
+    """Return the finding that a number stays the same for many rows."""
+    return Finding(
+        "stuck",
+        "hint",
+        (name,),
+        f"{run.value:g} in {run.rows:,} rows one after another, rows {run.first} to {run.last}, "
+        "where neighbouring rows otherwise differ",
+        advice,
+    )
 
 
 def _all_differ(values: pl.Series) -> bool:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from advae.detector.detector import Detector
 from advae.detector.tally import Tally
 from advae.display.text import number, share
-from advae.doctor.checks import Finding
+from advae.doctor.checks import Finding, Standstill, stuck
 from advae.errors import InputError
 from advae.tables.frames import as_batches
 from advae.tables.values import is_missing
@@ -27,7 +28,8 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
     Returns
     -------
         The rows read, and the findings, problems first: ``"outside"``, a column without a value
-        that training had; ``"moved"``, one whose values are distributed otherwise.
+        that training had; ``"moved"``, one whose values are distributed otherwise; ``"stuck"``,
+        one whose number stays the same for many rows.
 
     Raises
     ------
@@ -49,8 +51,13 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
     """
     features, tally = detector.table.features, Tally(detector)
     present, outside = np.zeros(len(features), int), np.zeros(len(features), int)
+    still = {each.name: Standstill() for each in features if each.name not in detector.dated}
     for frame in as_batches(data):
         for part, encoded in detector.table.transform_parts(frame, first_row=tally.rows):
+            for name, standstill in still.items():
+                if part[name].dtype.is_numeric():
+                    numbers = part[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+                    standstill.update(numbers, tally.rows + np.arange(part.height))
             tally.update(part, encoded, np.zeros(part.height), tally.rows)
             for place, (column, places) in enumerate(
                 zip(features, detector.table.places, strict=True)
@@ -66,7 +73,15 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
         for column, count, strange in zip(features, present, outside, strict=True)
         if count and count == strange and column.name not in detector.dated
     }
-    findings = [*_outside(lost), *_moved(tally, {*lost, *detector.dated})]
+    findings = [
+        *_outside(lost),
+        *_moved(tally, {*lost, *detector.dated}),
+        *(
+            stuck(name, run, "Look at where it comes from: a sensor or an export may have stopped.")
+            for name, standstill in still.items()
+            if (run := standstill.found()) is not None
+        ),
+    ]
     return tally.rows, tuple(sorted(findings, key=lambda each: each.severity != "problem"))
 
 
