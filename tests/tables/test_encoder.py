@@ -464,9 +464,13 @@ def test_hashing_is_stable() -> None:
 
 
 def test_notes_tell_of_constant_hashed_and_dated_columns(encoder: TableEncoder) -> None:
-    notes = " ".join(encoder.notes)
+    notes = " ".join(encoder.notes(trend=False))
     for name in ("'five', 'letter'", "'nothing'", "'user'", "'date', 'moment'"):
         assert name in notes
+    assert "option 'time'" in notes
+    judged = " ".join(encoder.notes(trend=True))
+    assert "before or after it score higher for that: 'date', 'moment'" in judged
+    assert "option 'time'" not in judged
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from advae.core.validation import best_block
 from advae.detector import checkpoint as checkpoints
 from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
-from advae.detector.detector import Detector, judged
+from advae.detector.detector import Detector, judged, unjudged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.record import Threshold, TrainingSummary
 from advae.detector.split import Split, split_rows
@@ -179,7 +179,7 @@ def fit_detector(
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, split, (sampled, screened)),
+        summary=_summary(table, config, end, split, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
         reading=reading or ReadOptions(),
     )
@@ -316,7 +316,7 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
 
 
 def _summary(
-    table: TableEncoder, end: Snapshot, split: Split, notes: tuple[str, ...]
+    table: TableEncoder, config: Config, end: Snapshot, split: Split, notes: tuple[str, ...]
 ) -> TrainingSummary:
     ended = ""
     if end.best is not None:
@@ -325,11 +325,12 @@ def _summary(
             f"Training ended after {end.iteration:,} iterations. The weights kept are those after "
             f"{best:,}, where the error of {len(split.watched):,} rows set apart for it was least."
         )
+    notes = *table.notes(trend=not unjudged(table, config)), *notes
     return TrainingSummary(
         rows=len(split.training),
         calibration_rows=len(split.calibration),
         folds=split.folds,
         history=end.history,
-        notes=tuple(filter(None, (*table.notes, *notes, split.note, ended))),
+        notes=tuple(filter(None, (*notes, split.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )

@@ -209,7 +209,9 @@ class ColumnWatch:
         """Return the encoder of the column, None where fitting would refuse it."""
         return None if self._refusal is not None or self._fit.crowded else self._fit.build()
 
-    def findings(self, sample: pl.Series, places: NDArray[np.int64]) -> Iterator[Finding]:
+    def findings(
+        self, sample: pl.Series, places: NDArray[np.int64], *, trend: bool
+    ) -> Iterator[Finding]:
         """Yield what is wrong with the column.
 
         Parameters
@@ -218,6 +220,8 @@ class ColumnWatch:
             A uniform sample of its values.
         places
             The numbers of their rows in the table.
+        trend
+            Whether a fit would judge rows by their place in the training period.
         """
         if self._refusal is not None:
             advice = "Correct the values, or ignore the column."
@@ -250,8 +254,8 @@ class ColumnWatch:
                 "misread", "problem", count, f"The column {quoted(self.name)} {said}"
             )
         if sample.dtype.is_numeric():
-            yield from self._number(column, sample, places)
-        if column.caution == "dated":
+            yield from self._number(column, sample, places, trend)
+        if column.caution == "dated" and not trend:
             yield self._finding(
                 "time",
                 "hint",
@@ -293,7 +297,7 @@ class ColumnWatch:
         return self._finding("constant", "hint", message, advice)
 
     def _number(
-        self, column: Column, sample: pl.Series, places: NDArray[np.int64]
+        self, column: Column, sample: pl.Series, places: NDArray[np.int64], trend: bool
     ) -> Iterator[Finding]:
         profile, ordered = column.profile, column.caution == "ordered"
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
@@ -308,7 +312,7 @@ class ColumnWatch:
                 "Ignore it: it names the row, and says nothing about it.",
             )
             return
-        if ordered:
+        if ordered and not trend:
             yield self._finding(
                 "order",
                 "hint",
@@ -317,7 +321,7 @@ class ColumnWatch:
                 "If the file is only sorted by it, shuffle the rows, or fit with the option 'time' "
                 "as 'trend'.",
             )
-        else:
+        elif not ordered:
             yield from self._growing(sample, places)
         if whole and self._seems_coded(known):
             few = ", ".join(f"{each:g}" for each in known.unique().sort().head(3))

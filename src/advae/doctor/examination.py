@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from advae.config import Config
 from advae.core.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
+from advae.detector.detector import unjudged
 from advae.detector.split import ENOUGH_ALARMS, split_rows
 from advae.display.text import share
 from advae.doctor.checks import (
@@ -232,9 +234,14 @@ class _Patient:
                 "Name others with only, to have them examined.",
             )
         yield from self._calibration(config)
+        columns = [watch.column() for watch in self._watches]
+        learned = tuple(column for column in columns if column is not None)
+        trend = config.time == "trend"
+        with suppress(InputError):  # which is a finding of its own, below
+            trend = not unjudged(TableEncoder(learned), config)
         for watch in self._watches:
             normal = self._sample["place"][~anomalous]
-            yield from watch.findings(values[watch.name].filter(~anomalous), normal)
+            yield from watch.findings(values[watch.name].filter(~anomalous), normal, trend=trend)
         if self._empty_rows:
             yield Finding(
                 "empty-rows",
@@ -253,9 +260,8 @@ class _Patient:
                 "Remove copies that a faulty join or export made: they count several times, and "
                 "stand on both sides of the calibration.",
             )
-        learned = [column for watch in self._watches if (column := watch.column()) is not None]
         try:
-            table = TableEncoder(tuple(learned))
+            table = TableEncoder(learned)
             encoded = table.transform(values)
         except InputError as error:
             yield Finding("unusable", "problem", (), str(error), "Correct the table first.")

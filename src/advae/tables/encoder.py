@@ -15,7 +15,6 @@ from advae.parallel import rows_at_once
 from advae.records import restore
 from advae.tables.categories import CategoryColumn, HashedColumn, least_frequent
 from advae.tables.columns import (
-    CALENDAR,
     BooleanColumn,
     Caution,
     Column,
@@ -289,11 +288,21 @@ CAUTIONS: dict[Caution, str] = {
     "constant": "One value in every training row; a row with another scores higher",
     "empty": "Missing in every training row; a row with a value scores higher",
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
+}
+
+TIMELESS: dict[Caution, str] = {
     "dated": "Dates, learned by their place in the day, week and year; how late they are counts "
     "only if the option 'time' is 'trend'",
     "ordered": "Numbers that the rows are sorted by; those of new rows would lie beyond, so they "
     "count only if the option 'time' is 'trend'",
 }
+"""Cautions where no row is judged by its place in the training period."""
+
+TREND: dict[Caution, str] = {
+    "dated": "Dates, judged also by their place in the training period; rows before or after it "
+    "score higher for that",
+}
+"""Cautions where rows are."""
 
 CACHED_ROWS = 8192
 """Rows encoded at a time: what is being filled, column by column, stays in the cache."""
@@ -539,13 +548,15 @@ class TableEncoder:
         """Return the names of the columns that are treated so."""
         return [feature.name for feature in self.features if feature.caution == caution]
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences on the columns that are treated in a way the user should know of."""
+    def notes(self, *, trend: bool) -> tuple[str, ...]:
+        """Return sentences on the columns that are treated in a way the user should know of.
+
+        ``trend``: whether rows are judged by their place in the training period, `calendar`.
+        """
         cautioned = [
             f"{sentence}: {quoted_list(names)}."
-            for caution, sentence in CAUTIONS.items()
-            if (names := self.cautioned(caution)) and (self.calendar or caution not in CALENDAR)
+            for caution, sentence in (CAUTIONS | (TREND if trend else TIMELESS)).items()
+            if (names := self.cautioned(caution))
         ]
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"
