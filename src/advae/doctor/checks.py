@@ -249,9 +249,15 @@ class ColumnWatch:
                 "them.",
             )
         if column.texts and (said := said or misreading(column.texts)):
-            count = f"{len(column.texts)} texts, each learned as a category"
+            known, texts = len(column.texts), self._fit.different
+            learned = f"{texts:,} texts, each learned as a category"
+            if texts > known:
+                learned = (
+                    f"{texts:,} texts: {known:,} learned as a category each, "
+                    f"{texts - known:,} too rare for that as one"
+                )
             yield self._finding(
-                "misread", "problem", count, f"The column {quoted(self.name)} {said}"
+                "misread", "problem", learned, f"The column {quoted(self.name)} {said}"
             )
         if sample.dtype.is_numeric():
             yield from self._number(column, sample, places, trend)

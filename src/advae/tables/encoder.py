@@ -194,6 +194,11 @@ class ColumnFit:
         several = len(self._summary.counts) > 1
         return self._summary.overflowed or (several and not repeats)
 
+    @property
+    def different(self) -> int:
+        """How many different texts a column of categories has, those too rare to learn too."""
+        return len(self._summary.counts) if isinstance(self._summary, TextSummary) else 0
+
     def hint(self, said: str = "") -> str:
         """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts.
 

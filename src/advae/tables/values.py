@@ -586,6 +586,11 @@ def truths_among(known: Iterable[str]) -> dict[str, str]:
     return {word: texts[0] for word, texts in spelled.items() if len(texts) == 1}
 
 
+def folded(text: str) -> str:
+    """Return a text without what the spellings of one text differ in: its case, and its blanks."""
+    return " ".join(text.split()).casefold()
+
+
 def respelled(texts: pl.Series, truths: Mapping[str, str]) -> pl.Series:
     """Spell true and false as training did, see `truths_among`; other texts stay.
 
