@@ -107,7 +107,9 @@ def test_a_file_gives_the_same_scores_and_reads_what_is_asked_for(
         advae.load(path)
     single = tmp_path / "single.advae"
     advae.save(bundle.fallback, single)
-    with pytest.raises(ModelFileError, match=r"single\.advae has a single model\. advae\.load reads"):
+    with pytest.raises(
+        ModelFileError, match=r"single\.advae has a single model\. advae\.load reads"
+    ):
         load_bundle(single)
     single.write_bytes(single.read_bytes()[:-100])
     with pytest.raises(ModelFileError, match=r"single\.advae is damaged"):

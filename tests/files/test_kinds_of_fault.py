@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import re
 import subprocess
 import sys
@@ -187,6 +188,23 @@ def test_rows_keep_their_numbers_beside_labels(run: Run, tmp_path: Path) -> None
         "bad",
     )
     assert "'1.O' (row 100)" in " ".join(done.err.split())
+
+
+def test_what_spoils_a_column_in_rows_not_learned_from_is_named(run: Run, tmp_path: Path) -> None:
+    rows = [f"{row}.25,2024-01-01 {row // 60:02}:{row % 60:02},0\n" for row in range(200)]
+    rows[70], rows[90] = "EUR 13.07,2024-01-01 01:10,1\n", "2.5,soon,1\n"
+    path = write(tmp_path / "a.csv", "v,at,bad\n" + "".join(rows))
+    done = run("fit", path, "-o", tmp_path / "m.advae", "--label", "bad")
+    assert done.code == 2
+    said = done.err.partition(" But ")[2]
+    first = "'v' holds numbers, except for texts such as 'EUR 13.07' (row 70): correct"
+    second = "'at' holds dates, except for texts such as 'soon' (row 90): correct"
+    assert said.startswith(first)
+    assert second in said
+    assert "But" not in said
+    found = json.loads(run("doctor", path, "--label", "bad", "--json").out)["findings"]
+    advice = [each["advice"] for each in found if each["check"] == "misread"]
+    assert [first in advice[0], second in advice[1]] == [True, True]
 
 
 def test_codes_are_categories_without_remark() -> None:

@@ -175,7 +175,7 @@ IDENTIFIER_NAME = re.compile(
 
 
 class ColumnWatch:
-    """One column of the normal rows, as they pass.
+    """One column, as its rows pass.
 
     Parameters
     ----------
@@ -189,12 +189,15 @@ class ColumnWatch:
         self._oddities = Oddities()
         self._refusal: InputError | None = None
 
-    def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
-        """Take in the next rows [n], which have these numbers in the table [n]."""
+    def update(
+        self, values: pl.Series, places: NDArray[np.int64], normal: NDArray[np.bool_]
+    ) -> None:
+        """Take in the next rows [n], their numbers in the table [n], and which are normal [n]."""
         if self._refusal is not None:
             return
-        first = int(places[0]) if len(places) else 0
         self._oddities.watch(values.to_frame(), places)
+        values, places = values.filter(pl.Series(normal)), places[normal]
+        first = int(places[0]) if len(places) else 0
         try:
             self._fit.update(values, first)
         except ColumnError as refusal:
@@ -275,7 +278,7 @@ class ColumnWatch:
 
     def _crowded(self, sample: pl.Series, said: str) -> Finding:
         count = f"{sample.n_unique():,} different texts in {len(sample):,} rows"
-        hint = self._fit.hint(said).removeprefix(" But ")
+        hint = self._fit.hint(said)
         if hint:
             return self._finding("misread", "problem", count, f"The column {hint}")
         if _all_differ(sample):

@@ -187,16 +187,15 @@ class _Patient:
         if not self._watches:
             self._begin(kept.columns)
         normal = kept.filter(~anomalous)
-        places = self.rows + np.flatnonzero(~anomalous)
+        place = np.arange(self.rows, self.rows + batch.height)
         for watch in self._watches:
-            watch.update(normal[watch.name], places)
+            watch.update(kept[watch.name], place, ~anomalous)
         # Polars cannot hash or nest Python objects; the columns that hold them are unusable anyway.
         objects = [name for name, kind in kept.schema.items() if kind == pl.Object]
         comparable = kept.with_columns(pl.lit(None).alias(name) for name in objects)
         self._copies.update(comparable.filter(~anomalous))
         empty = normal.select(pl.all_horizontal(pl.all().is_null())).to_series()
         self._empty_rows += int(empty.sum())
-        place = np.arange(self.rows, self.rows + batch.height)
         watched = comparable.select(comparable[watch.name] for watch in self._watches)
         self._sample.update({"place": place, "anomalous": anomalous, "row": watched})
         self.rows += batch.height

@@ -205,7 +205,7 @@ class ColumnFit:
         ``said`` is what is already known of that.
         """
         if said:
-            return f" But {quoted(self.name)} {said}"
+            return f"{quoted(self.name)} {said}"
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
@@ -224,7 +224,7 @@ class ColumnFit:
             said = marked(odd)
         else:
             said = misreading(texts)
-        return f" But {quoted(self.name)} {said}" if said else ""
+        return f"{quoted(self.name)} {said}" if said else ""
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:
         """Return the categories worth a column, the most frequent first."""
@@ -394,11 +394,12 @@ class TableEncoder:
             )
         crowded = [fit for fit in fits if fit.crowded]
         if crowded:
+            hints = filter(None, (fit.hint((said or {}).get(fit.name, "")) for fit in crowded))
+            but = " ".join(hints)
             raise InputError(
                 f"too many different texts in {quoted_list([fit.name for fit in crowded])}: hardly "
                 "any value twice, or too many to count. Ignore such a column if it only names the "
-                "row, or have its values hashed."
-                + "".join(fit.hint((said or {}).get(fit.name, "")) for fit in crowded)
+                "row, or have its values hashed." + (f" But {but}" if but else "")
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):

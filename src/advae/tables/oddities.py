@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from advae.errors import ColumnError, quoted
 from advae.tables.encoder import WRITTEN, written_like
@@ -30,8 +31,8 @@ class Oddities:
     def __init__(self) -> None:
         self._columns: dict[str, _Column] = {}
 
-    def watch(self, frame: pl.DataFrame, places: Sequence[int] | np.ndarray | None) -> None:
-        """Take in the next rows [n]; ``places`` are their numbers in the table, if known."""
+    def watch(self, frame: pl.DataFrame, places: NDArray[np.int64]) -> None:
+        """Take in the next rows [n]; ``places`` are their numbers in the table."""
         for values in frame.iter_columns():
             if values.dtype == pl.String:
                 self._columns.setdefault(values.name, _Column(values.name)).update(values, places)
@@ -63,12 +64,12 @@ class _Column:
         self._kinds = ["numbers", "dates", "truths"]
         self._fitting = dict.fromkeys(self._kinds, 0)
         self._distinct: dict[str, set[str]] = {kind: set() for kind in self._kinds}
-        self._odd: dict[str, dict[str, int | None]] = {kind: {} for kind in self._kinds}
+        self._odd: dict[str, dict[str, int]] = {kind: {} for kind in self._kinds}
         self._forms: dict[str, str] = {}
         self._spelled: dict[str, str] = {}
         self._alike: dict[str, tuple[str, str]] = {}
 
-    def update(self, values: pl.Series, places: Sequence[int] | np.ndarray | None) -> None:
+    def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
         if len(self._spelled) < SPELLED and not {"case", "blanks"} <= self._alike.keys():
             for text in values.alias("text").drop_nulls().unique(maintain_order=True):
                 known = self._spelled.setdefault(folded(text), text)
@@ -91,7 +92,7 @@ class _Column:
             odd = self._odd[kind]
             for row, text in tally.filter(~suits).select("row", "text").head(NAMED).iter_rows():
                 if len(odd) < NAMED and text not in odd:
-                    odd[text] = None if places is None else int(places[row])
+                    odd[text] = int(places[row])
             if self._rows >= TRIED_ROWS and 2 * self._fitting[kind] < self._rows:
                 self._kinds.remove(kind)
         if "dates" in self._kinds:
@@ -112,8 +113,7 @@ class _Column:
             if not odd or not several or 2 * odd >= self._rows:
                 continue
             named = ", ".join(
-                quoted(text) + ("" if row is None else f" (row {row})")
-                for text, row in self._odd[kind].items()
+                f"{quoted(text)} (row {row})" for text, row in self._odd[kind].items()
             )
             if kind == "numbers" and all(map(WRITTEN.match, self._odd[kind])):
                 return written_like(named)
