@@ -198,7 +198,7 @@ class Detector:
         Raises
         ------
         InputError
-            If the threshold is not a number, or below 0, where no score is.
+            If it is no `Threshold`, or its value not a number, or below 0, where no score is.
 
         Examples
         --------
@@ -212,6 +212,11 @@ class Detector:
         >>> [earlier.method for earlier in stricter.earlier_thresholds]
         ['conformal']
         """
+        if not isinstance(threshold, Threshold):
+            raise InputError(
+                f"the threshold is of type {type(threshold).__name__}; expected a Threshold, such "
+                'as Threshold("given", None, 5.0)'
+            )
         if not (math.isfinite(threshold.value) and threshold.value >= 0):
             raise InputError(f"threshold is {threshold.value}; expected a finite score, at least 0")
         threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too

@@ -108,7 +108,7 @@ def fit_detector(
     >>> detector.explain(new).top(1)["reason_1"].to_list()[1]
     'heat'
     """
-    config = Config() if config is None else config
+    config = Config.of(config)
     check_method(config)
     ignored, hashed = names_given(ignored), names_given(hashed)
     label = LabelColumn.of(label)

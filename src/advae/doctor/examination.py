@@ -147,6 +147,7 @@ def examine(
     >>> [finding.check for finding in examine(table, ignored=["id"]).findings]
     ['strange-rows']
     """
+    config = Config.of(config)
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(data):
         patient.update(batch)
@@ -154,7 +155,7 @@ def examine(
         raise InputError("the table has no rows. Give it rows.")
     if patient.labels is not None:
         patient.labels.check()
-    findings = patient.findings(Config() if config is None else config)
+    findings = patient.findings(config)
     ranked = sorted(findings, key=lambda finding: finding.severity != "problem")
     return Diagnosis(patient.rows, patient.normal_rows, tuple(ranked))
 

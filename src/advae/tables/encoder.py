@@ -23,6 +23,7 @@ from advae.tables.columns import (
     RangedColumn,
     Scale,
 )
+from advae.tables.frames import as_frame
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.tables.times import TimeColumn
 from advae.tables.values import (
@@ -493,13 +494,14 @@ class TableEncoder:
         known = set(self.feature_names)
         return [name for name in frame.columns if name not in known]
 
-    def transform(self, frame: pl.DataFrame, *, first_row: int = 0) -> NDArray[np.float32]:
+    def transform(self, data: Any, *, first_row: int = 0) -> NDArray[np.float32]:
         """Encode the rows of a table.
 
         Parameters
         ----------
-        frame
-            The training columns [n rows] in any order; others are not used.
+        data
+            The training columns [n rows] in any order, see `advae.tables.frames.as_frame`; others
+            are not used.
         first_row
             The number of the first row, for errors.
 
@@ -512,6 +514,7 @@ class TableEncoder:
         InputError
             For a missing column, or a value that cannot be read as training's could.
         """
+        frame = as_frame(data)
         check_columns(self.feature_names, frame.columns, "the table")
         encoded = np.empty((frame.height, self.width), np.float32)
         for start in range(0, frame.height, CACHED_ROWS):
