@@ -14,6 +14,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from backports import zstd
 from command_line import Run
@@ -22,6 +23,7 @@ import advae
 from advae.errors import ConfigError, InputError
 from advae.files.source import open_source
 from advae.tables.encoder import TableEncoder
+from advae.tables.frames import as_frame
 
 
 def write(path: Path, text: str) -> Path:
@@ -231,6 +233,22 @@ def test_the_index_of_pandas_is_left_out(run: Run, tmp_path: Path) -> None:
         tmp_path / "a.csv", index=False
     )
     assert list(open_source(tmp_path / "a.csv").read().columns) == ["a", "b"]
+    stored = pa.Table.from_pandas(frame[frame.b > 1])
+    assert "__index_level_0__" in stored.column_names
+    for table in (stored, stored.to_reader()):
+        assert as_frame(table).columns == ["a", "b"]
+    named = pa.Table.from_pandas(frame.set_index("b"))
+    assert as_frame(named).columns == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0"])
+def test_the_index_of_pandas_is_told_where_it_may_be_a_column(name: str) -> None:
+    frame = pl.DataFrame({"a": range(60), name: [f"row {row}" for row in range(60)]})
+    with pytest.raises(InputError, match=f"But '{name}' is where pandas keeps its index: leave it"):
+        TableEncoder.fit(frame)
+    table = TableEncoder.fit(frame.with_columns(pl.Series(name, [3, 1, 2] * 20)))
+    note = f"Learned, though pandas keeps its index there: '{name}'."
+    assert table.notes(trend=True) == (note,)
 
 
 def test_categories_of_numbers_are_categories(tmp_path: Path) -> None:

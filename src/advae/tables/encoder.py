@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from advae.display.text import count
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import rows_at_once
 from advae.records import restore
@@ -23,7 +24,7 @@ from advae.tables.columns import (
     RangedColumn,
     Scale,
 )
-from advae.tables.frames import as_frame
+from advae.tables.frames import INDEX, as_frame
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.tables.times import TimeColumn
 from advae.tables.values import (
@@ -207,6 +208,8 @@ class ColumnFit:
         """
         if said:
             return f"{quoted(self.name)} {said}"
+        if INDEX.match(self.name):
+            return f"{quoted(self.name)} is where pandas keeps its index: leave it out."
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
@@ -390,8 +393,8 @@ class TableEncoder:
             raise InputError("the table has no columns. Give it at least one.")
         if rows < 2:
             raise InputError(
-                f"only {rows} sample{'' if rows else 's'} (n_samples = {rows}): "
-                "learning what is normal needs at least 2 rows."
+                f"only {count(rows, 'row')} to learn from: learning what is normal takes at least "
+                "2. Give more rows."
             )
         crowded = [fit for fit in fits if fit.crowded]
         if crowded:
@@ -405,8 +408,8 @@ class TableEncoder:
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):
             raise InputError(
-                f"all {rows} rows are identical: no column varies, so there is nothing to learn. "
-                "Check the columns that were left out, or give other rows."
+                "all rows to learn from are identical: no column varies, so there is nothing to "
+                "learn. Check the columns that were left out, or give other rows."
             )
         return cls(columns, said or {})
 
@@ -572,7 +575,9 @@ class TableEncoder:
             for f in self.features
             if f.texts and (said := self.said.get(f.name) or misreading(f.texts))
         ]
-        return *cautioned, *misread
+        index = list(filter(INDEX.match, self.feature_names))
+        stored = [f"Learned, though pandas keeps its index there: {quoted_list(index)}."]
+        return *cautioned, *misread, *(stored if index else [])
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state, to be stored as JSON."""
