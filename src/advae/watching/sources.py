@@ -183,9 +183,18 @@ class Files:
         """Open a file as rows to score."""
         if not path.exists():
             raise FileNotFoundError(path)
-        source = open_rows(self._detector, path, keep=self._keep, options=self._options)
-        names = [*self._detector.table.feature_names, *self._keep]
-        check_columns(names, source.columns, str(path))
+        try:
+            source = open_rows(self._detector, path, keep=self._keep, options=self._options)
+            names = [*self._detector.table.feature_names, *self._keep]
+            check_columns(names, source.columns, str(path))
+        except InputError as error:
+            if not Path(self.name).is_dir():
+                raise
+            pattern = Path(self.name) / "day-*.csv"
+            raise InputError(
+                f"{error} To leave out files that are no data, watch a quoted pattern that the "
+                f"others match, such as '{pattern}', instead of the folder."
+            ) from None
         return source
 
 
