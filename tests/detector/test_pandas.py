@@ -77,6 +77,21 @@ def test_rows_to_change_come_from_any_table(detector: Detector, new: pl.DataFram
             counterfactuals(detector, table)
 
 
+def test_a_column_left_out_is_meant_for_no_other(new: pl.DataFrame) -> None:
+    table = rows(300).with_columns(amounts=pl.int_range(300))
+    detector = fit_detector(table, CONFIG, ignored=["amounts"])
+    frame = new.rename({"amount": "amounts"})
+    for ask in (
+        detector.anomaly_score,
+        detector.explain,
+        lambda data: [*detector.score_batches(data)],
+    ):
+        with pytest.raises(InputError, match=r"missing column 'amount'; .*Add or rename"):
+            ask(frame)
+    with pytest.raises(InputError, match="Did you mean 'Amount' for 'amount'"):
+        detector.explain(frame.with_columns(Amount=1.0))
+
+
 def test_what_is_no_threshold_or_no_settings_is_one_error(detector: Detector) -> None:
     with pytest.raises(InputError, match=r"is of type float; expected a Threshold, such as"):
         detector.with_threshold(3.0)  # type: ignore[arg-type]

@@ -73,6 +73,8 @@ def as_frame(data: Any) -> pl.DataFrame:
         return pl.DataFrame([_column(f"column_{i}", data[:, i]) for i in range(data.shape[1])])
     if _is_pandas(data):
         return _from_pandas(data)
+    if isinstance(data, list | tuple) and not data:
+        raise InputError("the list of rows is empty. Give at least one, a dict of its values.")
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
             f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "

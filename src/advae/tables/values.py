@@ -34,14 +34,19 @@ HASH_BUCKETS = 32
 CATEGORIES = (pl.Categorical, pl.Enum)
 
 
-def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
-    """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns."""
+def check_columns(
+    wanted: Iterable[str], found: Collection[str], where: str, others_known: Collection[str] = ()
+) -> None:
+    """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns.
+
+    ``others_known`` are columns that are known to be others, and so not meant by a wrong name.
+    """
     wanted, known = list(wanted), set(found)
     missing = [name for name in wanted if name not in known]
     if not missing:
         return
     # Columns in their place are no hints. All in one case: difflib tells "ID" from "id".
-    others = known.difference(wanted)
+    others = known.difference(wanted, others_known)
     folded = {name.casefold(): name for name in reversed(list(found)) if name in others}
     hints = []
     for name in missing[:10]:
