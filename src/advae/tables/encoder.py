@@ -208,8 +208,6 @@ class ColumnFit:
         """
         if said:
             return f"{quoted(self.name)} {said}"
-        if INDEX.match(self.name):
-            return f"{quoted(self.name)} is where pandas keeps its index: leave it out."
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
@@ -398,10 +396,12 @@ class TableEncoder:
             )
         crowded = [fit for fit in fits if fit.crowded]
         if crowded:
-            hints = filter(None, (fit.hint((said or {}).get(fit.name, "")) for fit in crowded))
-            but = " ".join(hints)
+            names = [fit.name for fit in crowded]
+            index = "is where pandas keeps its index: leave it out."
+            told = {**(said or {}), **dict.fromkeys(filter(INDEX.match, names), index)}
+            but = " ".join(filter(None, (fit.hint(told.get(fit.name, "")) for fit in crowded)))
             raise InputError(
-                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: hardly "
+                f"too many different texts in {quoted_list(names)}: hardly "
                 "any value twice, or too many to count. Ignore such a column if it only names the "
                 "row, or have its values hashed." + (f" But {but}" if but else "")
             )
