@@ -361,7 +361,7 @@ def test_texts_that_differ_in_case_alone_are_remarked(run: Run, tmp_path: Path) 
     )
     found = run("doctor", path, "--json").out
     assert alike in found
-    assert "5 texts: 2 learned as a category each, 3 too rare for that as one" in found
+    assert "5 texts: 2 learned as a category each, 3 too rare for one" in found
     for text in ("CASH", "cash "):  # training had the one; the model cannot tell
         done = run("score", model, write(tmp_path / "b.csv", f"n,k\n1,{text}\n"))
         rare = f"'k' holds '{text}', which training had rarely or never, but 'cash': write"

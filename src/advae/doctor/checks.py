@@ -257,7 +257,7 @@ class ColumnWatch:
             if texts > known:
                 learned = (
                     f"{texts:,} texts: {known:,} learned as a category each, "
-                    f"{texts - known:,} too rare for that as one"
+                    f"{texts - known:,} too rare for one"
                 )
             yield self._finding(
                 "misread", "problem", learned, f"The column {quoted(self.name)} {said}"
