@@ -253,9 +253,12 @@ HOSTILE_FILES = [
         r"column 'b', row 1 .*'inf' is not a finite number",
         _raw("a.csv", "a,b\n1,2\n3,inf\n4,5\n"),
     ),
-    HostileFile("one-row", "fit", "only 1 sample", _raw("a.csv", "a,b\n1,2\n")),
+    HostileFile("one-row", "fit", "only 1 row to learn from", _raw("a.csv", "a,b\n1,2\n")),
     HostileFile(
-        "identical-rows", "fit", "rows are identical", _raw("a.csv", "a,b\n" + "1,x\n" * 9)
+        "identical-rows",
+        "fit",
+        "rows to learn from are identical",
+        _raw("a.csv", "a,b\n" + "1,x\n" * 9),
     ),
     HostileFile(
         "unique-texts",

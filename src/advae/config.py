@@ -218,6 +218,24 @@ class Config:
         _check("trim", self.trim, self.trim < 0.5, "a share, at least 0 and below 0.5")
 
     @classmethod
+    def of(cls, config: Self | None) -> Self:
+        """Return settings that a caller gave, or the defaults for None.
+
+        Raises
+        ------
+        ConfigError
+            For anything else, such as a dict.
+        """
+        if config is None:
+            return cls()
+        if not isinstance(config, cls):
+            raise ConfigError(
+                f"the settings are of type {type(config).__name__}; expected a Config, such as "
+                "Config(alpha=0.1)"
+            )
+        return config
+
+    @classmethod
     def preset(cls, name: Preset, **changes: Any) -> Self:
         """Return a preset with some settings changed; a change to None is none.
 

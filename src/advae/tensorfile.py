@@ -90,6 +90,15 @@ def is_bundle(path: str | Path) -> bool:
         return False
 
 
+def is_single(path: str | Path) -> bool:
+    """Return whether a file looks like a single model; `read` tells whether it is sound."""
+    try:
+        _envelope(Path(path), "model")
+    except ModelFileError:
+        return False
+    return True
+
+
 def check_single(path: str | Path) -> None:
     """Refuse a bundle where a single model is needed.
 

@@ -168,9 +168,13 @@ def test_a_stopped_fit_goes_on(
         (["score", "{b}", "{new}", "--address", "ray://no"], "MODEL has a model for each segment"),
         (["threshold", "{b}"], "this command takes a single model"),
         (["serve", "{b}"], "this command takes a single model"),
+        (["report", "{b}", "{new}", "-o", "{out}"], "Add --segment VALUE, once for each of 'shop'"),
+        (["report", "{b}", "{new}", "--label", "id"], "Add --segment VALUE"),
+        (["report", "{b}", "{new}", "--keep", "id"], "leave out --output, --label, --keep"),
         (["report", "{b}", "{new}", "--segment", "late"], "5 rows, fewer than 100"),
         (["report", "{b}", "{new}", "--segment", "a", "--segment", "b"], "is given 2 times"),
         (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--patience", "9"], "Leave out --pat"),
+        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--verbose"], "and --verbose"),
         (["fit", "{train}", "--by", "shops", "-o", "x.advae"], "missing column 'shops'"),
     ],
 )
@@ -178,9 +182,11 @@ def test_what_cannot_be_is_one_error(
     words: list[str], message: str, model: Path, folder: Path, run: Run
 ) -> None:
     places = {"b": model, "new": folder / "new.csv", "train": folder / "train.csv"}
+    places["out"] = folder / "page.html"
     done = run(*(word.format(**places) for word in words))
     assert (done.code, done.out) == (2, "")
     assert message in done.err.replace("\n", " ")
+    assert not places["out"].exists()
 
 
 def test_the_columns_to_learn_may_be_named(folder: Path, run: Run, tmp_path: Path) -> None:

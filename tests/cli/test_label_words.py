@@ -183,6 +183,7 @@ def test_every_command_refuses(
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert "'worm'" in result.err or normal == " "
+    assert "LabelColumn" not in result.err
     assert not table.with_name("new").exists()
 
 
@@ -206,7 +207,8 @@ def test_a_few_labels_are_named_of_many() -> None:
     with pytest.raises(InputError) as caught:
         examine([frame.head(3), frame], label=LabelColumn("y", 7))
     assert "has no label '7'; it has, for instance, 'kind 0', " in str(caught.value)
-    assert "'kind 4'. Name that of normal" in str(caught.value)
+    said = "'kind 4'. Name that of normal rows by advae.LabelColumn(COL, normal=VALUE)."
+    assert said in str(caught.value)
 
 
 def test_durations_are_labels_as_they_are_shown() -> None:
@@ -233,7 +235,7 @@ def test_a_missing_label_is_refused(missing: str | None) -> None:
         (("doctor", "{data}", "--normal", "ok"), "Add --label COL"),
         (
             ("fit", "{data}", "-o", "{tmp}/m", "--label", "kind"),
-            "name that of normal rows",
+            "name that of normal rows by --normal VALUE. Correct",
         ),
     ],
 )

@@ -105,6 +105,15 @@ def test_a_file_gives_the_same_scores_and_reads_what_is_asked_for(
     np.testing.assert_array_equal(copied.anomaly_score(new), bundle.anomaly_score(new))
     with pytest.raises(ModelFileError, match=r"advae\.load_bundle reads it"):
         advae.load(path)
+    single = tmp_path / "single.advae"
+    advae.save(bundle.fallback, single)
+    with pytest.raises(
+        ModelFileError, match=r"single\.advae has a single model\. advae\.load reads"
+    ):
+        load_bundle(single)
+    single.write_bytes(single.read_bytes()[:-100])
+    with pytest.raises(ModelFileError, match=r"single\.advae is damaged"):
+        load_bundle(single)
     # The damage of one model is no matter to the others.
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo("segments/000001.advae").header_offset

@@ -237,6 +237,9 @@ def test_fractions_of_a_second_are_shown_where_they_tell_something() -> None:
         }
     )
     detector = advae.fit_detector(table, advae.Config(iterations=50, surprise=False, time="trend"))
+    (note,) = [each for each in detector.summary.notes if "'at'" in each]
+    assert "rows before or after it score higher" in note  # nothing of an option that is set
+    assert "'time'" not in note
     found = summarise(detector, table)
     (scored,) = detector.score_batches([table], explain=2)
     for row in found.top:

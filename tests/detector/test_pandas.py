@@ -9,8 +9,17 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from advae import AdVAEDetector, Config, InputError, fit_detector
+from advae import (
+    AdVAEDetector,
+    Config,
+    ConfigError,
+    InputError,
+    fit_detector,
+    fit_detectors,
+)
+from advae.detector.counterfactual import counterfactuals
 from advae.detector.detector import Detector
+from advae.doctor.examination import examine
 from advae.tables.frames import as_batches, as_frame, with_index
 
 CONFIG = Config(hidden=8, latent=3, batch_size=16, points=8, iterations=150, surprise=False)
@@ -55,6 +64,41 @@ def test_scores_keep_the_index(detector: Detector, new: pl.DataFrame) -> None:
         np.testing.assert_array_equal(said.to_numpy(), plain)
     # Joined by index, as pandas does it.
     assert (table.assign(score=detector.anomaly_score(table))["score"].idxmax()) == "case 7"
+
+
+def test_rows_to_change_come_from_any_table(detector: Detector, new: pl.DataFrame) -> None:
+    encoded = detector.table.transform(new)
+    for table in (as_pandas(new), new.lazy(), new.to_dict(as_series=False)):
+        np.testing.assert_array_equal(detector.table.transform(table), encoded)
+    (found,) = counterfactuals(detector, detector.table.transform(as_pandas(new).iloc[7:8]))
+    assert found.columns == (0,)
+    for table in (new, as_pandas(new), encoded[0]):
+        with pytest.raises(InputError, match=r"Give what detector\.table\.transform makes"):
+            counterfactuals(detector, table)
+
+
+def test_a_column_left_out_is_meant_for_no_other(new: pl.DataFrame) -> None:
+    table = rows(300).with_columns(amounts=pl.int_range(300))
+    detector = fit_detector(table, CONFIG, ignored=["amounts"])
+    frame = new.rename({"amount": "amounts"})
+    for ask in (
+        detector.anomaly_score,
+        detector.explain,
+        lambda data: [*detector.score_batches(data)],
+    ):
+        with pytest.raises(InputError, match=r"missing column 'amount'; .*Add or rename"):
+            ask(frame)
+    with pytest.raises(InputError, match="Did you mean 'Amount' for 'amount'"):
+        detector.explain(frame.with_columns(Amount=1.0))
+
+
+def test_what_is_no_threshold_or_no_settings_is_one_error(detector: Detector) -> None:
+    with pytest.raises(InputError, match=r"is of type float; expected a Threshold, such as"):
+        detector.with_threshold(3.0)  # type: ignore[arg-type]
+    settings: Any = {"alpha": 0.1}
+    for fit in (fit_detector, examine, lambda data, config: fit_detectors(data, "shop", config)):
+        with pytest.raises(ConfigError, match=r"of type dict; expected a Config, such as Config\("):
+            fit(rows(300), settings)
 
 
 def test_batches_keep_their_own_index(detector: Detector, new: pl.DataFrame) -> None:

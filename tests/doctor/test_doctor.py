@@ -114,6 +114,15 @@ def test_numbers_that_often_stay_the_same_are_not_stuck(values: object) -> None:
     assert "stuck" not in checks(spoilt(values))
 
 
+def test_the_trend_is_not_advised_where_it_counts() -> None:
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=int(n)) for n in RNG.integers(0, 99, ROWS)]
+    for values in (days, np.repeat(np.arange(10), ROWS // 10)):
+        assert len(checks(spoilt(values))) == 1
+        assert not checks(spoilt(values), config=Config(time="trend"))
+    # Of such a column alone there is nothing else to learn.
+    assert not checks(pl.DataFrame({"x": np.linspace(1.0, 0.1, ROWS)}))
+
+
 def test_named_identifiers() -> None:
     numbers = RNG.choice(10**9, ROWS, replace=False)
     assert checks(spoilt(numbers)) == {}  # a measurement, for all one can see

@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -26,6 +27,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import advae
 from advae import AdVAEDetector, Config, InputError
 from advae.errors import ConfigError
+from advae.estimators.sklearn import checked_frame
 
 # One shape of networks, batches and rows for all tests, so that little is compiled.
 SMALL: dict[str, Any] = {
@@ -280,6 +282,14 @@ def test_every_kind_of_table_gives_the_same(fitted: AdVAEDetector, rows: np.ndar
                 other.predict(tables["pandas"][["c", "a", "b"]])
 
 
+def test_the_index_in_an_arrow_table_is_no_feature(rows: np.ndarray) -> None:
+    estimator, frame = small(), pd.DataFrame(rows, columns=["a", "b", "c"])
+    stored = pa.Table.from_pandas(frame[frame.a > 0])
+    assert stored.num_columns == 4
+    assert checked_frame(estimator, stored).columns == ["a", "b", "c"]
+    assert estimator.n_features_in_ == 3
+
+
 @pytest.mark.parametrize(
     "names", [[0, 1, 2], pd.MultiIndex.from_tuples([("x", "a"), ("x", "b"), ("y", "a")])]
 )
@@ -359,10 +369,12 @@ def test_few_rows(rows: np.ndarray, count: int, method: str) -> None:
 
 
 def test_tables_that_teach_nothing(rows: np.ndarray) -> None:
-    with pytest.raises(InputError, match="all 10 rows are identical"):
+    with pytest.raises(InputError, match="all rows to learn from are identical"):
         small().fit(np.ones((10, 3)))
     with pytest.raises(ValueError, match="minimum of 2 is required"):
         small().fit(rows[:1])
+    with pytest.raises(ValueError, match="only 1 row to learn from"):
+        small().fit(pl.DataFrame(rows[:1]))
     with pytest.raises(ValueError, match="1D array"):
         small().fit(rows[0])
     constant = np.column_stack([rows[:, :2], np.full(400, 7.0), rows[:, 2]])

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from backports import zstd
 from command_line import Run
@@ -21,6 +23,7 @@ import advae
 from advae.errors import ConfigError, InputError
 from advae.files.source import open_source
 from advae.tables.encoder import TableEncoder
+from advae.tables.frames import as_frame
 
 
 def write(path: Path, text: str) -> Path:
@@ -189,6 +192,23 @@ def test_rows_keep_their_numbers_beside_labels(run: Run, tmp_path: Path) -> None
     assert "'1.O' (row 100)" in " ".join(done.err.split())
 
 
+def test_what_spoils_a_column_in_rows_not_learned_from_is_named(run: Run, tmp_path: Path) -> None:
+    rows = [f"{row}.25,2024-01-01 {row // 60:02}:{row % 60:02},0\n" for row in range(200)]
+    rows[70], rows[90] = "EUR 13.07,2024-01-01 01:10,1\n", "2.5,soon,1\n"
+    path = write(tmp_path / "a.csv", "v,at,bad\n" + "".join(rows))
+    done = run("fit", path, "-o", tmp_path / "m.advae", "--label", "bad")
+    assert done.code == 2
+    said = done.err.partition(" But ")[2]
+    first = "'v' holds numbers, except for texts such as 'EUR 13.07' (row 70): correct"
+    second = "'at' holds dates, except for texts such as 'soon' (row 90): correct"
+    assert said.startswith(first)
+    assert second in said
+    assert "But" not in said
+    found = json.loads(run("doctor", path, "--label", "bad", "--json").out)["findings"]
+    advice = [each["advice"] for each in found if each["check"] == "misread"]
+    assert [first in advice[0], second in advice[1]] == [True, True]
+
+
 def test_codes_are_categories_without_remark() -> None:
     frame = pl.DataFrame({"c": ["1", "A", "B", "C"] * 9, "n": range(36)})
     assert not [
@@ -213,6 +233,22 @@ def test_the_index_of_pandas_is_left_out(run: Run, tmp_path: Path) -> None:
         tmp_path / "a.csv", index=False
     )
     assert list(open_source(tmp_path / "a.csv").read().columns) == ["a", "b"]
+    stored = pa.Table.from_pandas(frame[frame.b > 1])
+    assert "__index_level_0__" in stored.column_names
+    for table in (stored, stored.to_reader()):
+        assert as_frame(table).columns == ["a", "b"]
+    named = pa.Table.from_pandas(frame.set_index("b"))
+    assert as_frame(named).columns == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0"])
+def test_the_index_of_pandas_is_told_where_it_may_be_a_column(name: str) -> None:
+    frame = pl.DataFrame({"a": range(60), name: [f"row {row}" for row in range(60)]})
+    with pytest.raises(InputError, match=f"But '{name}' is where pandas keeps its index: leave it"):
+        TableEncoder.fit(frame)
+    table = TableEncoder.fit(frame.with_columns(pl.Series(name, [3, 1, 2] * 20)))
+    note = f"Learned, though pandas keeps its index there: '{name}'."
+    assert table.notes(trend=True) == (note,)
 
 
 def test_categories_of_numbers_are_categories(tmp_path: Path) -> None:
@@ -312,15 +348,24 @@ def test_texts_that_differ_in_case_alone_are_remarked(run: Run, tmp_path: Path) 
     model = fit(run, write(tmp_path / "a.csv", "n,k\n" + "".join(rows)))
     done = run("score", model, write(tmp_path / "b.csv", "n,k\n1,Card\n1,coin\n1,CARD\n"))
     said = " ".join(done.err.split())
-    assert "'k' holds 'Card', which training did not have, but 'card': write it so" in said
-    assert said.count("which training did not have") == 1
-    rows[50] = "1,CASH\n"
+    assert "'k' holds 'Card', which training had rarely or never, but 'card': write it so" in said
+    assert said.count("rarely or never") == 1
+    rows[50], rows[51], rows[52] = "1,CASH\n", "1, card\n", "1,coin\n"
     path = write(tmp_path / "c.csv", "n,k\n" + "".join(rows))
-    alike = "texts that differ only in case, such as 'cash' and 'CASH'"
+    alike = (
+        "texts that differ only in case, such as 'cash' and 'CASH', or in blanks, such as 'card' "
+        "and ' card'."
+    )
     assert alike in " ".join(
         run("fit", path, "-o", model, "--preset", "paper", "--iterations", 10).err.split()
     )
-    assert alike in run("doctor", path, "--json").out
+    found = run("doctor", path, "--json").out
+    assert alike in found
+    assert "5 texts: 2 learned as a category each, 3 too rare for one" in found
+    for text in ("CASH", "cash "):  # training had the one; the model cannot tell
+        done = run("score", model, write(tmp_path / "b.csv", f"n,k\n1,{text}\n"))
+        rare = f"'k' holds '{text}', which training had rarely or never, but 'cash': write"
+        assert rare in " ".join(done.err.split())
 
 
 def test_json_lines_are_read_as_delimited_text_is(tmp_path: Path) -> None:

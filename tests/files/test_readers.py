@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hostile_files import HOSTILE_FILES, HostileFile, good_table
 from polars.testing import assert_frame_equal
 
+import advae
 from advae import parallel
 from advae.errors import InputError
 from advae.files.sink import write_frames
@@ -252,7 +254,7 @@ def test_a_failed_write_changes_nothing(
     ("name", "message"),
     [
         ("a.xlsx", "cannot write workbooks"),
-        ("a.sas7bdat", "unknown file extension '.sas7bdat'. Known are .csv"),
+        ("a.sas7bdat", "unknown file extension '.sas7bdat'. Use one of .csv, .*, .feather.$"),
         ("a", "unknown file extension"),
         ("a.csv.gz", "cannot write compressed text"),
         ("nowhere/a.csv", "folder .*/nowhere does not exist"),
@@ -263,6 +265,27 @@ def test_targets_that_cannot_be_written(tmp_path: Path, name: str, message: str)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match=message):
         write_frames([good_table()], tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"a.csv", "bytes"), (3, "int"), ([None], "NoneType"), ({}, "dict")]
+)
+def test_what_names_no_file_is_said(data: Any, kind: str) -> None:
+    with pytest.raises(InputError, match=f"expected the names of files, not {kind}. Give a path"):
+        advae.read_table(data)
+
+
+def test_an_open_file_is_no_list_of_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n2\n")
+    with (
+        (tmp_path / "a.csv").open() as stream,
+        pytest.raises(InputError, match="expected the names of files, not TextIOWrapper"),
+    ):
+        advae.read_table(stream)  # type: ignore[arg-type]
+    assert advae.read_table(tmp_path.glob("*.csv")).height == 2  # type: ignore[arg-type]
+    for nothing in ([], tmp_path.glob("*.tsv")):
+        with pytest.raises(InputError, match="the list of files is empty"):
+            advae.read_table(nothing)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [[1], {"x": 1}, b"x", timedelta(1)], ids=str)

@@ -464,19 +464,23 @@ def test_hashing_is_stable() -> None:
 
 
 def test_notes_tell_of_constant_hashed_and_dated_columns(encoder: TableEncoder) -> None:
-    notes = " ".join(encoder.notes)
+    notes = " ".join(encoder.notes(trend=False))
     for name in ("'five', 'letter'", "'nothing'", "'user'", "'date', 'moment'"):
         assert name in notes
+    assert "option 'time'" in notes
+    judged = " ".join(encoder.notes(trend=True))
+    assert "before or after it score higher for that: 'date', 'moment'" in judged
+    assert "option 'time'" not in judged
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         ({}, "no columns"),
-        ({"x": []}, r"only 0 samples \(n_samples = 0\)"),
-        ({"x": [1]}, r"only 1 sample \(n_samples = 1\)"),
-        ({"x": [1, 1], "y": ["a", "a"]}, "all 2 rows are identical"),
-        ({"x": [None, None]}, "all 2 rows are identical"),
+        ({"x": []}, "only 0 rows to learn from: learning"),
+        ({"x": [1]}, "only 1 row to learn from: learning"),
+        ({"x": [1, 1], "y": ["a", "a"]}, "all rows to learn from are identical"),
+        ({"x": [None, None]}, "all rows to learn from are identical"),
         ({"x": [1.0, 2.0, -np.inf]}, "column 'x', row 2 .*finite"),
         ({"x": [[1], [2]]}, "column 'x' holds values of type List"),
         ({"x": [b"1", b"2"]}, "column 'x' holds values of type Binary"),

@@ -294,6 +294,11 @@ def test_a_pandas_frame_does_not_change():
 # --- neither ---
 
 
+def test_no_rows_are_no_table():
+    with pytest.raises(InputError, match=r"the list of rows is empty\. Give at least one"):
+        as_frame([])
+
+
 @pytest.mark.parametrize(
     "data", [None, 3, "normal.csv", [[1, 2]], object(), pa.array([1, 2]), iter([1])]
 )

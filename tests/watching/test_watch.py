@@ -95,6 +95,22 @@ def test_each_alarm_once_in_a_folder(run: Run, here: Path, models: Path) -> None
     assert len(list(Path("out").iterdir())) == 4
 
 
+def test_a_stray_file_of_a_folder_is_told_how_to_leave_out(
+    run: Run, here: Path, models: Path
+) -> None:
+    rows(20, 3).write_csv("in/day-1.csv")
+    Path("in/notes.txt").write_text("hello\n")
+    advice = "watch a quoted pattern that the others match, such as 'in/day-*.csv', instead of"
+    for _ in "ab":
+        done = run("watch", models / "m.advae", "in", "--state", "s.json")
+        assert done.code == 2
+        said = " ".join(done.err.split())
+        assert f"no rows. Give it rows. To leave out files that are no data, {advice}" in said
+    assert "error" not in run("watch", models / "m.advae", "in/day-*.csv", "--state", "t.json").err
+    done = run("watch", models / "m.advae", "in/notes*", "--state", "u.json")
+    assert "no rows. Give it rows.\n" in done.err
+
+
 def test_a_file_that_grows_is_scored_from_where_it_ended(
     run: Run, here: Path, models: Path
 ) -> None:

@@ -12,7 +12,7 @@ from advae.cli import console
 from advae.cli.places import numbered
 from advae.errors import ColumnError, quoted
 from advae.tables.frames import check_free
-from advae.tables.values import respelled, truths_among
+from advae.tables.values import folded, respelled, truths_among
 
 if TYPE_CHECKING:
     from advae.files.source import Source
@@ -138,19 +138,20 @@ class Places:
         return pl.DataFrame(columns), found
 
     def _compare(self, frame: pl.DataFrame) -> None:
-        """Say once of a column that a category differs from one of training in case alone."""
+        """Say once of a column that a text differs from a category in case or blanks alone."""
         for values in frame.iter_columns():
             known = self._categories.get(values.name)
             if known is None or values.dtype not in (pl.String, pl.Categorical, pl.Enum):
                 continue
             texts = values.alias("text").cast(pl.String).drop_nulls().unique(maintain_order=True)
             texts = respelled(texts, truths_among(known))
-            alike = {text.casefold(): text for text in known}
+            alike = {folded(text): text for text in known}
             for text in texts.filter(~texts.is_in(known)):
-                if text.casefold() in alike:
+                if folded(text) in alike:
+                    # The model knows neither rare texts nor those of rows that were held out.
                     console.remark(
-                        f"{quoted(values.name)} holds {quoted(text)}, which training did not have, "
-                        f"but {quoted(alike[text.casefold()])}: write it so if it is the same"
+                        f"{quoted(values.name)} holds {quoted(text)}, which training had rarely or "
+                        f"never, but {quoted(alike[folded(text)])}: write it so if it is the same"
                     )
                     del self._categories[values.name]
                     break

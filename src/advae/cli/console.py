@@ -60,9 +60,11 @@ def remark(text: str) -> None:
 
 
 def as_given(text: str) -> str:
-    """Return a message that calls files what the user called them."""
-    paths = sys.modules.get("advae.files.paths")  # slow to import where nothing was read
-    return text if paths is None else str(paths.as_given(text))
+    """Return a message in the user's words: names of files as given, options of the command."""
+    # Slow to import where nothing was read.
+    paths, labels = map(sys.modules.get, ("advae.files.paths", "advae.tables.labels"))
+    text = text if paths is None else str(paths.as_given(text))
+    return text if labels is None else text.replace(labels.NAMING, "--normal VALUE")
 
 
 def right(heading: str) -> Column:

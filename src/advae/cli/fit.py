@@ -153,8 +153,10 @@ def fit(
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
 
-    if by and patience:
-        raise InputError("--by learns many models, each in a moment. Leave out --patience.")
+    if by and (patience or verbose):
+        raise InputError(
+            "--by learns many models, each in a moment. Leave out --patience and --verbose."
+        )
     config = Config.preset(
         preset,
         method=method,

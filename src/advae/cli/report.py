@@ -21,7 +21,7 @@ from advae.cli.shared import (
     open_labelled,
 )
 from advae.display.text import count, share
-from advae.errors import InputError
+from advae.errors import InputError, quoted_list
 
 if TYPE_CHECKING:
     from advae.files.options import ReadOptions
@@ -33,8 +33,14 @@ def report(
     model: Model,
     data: Data,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="HTML", help="Page to write.")
-    ] = Path("report.html"),
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="HTML",
+            help="Page to write; report.html if not given.",
+        ),
+    ] = None,
     label: Label = None,
     normal: Normal = None,
     keep: Annotated[
@@ -63,7 +69,8 @@ def report(
     from advae.tensorfile import is_bundle
     from advae.watching.state import load
 
-    check_page(output)
+    page = Path("report.html") if output is None else output
+    check_page(page)
     days = None if history is None else load(history)
     if history is not None and days is None:
         raise InputError(f"{history}: no such file. Give the --state FILE of advae watch.")
@@ -73,9 +80,15 @@ def report(
         load_model(model)  # or else what is wrong with it
         raise InputError(f"{model} has a single model. Leave out --segment.")
     if bundle is not None and not segment:
+        if (output, label, history, keep or None) != (None,) * 4:
+            raise InputError(
+                f"{model} has a model for each segment, and a page is on one of them. Add "
+                f"--segment VALUE, once for each of {quoted_list(bundle.by)}; or leave out "
+                "--output, --label, --keep and --history for a table of all segments."
+            )
         segments_table(bundle, data, reading)
         return
-    check_output(output, data, str(model))
+    check_output(page, data, str(model))
     values, by = segment or [], () if bundle is None else bundle.by
     detector = load_model(model) if bundle is None else segment_of(bundle, values)
     source = open_labelled(detector, data, known, [*by, *(keep or [])], reading)
@@ -89,7 +102,7 @@ def report(
         written = write_report(
             detector,
             rows if bundle is None else rows_of_segment(rows, by, values),
-            output,
+            page,
             label=known,
             keep=[*places, *(keep or [])],
             data_name=Path(data).name,
@@ -97,7 +110,7 @@ def report(
             history=days,
         )
     if not quiet:
-        _show_report(written, str(output))
+        _show_report(written, str(page))
 
 
 def _show_report(report: "Report", path: str) -> None:

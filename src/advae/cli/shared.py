@@ -136,10 +136,11 @@ def open_rows(
         source = rows.open_queried(detector, queried, keep=keep, options=reading, as_texts=as_texts)
     else:
         source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
-    names = [*detector.table.feature_names, *keep]
     if queried is None:
-        check_columns(names, source.columns, "standard input" if data == "-" else data)
-    known = {*names, *detector.ignored}
+        where = "standard input" if data == "-" else data
+        detector.check_columns(source.columns, where)
+        check_columns(keep, source.columns, where)
+    known = {*detector.table.feature_names, *keep, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
     _say(source)
     if extra:

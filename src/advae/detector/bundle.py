@@ -25,6 +25,7 @@ from advae.detector.detector import Detector
 from advae.errors import AdVAEError, InputError, ModelFileError, quoted, quoted_list
 from advae.tables.frames import BatchSchema, as_batches, check_free, merged
 from advae.tables.values import check_columns, to_texts
+from advae.tensorfile import is_single
 
 Key: TypeAlias = tuple[str | None, ...]
 """What a segment has in the columns that tell segments apart, as text; None where it is missing."""
@@ -341,6 +342,8 @@ def load_bundle(path: str | Path) -> Bundle:
     array([False,  True])
     """
     path = Path(path)
+    if is_single(path):
+        raise ModelFileError(f"{path} has a single model. advae.load reads it.")
     with _told(path):
         archive = zipfile.ZipFile(path)
         index = _index(archive, path)

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from advae.core.arrays import HostMatrix
 from advae.detector.detector import Detector, unjudged
 from advae.display.text import shorten
+from advae.errors import InputError
 from advae.parallel import rows_at_once
 from advae.tables.encoder import TableEncoder
 from advae.tables.values import shown_values
@@ -94,6 +95,11 @@ def counterfactuals(
     most
         How many columns may be changed, at least 1; more than `CANDIDATES` never are.
 
+    Raises
+    ------
+    InputError
+        For rows of another width, such as those of a table that is not encoded.
+
     Examples
     --------
     >>> import polars as pl
@@ -107,6 +113,12 @@ def counterfactuals(
     >>> found.columns, found.normal  # another value in the second column, and all is well
     ((1,), True)
     """
+    width = detector.table.width
+    if not isinstance(encoded, np.ndarray) or encoded.shape[1:] != (width,):
+        raise InputError(
+            f"the encoded rows are no array of shape (rows, {width}). Give what "
+            "detector.table.transform makes of a table."
+        )
     found: list[Counterfactual] = []
     at_once = rows_at_once(CANDIDATES * encoded.shape[1], SEARCHED_ROWS)
     for first in range(0, len(encoded), at_once):

@@ -1,7 +1,7 @@
 """A fitted detector of anomalous rows: table encoder, a method's scorer, and threshold."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -32,6 +32,7 @@ from advae.tables.frames import (
     named_scores,
     with_index,
 )
+from advae.tables.values import check_columns
 
 if TYPE_CHECKING:
     from advae.detector.counterfactual import Remedies
@@ -164,6 +165,21 @@ class Detector:
         features = zip(self.table.features, self.table.places, strict=True)
         return frozenset(feature.name for feature, own in features if places & set(own))
 
+    def check_columns(self, names: Collection[str], where: str) -> None:
+        """Refuse a table or file, called ``where``, whose columns lack some that were learned.
+
+        Raises
+        ------
+        InputError
+            Names them, and what they may be called; that is none of `ignored`.
+        """
+        check_columns(self.table.feature_names, names, where, self.ignored)
+
+    def _frame(self, data: Any) -> pl.DataFrame:
+        frame = as_frame(data)
+        self.check_columns(frame.columns, "the table")
+        return frame
+
     @cached_property
     def unreviewed(self) -> "Detector":
         """The same detector without its reviews."""
@@ -198,7 +214,7 @@ class Detector:
         Raises
         ------
         InputError
-            If the threshold is not a number, or below 0, where no score is.
+            If it is no `Threshold`, or its value not a number, or below 0, where no score is.
 
         Examples
         --------
@@ -212,6 +228,11 @@ class Detector:
         >>> [earlier.method for earlier in stricter.earlier_thresholds]
         ['conformal']
         """
+        if not isinstance(threshold, Threshold):
+            raise InputError(
+                f"the threshold is of type {type(threshold).__name__}; expected a Threshold, such "
+                'as Threshold("given", None, 5.0)'
+            )
         if not (math.isfinite(threshold.value) and threshold.value >= 0):
             raise InputError(f"threshold is {threshold.value}; expected a finite score, at least 0")
         threshold = replace(threshold, value=float(threshold.value))  # NumPy's numbers, too
@@ -264,7 +285,7 @@ class Detector:
         return named_scores("p_value", values, index_of(data))
 
     def _scores(self, data: Any) -> Float[np.ndarray, "rows"]:
-        parts = self.table.transform_parts(as_frame(data))
+        parts = self.table.transform_parts(self._frame(data))
         return np.concatenate([self.anomaly_score_encoded(encoded) for _, encoded in parts])
 
     def explain(self, data: Any) -> Explanation:
@@ -285,7 +306,7 @@ class Detector:
         >>> explanation.top(1)["reason_1"].item()
         'column_1'
         """
-        frame = as_frame(data)
+        frame = self._frame(data)
         return self._explain(self.table.transform(frame), frame, index_of(data))
 
     def groups(self, data: Any) -> Groups:
@@ -376,7 +397,7 @@ class Detector:
         remedies = Remedies(self)
         first = 0
         for table in each_table(batches):
-            frame = as_frame(table)
+            frame = self._frame(table)
             scores, reasons = self._with_reasons(frame, first, explain, remedies, watch)
             scored = pl.DataFrame(
                 {

@@ -19,7 +19,7 @@ from advae.core.validation import best_block
 from advae.detector import checkpoint as checkpoints
 from advae.detector.calibration import TRIMMED, learned_threshold
 from advae.detector.checkpoint import OnBlock
-from advae.detector.detector import Detector, judged
+from advae.detector.detector import Detector, judged, unjudged
 from advae.detector.out_of_fold import out_of_fold_scores
 from advae.detector.record import Threshold, TrainingSummary
 from advae.detector.split import Split, split_rows
@@ -32,7 +32,7 @@ from advae.tables.frames import BatchSchema, as_batches, joined, names_given, wi
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.oddities import Oddities
 from advae.tables.sampling import Reservoir
-from advae.tables.values import check_columns, check_finite, check_lengths
+from advae.tables.values import check_finite, check_lengths
 
 MOST_SCORES = 20_000
 """Most training rows whose scores are kept for the threshold; a larger table is sampled."""
@@ -108,21 +108,21 @@ def fit_detector(
     >>> detector.explain(new).top(1)["reason_1"].to_list()[1]
     'heat'
     """
-    config = Config() if config is None else config
+    config = Config.of(config)
     check_method(config)
     ignored, hashed = names_given(ignored), names_given(hashed)
-    batches, numbers = as_batches(data), list[np.ndarray]()
     label = LabelColumn.of(label)
     if label is not None:
         ignored = list(dict.fromkeys([*ignored, label.name]))
+    oddities, numbers = Oddities(), list[np.ndarray]()
+    batches = _watched(as_batches(data), ignored, oddities)
+    if label is not None:
         batches = _normal_rows(batches, label, ignored, numbers, sample)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if sample < 2:
         raise ConfigError(f"sample is {sample}; expected at least 2 rows")
-    oddities = Oddities()
-    frame, table, sampled = _gather(
-        _watched(batches, ignored, numbers, oddities), sample, config.seed, hashed
-    )
+    learned_from = _without_ignored(batches, ignored)
+    frame, table, sampled = _gather(learned_from, sample, config.seed, hashed)
     oddities.check(hashed)
     said = oddities.said()
     screened = ""
@@ -179,7 +179,7 @@ def fit_detector(
         training_scores=np.empty(0),
         calibration_scores=np.empty(0),
         threshold=Threshold("given", None, np.inf),
-        summary=_summary(table, end, split, (sampled, screened)),
+        summary=_summary(table, config, end, split, (sampled, screened)),
         ignored=tuple(sorted(ignored)),
         reading=reading or ReadOptions(),
     )
@@ -202,18 +202,27 @@ def fit_detector(
 
 
 def _watched(
-    batches: Iterator[pl.DataFrame],
-    ignored: Sequence[str],
-    numbers: Sequence[np.ndarray],
-    oddities: Oddities,
+    batches: Iterator[pl.DataFrame], ignored: Sequence[str], oddities: Oddities
 ) -> Iterator[pl.DataFrame]:
-    """Yield the batches to learn from; ``oddities`` sees them with the numbers of their rows."""
+    """Yield the batches of a table; ``oddities`` sees what is to be learned of their columns.
+
+    All rows of it: a cell in any of them decides on the type that the column has.
+    """
     read = 0
-    for place, batch in enumerate(batches):
+    for batch in batches:
+        oddities.watch(without_columns(batch, ignored), np.arange(read, read + batch.height))
+        read += batch.height
+        yield batch
+
+
+def _without_ignored(
+    batches: Iterator[pl.DataFrame], ignored: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """Yield the batches to learn from without the other columns."""
+    read = 0
+    for batch in batches:
         left = without_columns(batch, ignored)
         check_lengths(left, read)  # before categories become texts
-        given = numbers[place] if place < len(numbers) else None
-        oddities.watch(left, np.arange(read, read + left.height) if not numbers else given)
         read += left.height
         yield left
 
@@ -228,11 +237,12 @@ def _normal_rows(
     """Yield the normal rows; ``numbers`` gets those they have in the table while few have come."""
     labels = LabelReader(label)
     for batch in batches:
-        check_columns([label.name], batch.columns, "the table")
         first = labels.rows
         normal = ~labels.read(batch)
         # Here, where rows still have the numbers that they have in the table.
-        check_finite(without_columns(batch, ignored), first, normal)
+        left = without_columns(batch, ignored)
+        check_finite(left, first, normal)
+        check_lengths(left, first, normal)
         if labels.normal_rows <= most:  # of more a sample is taken, and none is called by number
             numbers.append(first + np.flatnonzero(normal))
         yield batch.filter(normal)
@@ -316,7 +326,7 @@ def _threshold(detector: Detector, config: Config) -> Threshold:
 
 
 def _summary(
-    table: TableEncoder, end: Snapshot, split: Split, notes: tuple[str, ...]
+    table: TableEncoder, config: Config, end: Snapshot, split: Split, notes: tuple[str, ...]
 ) -> TrainingSummary:
     ended = ""
     if end.best is not None:
@@ -325,11 +335,12 @@ def _summary(
             f"Training ended after {end.iteration:,} iterations. The weights kept are those after "
             f"{best:,}, where the error of {len(split.watched):,} rows set apart for it was least."
         )
+    notes = *table.notes(trend=not unjudged(table, config)), *notes
     return TrainingSummary(
         rows=len(split.training),
         calibration_rows=len(split.calibration),
         folds=split.folds,
         history=end.history,
-        notes=tuple(filter(None, (*table.notes, *notes, split.note, ended))),
+        notes=tuple(filter(None, (*notes, split.note, ended))),
         versions={name: version(name) for name in ("advae", "jax", "polars")},
     )

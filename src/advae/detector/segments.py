@@ -115,7 +115,7 @@ def fit_detectors(
     >>> bundle.anomaly_score(new).shape  # C by the fallback
     (2,)
     """
-    config = Config() if config is None else config
+    config = Config.of(config)
     if fewest < 2:
         raise ConfigError(f"fewest is {fewest}; expected at least 2 rows")
     names = names_given([by] if isinstance(by, str) else by)

@@ -226,7 +226,7 @@ IDENTIFIER_NAME = re.compile(
 
 
 class ColumnWatch:
-    """One column of the normal rows, as they pass.
+    """One column, as its rows pass.
 
     Parameters
     ----------
@@ -241,12 +241,15 @@ class ColumnWatch:
         self._standstill = Standstill()
         self._refusal: InputError | None = None
 
-    def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
-        """Take in the next rows [n], which have these numbers in the table [n]."""
+    def update(
+        self, values: pl.Series, places: NDArray[np.int64], normal: NDArray[np.bool_]
+    ) -> None:
+        """Take in the next rows [n], their numbers in the table [n], and which are normal [n]."""
         if self._refusal is not None:
             return
-        first = int(places[0]) if len(places) else 0
         self._oddities.watch(values.to_frame(), places)
+        values, places = values.filter(pl.Series(normal)), places[normal]
+        first = int(places[0]) if len(places) else 0
         try:
             self._fit.update(values, first)
         except ColumnError as refusal:
@@ -264,7 +267,9 @@ class ColumnWatch:
         """Return the encoder of the column, None where fitting would refuse it."""
         return None if self._refusal is not None or self._fit.crowded else self._fit.build()
 
-    def findings(self, sample: pl.Series, places: NDArray[np.int64]) -> Iterator[Finding]:
+    def findings(
+        self, sample: pl.Series, places: NDArray[np.int64], *, trend: bool
+    ) -> Iterator[Finding]:
         """Yield what is wrong with the column.
 
         Parameters
@@ -273,6 +278,8 @@ class ColumnWatch:
             A uniform sample of its values.
         places
             The numbers of their rows in the table.
+        trend
+            Whether a fit would judge rows by their place in the training period.
         """
         if self._refusal is not None:
             advice = "Correct the values, or ignore the column."
@@ -300,13 +307,19 @@ class ColumnWatch:
                 "them.",
             )
         if column.texts and (said := said or misreading(column.texts)):
-            count = f"{len(column.texts)} texts, each learned as a category"
+            known, texts = len(column.texts), self._fit.different
+            learned = f"{texts:,} texts, each learned as a category"
+            if texts > known:
+                learned = (
+                    f"{texts:,} texts: {known:,} learned as a category each, "
+                    f"{texts - known:,} too rare for one"
+                )
             yield self._finding(
-                "misread", "problem", count, f"The column {quoted(self.name)} {said}"
+                "misread", "problem", learned, f"The column {quoted(self.name)} {said}"
             )
         if sample.dtype.is_numeric():
-            yield from self._number(column, sample, places)
-        if column.caution == "dated":
+            yield from self._number(column, sample, places, trend)
+        if column.caution == "dated" and not trend:
             yield self._finding(
                 "time",
                 "hint",
@@ -320,7 +333,7 @@ class ColumnWatch:
 
     def _crowded(self, sample: pl.Series, said: str) -> Finding:
         count = f"{sample.n_unique():,} different texts in {len(sample):,} rows"
-        hint = self._fit.hint(said).removeprefix(" But ")
+        hint = self._fit.hint(said)
         if hint:
             return self._finding("misread", "problem", count, f"The column {hint}")
         if _all_differ(sample):
@@ -348,7 +361,7 @@ class ColumnWatch:
         return self._finding("constant", "hint", message, advice)
 
     def _number(
-        self, column: Column, sample: pl.Series, places: NDArray[np.int64]
+        self, column: Column, sample: pl.Series, places: NDArray[np.int64], trend: bool
     ) -> Iterator[Finding]:
         profile, ordered = column.profile, column.caution == "ordered"
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
@@ -363,7 +376,7 @@ class ColumnWatch:
                 "Ignore it: it names the row, and says nothing about it.",
             )
             return
-        if ordered:
+        if ordered and not trend:
             yield self._finding(
                 "order",
                 "hint",
@@ -372,7 +385,7 @@ class ColumnWatch:
                 "If the file is only sorted by it, shuffle the rows, or fit with the option 'time' "
                 "as 'trend'.",
             )
-        else:
+        elif not ordered:
             growing = list(self._growing(sample, places))
             yield from growing
             if not growing and (run := self._standstill.found()) is not None:

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from advae.config import Config
 from advae.core.threshold import alarm_rate, conformal_rows_needed, conformal_threshold
+from advae.detector.detector import unjudged
 from advae.detector.split import ENOUGH_ALARMS, split_rows
 from advae.display.text import share
 from advae.doctor.checks import (
@@ -145,6 +147,7 @@ def examine(
     >>> [finding.check for finding in examine(table, ignored=["id"]).findings]
     ['strange-rows']
     """
+    config = Config.of(config)
     patient = _Patient(LabelColumn.of(label), ignored)
     for batch in as_batches(data):
         patient.update(batch)
@@ -152,7 +155,7 @@ def examine(
         raise InputError("the table has no rows. Give it rows.")
     if patient.labels is not None:
         patient.labels.check()
-    findings = patient.findings(Config() if config is None else config)
+    findings = patient.findings(config)
     ranked = sorted(findings, key=lambda finding: finding.severity != "problem")
     return Diagnosis(patient.rows, patient.normal_rows, tuple(ranked))
 
@@ -185,16 +188,15 @@ class _Patient:
         if not self._watches:
             self._begin(kept.columns)
         normal = kept.filter(~anomalous)
-        places = self.rows + np.flatnonzero(~anomalous)
+        place = np.arange(self.rows, self.rows + batch.height)
         for watch in self._watches:
-            watch.update(normal[watch.name], places)
+            watch.update(kept[watch.name], place, ~anomalous)
         # Polars cannot hash or nest Python objects; the columns that hold them are unusable anyway.
         objects = [name for name, kind in kept.schema.items() if kind == pl.Object]
         comparable = kept.with_columns(pl.lit(None).alias(name) for name in objects)
         self._copies.update(comparable.filter(~anomalous))
         empty = normal.select(pl.all_horizontal(pl.all().is_null())).to_series()
         self._empty_rows += int(empty.sum())
-        place = np.arange(self.rows, self.rows + batch.height)
         watched = comparable.select(comparable[watch.name] for watch in self._watches)
         self._sample.update({"place": place, "anomalous": anomalous, "row": watched})
         self.rows += batch.height
@@ -232,9 +234,14 @@ class _Patient:
                 "Name others with only, to have them examined.",
             )
         yield from self._calibration(config)
+        columns = [watch.column() for watch in self._watches]
+        learned = tuple(column for column in columns if column is not None)
+        trend = config.time == "trend"
+        with suppress(InputError):  # which is a finding of its own, below
+            trend = not unjudged(TableEncoder(learned), config)
         for watch in self._watches:
             normal = self._sample["place"][~anomalous]
-            yield from watch.findings(values[watch.name].filter(~anomalous), normal)
+            yield from watch.findings(values[watch.name].filter(~anomalous), normal, trend=trend)
         if self._empty_rows:
             yield Finding(
                 "empty-rows",
@@ -253,9 +260,8 @@ class _Patient:
                 "Remove copies that a faulty join or export made: they count several times, and "
                 "stand on both sides of the calibration.",
             )
-        learned = [column for watch in self._watches if (column := watch.column()) is not None]
         try:
-            table = TableEncoder(tuple(learned))
+            table = TableEncoder(learned)
             encoded = table.transform(values)
         except InputError as error:
             yield Finding("unusable", "problem", (), str(error), "Correct the table first.")

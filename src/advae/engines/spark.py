@@ -66,7 +66,7 @@ def score(
     """
     portable = PortableModel.of(model)
     detector = portable.detector()
-    check_columns(detector.table.feature_names, frame.columns, "the data frame")
+    detector.check_columns(frame.columns, "the data frame")
     kept = frame.columns if keep is None else names_given(keep)
     check_columns(kept, frame.columns, "the data frame")
     added = score_schema(detector, explain)

@@ -60,7 +60,7 @@ def checked_frame(
         The table has other columns, no rows, or infinite values.
     """
     reset = learned is None
-    streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "columns")
+    streams = hasattr(X, "__arrow_c_stream__") and not hasattr(X, "iloc")
     # Tables unknown to scikit-learn. A sparse array of SciPy's can be a kind of dict.
     columns = isinstance(X, dict) and not hasattr(X, "shape")
     records = isinstance(X, list | tuple) and any(isinstance(each, dict) for each in X)

@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from advae.errors import InputError, quoted
@@ -60,13 +60,21 @@ def expand_paths(data: Data) -> tuple[Path, ...]:
     Raises
     ------
     InputError
-        For a folder, a pipe or device, a missing file, a pattern without a match, an empty list, or
-        a name that is not UTF-8.
+        For a folder, a pipe or device, a missing file, a pattern without a match, an empty list,
+        what is no path, such as an open file, or a name that is not UTF-8.
     """
     if not isinstance(data, str | os.PathLike):
-        if not data:
+        # An open file would go on to its lines, and bytes to numbers.
+        several = isinstance(data, Sequence | Set | Iterator) and not hasattr(data, "read")
+        if not several or isinstance(data, bytes):
+            raise InputError(
+                f"expected the names of files, not {type(data).__name__}. Give a path, a pattern, "
+                "or a list of either."
+            )
+        found = tuple(path for item in data for path in expand_paths(item))
+        if not found:
             raise InputError("the list of files is empty. Name at least one file.")
-        return tuple(path for item in data for path in expand_paths(item))
+        return found
     if data == STANDARD_INPUT:
         return (standard_input(),)
     path = Path(data)

@@ -15,8 +15,11 @@ from polars.io.plugins import register_io_source
 from advae.atomic import replacing_path
 from advae.display.text import without_controls
 from advae.errors import InputError, quoted
-from advae.files.paths import COMPRESSED, TEXT_FORMATS, file_format
+from advae.files.paths import COMPRESSED, FORMATS, TEXT_FORMATS
 from advae.tables.values import check_times
+
+WRITTEN = tuple(extension for extension, kind in FORMATS.items() if kind != "workbook")
+"""Extensions of files that can be written."""
 
 
 def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
@@ -30,7 +33,7 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
     frames
         The rows; the same columns in each frame, and at least one frame.
     path
-        A file ending in .csv, .tsv, .txt, .parquet, .ndjson, .jsonl, .arrow, .ipc or .feather.
+        A file whose name ends in one of `WRITTEN`.
         None writes CSV to standard output; to a terminal without the characters that it obeys.
 
     Returns
@@ -42,7 +45,7 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
     InputError
         For an unknown extension, or a file that cannot be written.
     """
-    counted = _Counted(frames, "csv" if path is None else file_format(path))
+    counted = _Counted(frames, "csv" if path is None else _written_format(path))
     if path is None:
         for number, frame in enumerate(counted):
             _check_types(frame, "csv", "standard output")
@@ -51,7 +54,6 @@ def write_frames(frames: Iterable[pl.DataFrame], path: Path | None) -> int:
             sys.stdout.write(without_controls(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
         return counted.rows
-    _check_format(path)
     with replacing_path(path) as unfinished:
         try:
             _sink(counted, path, unfinished)
@@ -87,14 +89,21 @@ class _Counted(Iterator[pl.DataFrame]):
         return frame
 
 
-def _check_format(path: Path) -> None:
-    kind = file_format(path)
+def _written_format(path: Path) -> str:
+    """Return the format that a file's extension stands for; refuse one that is only read."""
     if path.suffix.lower() in COMPRESSED:
         raise InputError(
             f"{path}: cannot write compressed text. Leave out {path.suffix}, or use .parquet."
         )
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(
+            f"{path}: unknown file extension {quoted(path.suffix)}. Use one of "
+            f"{', '.join(WRITTEN)}."
+        )
     if kind == "workbook":
         raise InputError(f"{path}: cannot write workbooks. Use .csv or .parquet.")
+    return kind
 
 
 def _check_types(frame: pl.DataFrame, kind: str, place: str) -> None:
@@ -114,7 +123,7 @@ def _sink(frames: Iterator[pl.DataFrame], path: Path, target: Path) -> None:
     if first is None:
         raise InputError(f"{path}: there is nothing to write, not even columns.")
 
-    kind = file_format(path)
+    kind = _written_format(path)
     _check_types(first, kind, str(path))
     stopped = threading.Event()
 

@@ -6,7 +6,6 @@ Whatever is wrong with a file ends in one `InputError` that names it.
 
 import json
 import os
-import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +24,7 @@ from advae.files.paths import Data, described, expand_paths, file_format
 from advae.files.streams import readable
 from advae.files.workbook import WorkbookFile
 from advae.parallel import BLOCK_ROWS, CELLS_AT_ONCE, rows_at_once
-from advae.tables.frames import exactly, merged
-
-INDEX = re.compile(r"__index_level_\d+__$|Unnamed: 0$")
-"""Columns in which pandas stores its index, or read one without a name."""
-
+from advae.tables.frames import INDEX, exactly, merged
 
 Types = Mapping[str, pl.DataType]
 TYPED = ("parquet", "arrow")

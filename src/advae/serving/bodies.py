@@ -15,7 +15,6 @@ from advae.detector.detector import Detector
 from advae.errors import AdVAEError, ColumnError, InputError, quoted
 from advae.files.ndjson import Number, typed_values
 from advae.tables.frames import as_frame
-from advae.tables.values import check_columns
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -406,7 +405,7 @@ def _read_text(
 
 def _check_columns(detector: Detector, names: Collection[str]) -> None:
     try:
-        check_columns(detector.table.feature_names, names, "the table")
+        detector.check_columns(names, "the table")
     except InputError as error:
         raise refusal_of(error, detector) from None
 

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from advae.display.text import count
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import rows_at_once
 from advae.records import restore
 from advae.tables.categories import CategoryColumn, HashedColumn, least_frequent
 from advae.tables.columns import (
-    CALENDAR,
     BooleanColumn,
     Caution,
     Column,
@@ -24,6 +24,7 @@ from advae.tables.columns import (
     RangedColumn,
     Scale,
 )
+from advae.tables.frames import INDEX, as_frame
 from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSummary, TimeSummary
 from advae.tables.times import TimeColumn
 from advae.tables.values import (
@@ -195,13 +196,18 @@ class ColumnFit:
         several = len(self._summary.counts) > 1
         return self._summary.overflowed or (several and not repeats)
 
+    @property
+    def different(self) -> int:
+        """How many different texts a column of categories has, those too rare to learn too."""
+        return len(self._summary.counts) if isinstance(self._summary, TextSummary) else 0
+
     def hint(self, said: str = "") -> str:
         """Say what else a `crowded` column seems to hold: numbers or dates, spoilt or as texts.
 
         ``said`` is what is already known of that.
         """
         if said:
-            return f" But {quoted(self.name)} {said}"
+            return f"{quoted(self.name)} {said}"
         if not isinstance(self._summary, TextSummary):
             return ""
         texts = pl.Series(self.name, list(self._summary.counts), dtype=pl.String)
@@ -220,7 +226,7 @@ class ColumnFit:
             said = marked(odd)
         else:
             said = misreading(texts)
-        return f" But {quoted(self.name)} {said}" if said else ""
+        return f"{quoted(self.name)} {said}" if said else ""
 
     def _frequent(self, summary: TextSummary) -> dict[str, int]:
         """Return the categories worth a column, the most frequent first."""
@@ -289,11 +295,21 @@ CAUTIONS: dict[Caution, str] = {
     "constant": "One value in every training row; a row with another scores higher",
     "empty": "Missing in every training row; a row with a value scores higher",
     "hashed": f"Hashed into {HASH_BUCKETS} buckets; explanations name a bucket, not a value",
+}
+
+TIMELESS: dict[Caution, str] = {
     "dated": "Dates, learned by their place in the day, week and year; how late they are counts "
     "only if the option 'time' is 'trend'",
     "ordered": "Numbers that the rows are sorted by; those of new rows would lie beyond, so they "
     "count only if the option 'time' is 'trend'",
 }
+"""Cautions where no row is judged by its place in the training period."""
+
+TREND: dict[Caution, str] = {
+    "dated": "Dates, judged also by their place in the training period; rows before or after it "
+    "score higher for that",
+}
+"""Cautions where rows are."""
 
 CACHED_ROWS = 8192
 """Rows encoded at a time: what is being filled, column by column, stays in the cache."""
@@ -375,22 +391,25 @@ class TableEncoder:
             raise InputError("the table has no columns. Give it at least one.")
         if rows < 2:
             raise InputError(
-                f"only {rows} sample{'' if rows else 's'} (n_samples = {rows}): "
-                "learning what is normal needs at least 2 rows."
+                f"only {count(rows, 'row')} to learn from: learning what is normal takes at least "
+                "2. Give more rows."
             )
         crowded = [fit for fit in fits if fit.crowded]
         if crowded:
+            names = [fit.name for fit in crowded]
+            index = "is where pandas keeps its index: leave it out."
+            told = {**(said or {}), **dict.fromkeys(filter(INDEX.match, names), index)}
+            but = " ".join(filter(None, (fit.hint(told.get(fit.name, "")) for fit in crowded)))
             raise InputError(
-                f"too many different texts in {quoted_list([fit.name for fit in crowded])}: hardly "
+                f"too many different texts in {quoted_list(names)}: hardly "
                 "any value twice, or too many to count. Ignore such a column if it only names the "
-                "row, or have its values hashed."
-                + "".join(fit.hint((said or {}).get(fit.name, "")) for fit in crowded)
+                "row, or have its values hashed." + (f" But {but}" if but else "")
             )
         columns = tuple(fit.build() for fit in fits)
         if all(all(column.fixed) for column in columns):
             raise InputError(
-                f"all {rows} rows are identical: no column varies, so there is nothing to learn. "
-                "Check the columns that were left out, or give other rows."
+                "all rows to learn from are identical: no column varies, so there is nothing to "
+                "learn. Check the columns that were left out, or give other rows."
             )
         return cls(columns, said or {})
 
@@ -478,13 +497,14 @@ class TableEncoder:
         known = set(self.feature_names)
         return [name for name in frame.columns if name not in known]
 
-    def transform(self, frame: pl.DataFrame, *, first_row: int = 0) -> NDArray[np.float32]:
+    def transform(self, data: Any, *, first_row: int = 0) -> NDArray[np.float32]:
         """Encode the rows of a table.
 
         Parameters
         ----------
-        frame
-            The training columns [n rows] in any order; others are not used.
+        data
+            The training columns [n rows] in any order, see `advae.tables.frames.as_frame`; others
+            are not used.
         first_row
             The number of the first row, for errors.
 
@@ -497,6 +517,7 @@ class TableEncoder:
         InputError
             For a missing column, or a value that cannot be read as training's could.
         """
+        frame = as_frame(data)
         check_columns(self.feature_names, frame.columns, "the table")
         encoded = np.empty((frame.height, self.width), np.float32)
         for start in range(0, frame.height, CACHED_ROWS):
@@ -539,20 +560,24 @@ class TableEncoder:
         """Return the names of the columns that are treated so."""
         return [feature.name for feature in self.features if feature.caution == caution]
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences on the columns that are treated in a way the user should know of."""
+    def notes(self, *, trend: bool) -> tuple[str, ...]:
+        """Return sentences on the columns that are treated in a way the user should know of.
+
+        ``trend``: whether rows are judged by their place in the training period, `calendar`.
+        """
         cautioned = [
             f"{sentence}: {quoted_list(names)}."
-            for caution, sentence in CAUTIONS.items()
-            if (names := self.cautioned(caution)) and (self.calendar or caution not in CALENDAR)
+            for caution, sentence in (CAUTIONS | (TREND if trend else TIMELESS)).items()
+            if (names := self.cautioned(caution))
         ]
         misread = [
             f"Learned as categories, but {quoted(f.name)} {said}"
             for f in self.features
             if f.texts and (said := self.said.get(f.name) or misreading(f.texts))
         ]
-        return *cautioned, *misread
+        index = list(filter(INDEX.match, self.feature_names))
+        stored = [f"Learned, though pandas keeps its index there: {quoted_list(index)}."]
+        return *cautioned, *misread, *(stored if index else [])
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state, to be stored as JSON."""

@@ -1,6 +1,7 @@
 """What users hold as a table, as a Polars frame."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
@@ -13,6 +14,9 @@ import polars as pl
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
 from advae.tables.values import ValueKind, check_columns, check_times, missing_counts, to_texts
+
+INDEX = re.compile(r"__index_level_\d+__$|Unnamed: 0$")
+"""Columns in which pandas stores its index, or read one without a name."""
 
 MERGED_BYTES = 1 << 27
 """What joined frames take at most, as much as `CELLS_AT_ONCE` numbers: texts can be long."""
@@ -43,7 +47,7 @@ def as_frame(data: Any) -> pl.DataFrame:
         A Polars frame, lazy or not; a pandas frame; anything with the Arrow capsule interface;
         a dict of columns; a list of dicts, one a row; or a two-dimensional NumPy array or SciPy
         sparse matrix, shape (rows, columns), whose columns are called ``column_0``, ``column_1``
-        and so on.
+        and so on. The index of pandas is no column, also where an Arrow table has it as one.
 
     Raises
     ------
@@ -69,6 +73,8 @@ def as_frame(data: Any) -> pl.DataFrame:
         return pl.DataFrame([_column(f"column_{i}", data[:, i]) for i in range(data.shape[1])])
     if _is_pandas(data):
         return _from_pandas(data)
+    if isinstance(data, list | tuple) and not data:
+        raise InputError("the list of rows is empty. Give at least one, a dict of its values.")
     if not (hasattr(data, "__arrow_c_stream__") or isinstance(data, dict)):
         raise InputError(
             f"cannot read a table from {type(data).__name__}. Give a Polars or pandas frame, an "
@@ -78,7 +84,9 @@ def as_frame(data: Any) -> pl.DataFrame:
     try:
         if isinstance(data, dict):
             data = {name: _mapped(name, values) for name, values in data.items()}
-        return pl.DataFrame(data)
+        index = _stored_index(data)
+        frame = pl.DataFrame(data)
+        return without_columns(frame, index) if index else frame
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         raise InputError(f"cannot read the table: {error}") from None
 
@@ -198,6 +206,13 @@ def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFra
 def _is_pandas(data: object) -> bool:
     # pandas need not be installed; others, such as GeoPandas, have subclasses of its frame.
     return any(each.__module__.split(".")[0] == "pandas" for each in type(data).__mro__)
+
+
+def _stored_index(data: object) -> list[str]:
+    """Return the columns of an Arrow table that are the index of a pandas frame without a name."""
+    told = getattr(getattr(data, "schema", None), "pandas_metadata", None)
+    names = told.get("index_columns", []) if isinstance(told, dict) else []
+    return [name for name in names if isinstance(name, str) and INDEX.match(name)]
 
 
 def _from_pandas(data: Any) -> pl.DataFrame:

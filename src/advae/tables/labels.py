@@ -14,6 +14,9 @@ from advae.tables.values import bad_cell, to_texts, to_truths
 
 ANOMALY = ("1", "1.0", "true", "yes", "anomaly", "anomalous")
 NORMAL = ("0", "0.0", "false", "no", "normal")
+NAMING = "advae.LabelColumn(COL, normal=VALUE)"
+"""What names the label of normal rows in messages; the command line puts its option there."""
+
 NAMED = 5
 """Labels that an error names, of those that there are."""
 
@@ -107,8 +110,7 @@ class LabelReader:
             quoted(self.column.name),
             None,
             f"has no label {quoted(self.column.normal)}; it has, for instance, "
-            f"{quoted_list(list(self._others)[:NAMED])}. Name that of normal rows by the option "
-            "'normal'.",
+            f"{quoted_list(list(self._others)[:NAMED])}. Name that of normal rows by {NAMING}.",
         )
 
 
@@ -147,10 +149,7 @@ def parse_labels(
             raise bad_cell(values, missing, first_row, "a label")
         others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
-    wanted = (
-        f"a label. Labels are {ACCEPTED}; of others, name that of normal rows by the option "
-        "'normal'"
-    )
+    wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows by {NAMING}"
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
     missing = np.isnan(truths)
     if missing.any():

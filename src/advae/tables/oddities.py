@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from advae.errors import ColumnError, quoted
 from advae.tables.encoder import WRITTEN, written_like
-from advae.tables.values import date_forms, parse_times, two_forms
+from advae.tables.values import date_forms, folded, parse_times, two_forms
 
 FEW = 0.1
 """Up to this share of odd values a column is called one of numbers, dates or truths."""
@@ -21,7 +22,7 @@ TRIED_ROWS = 5000
 """After so many rows, a kind that most values are not of is given up."""
 
 SPELLED = 1000
-"""Of so many different texts in a column, those are told that differ only in case."""
+"""Of so many different texts in a column, those are told that differ only in case or blanks."""
 
 
 class Oddities:
@@ -30,8 +31,8 @@ class Oddities:
     def __init__(self) -> None:
         self._columns: dict[str, _Column] = {}
 
-    def watch(self, frame: pl.DataFrame, places: Sequence[int] | np.ndarray | None) -> None:
-        """Take in the next rows [n]; ``places`` are their numbers in the table, if known."""
+    def watch(self, frame: pl.DataFrame, places: NDArray[np.int64]) -> None:
+        """Take in the next rows [n]; ``places`` are their numbers in the table."""
         for values in frame.iter_columns():
             if values.dtype == pl.String:
                 self._columns.setdefault(values.name, _Column(values.name)).update(values, places)
@@ -63,18 +64,17 @@ class _Column:
         self._kinds = ["numbers", "dates", "truths"]
         self._fitting = dict.fromkeys(self._kinds, 0)
         self._distinct: dict[str, set[str]] = {kind: set() for kind in self._kinds}
-        self._odd: dict[str, dict[str, int | None]] = {kind: {} for kind in self._kinds}
+        self._odd: dict[str, dict[str, int]] = {kind: {} for kind in self._kinds}
         self._forms: dict[str, str] = {}
         self._spelled: dict[str, str] = {}
-        self._alike: tuple[str, str] | None = None
+        self._alike: dict[str, tuple[str, str]] = {}
 
-    def update(self, values: pl.Series, places: Sequence[int] | np.ndarray | None) -> None:
-        if len(self._spelled) < SPELLED and self._alike is None:
+    def update(self, values: pl.Series, places: NDArray[np.int64]) -> None:
+        if len(self._spelled) < SPELLED and not {"case", "blanks"} <= self._alike.keys():
             for text in values.alias("text").drop_nulls().unique(maintain_order=True):
-                known = self._spelled.setdefault(text.casefold(), text)
-                if known != text:
-                    self._alike = known, text
-                    break
+                known = self._spelled.setdefault(folded(text), text)
+                if known != text and folded(text) not in ("", "true", "false"):
+                    self._alike.setdefault(_difference(known, text), (known, text))
         if not self._kinds:
             return
         rows = pl.DataFrame({"text": values.alias("text").str.strip_chars()}).with_row_index("row")
@@ -92,7 +92,7 @@ class _Column:
             odd = self._odd[kind]
             for row, text in tally.filter(~suits).select("row", "text").head(NAMED).iter_rows():
                 if len(odd) < NAMED and text not in odd:
-                    odd[text] = None if places is None else int(places[row])
+                    odd[text] = int(places[row])
             if self._rows >= TRIED_ROWS and 2 * self._fitting[kind] < self._rows:
                 self._kinds.remove(kind)
         if "dates" in self._kinds:
@@ -113,8 +113,7 @@ class _Column:
             if not odd or not several or 2 * odd >= self._rows:
                 continue
             named = ", ".join(
-                quoted(text) + ("" if row is None else f" (row {row})")
-                for text, row in self._odd[kind].items()
+                f"{quoted(text)} (row {row})" for text, row in self._odd[kind].items()
             )
             if kind == "numbers" and all(map(WRITTEN.match, self._odd[kind])):
                 return written_like(named)
@@ -128,10 +127,18 @@ class _Column:
                 f"others texts such as {named}: correct them, or leave fields empty where "
                 "they stand for missing values."
             )
-        if self._alike is not None and not set(map(str.casefold, self._alike)) & {"true", "false"}:
-            one, other = map(quoted, self._alike)
-            return f"holds texts that differ only in case, such as {one} and {other}."
-        return ""
+        pairs = ", or in ".join(
+            f"{difference}, such as {quoted(one)} and {quoted(other)}"
+            for difference, (one, other) in self._alike.items()
+        )
+        return f"holds texts that differ only in {pairs}." if pairs else ""
+
+
+def _difference(one: str, other: str) -> str:
+    """Say in what two spellings of a text differ."""
+    if one.casefold() == other.casefold():
+        return "case"
+    return "blanks" if one.split() == other.split() else "case and blanks"
 
 
 def _are_numbers(texts: pl.Series) -> pl.Series:

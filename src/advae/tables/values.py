@@ -34,14 +34,19 @@ HASH_BUCKETS = 32
 CATEGORIES = (pl.Categorical, pl.Enum)
 
 
-def check_columns(wanted: Iterable[str], found: Collection[str], where: str) -> None:
-    """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns."""
+def check_columns(
+    wanted: Iterable[str], found: Collection[str], where: str, others_known: Collection[str] = ()
+) -> None:
+    """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns.
+
+    ``others_known`` are columns that are known to be others, and so not meant by a wrong name.
+    """
     wanted, known = list(wanted), set(found)
     missing = [name for name in wanted if name not in known]
     if not missing:
         return
     # Columns in their place are no hints. All in one case: difflib tells "ID" from "id".
-    others = known.difference(wanted)
+    others = known.difference(wanted, others_known)
     folded = {name.casefold(): name for name in reversed(list(found)) if name in others}
     hints = []
     for name in missing[:10]:
@@ -584,6 +589,11 @@ def truths_among(known: Iterable[str]) -> dict[str, str]:
     for text in known:
         spelled.get(text.strip().lower(), []).append(text)
     return {word: texts[0] for word, texts in spelled.items() if len(texts) == 1}
+
+
+def folded(text: str) -> str:
+    """Return a text without what the spellings of one text differ in: its case, and its blanks."""
+    return " ".join(text.split()).casefold()
 
 
 def respelled(texts: pl.Series, truths: Mapping[str, str]) -> pl.Series:

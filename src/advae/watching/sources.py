@@ -183,9 +183,18 @@ class Files:
         """Open a file as rows to score."""
         if not path.exists():
             raise FileNotFoundError(path)
-        source = open_rows(self._detector, path, keep=self._keep, options=self._options)
-        names = [*self._detector.table.feature_names, *self._keep]
-        check_columns(names, source.columns, str(path))
+        try:
+            source = open_rows(self._detector, path, keep=self._keep, options=self._options)
+            self._detector.check_columns(source.columns, str(path))
+            check_columns(self._keep, source.columns, str(path))
+        except InputError as error:
+            if not Path(self.name).is_dir():
+                raise
+            pattern = Path(self.name) / "day-*.csv"
+            raise InputError(
+                f"{error} To leave out files that are no data, watch a quoted pattern that the "
+                f"others match, such as '{pattern}', instead of the folder."
+            ) from None
         return source
 
 
@@ -265,8 +274,9 @@ class Rows:
         self, database: Database, query: str, column: str, detector: Detector, keep: Sequence[str]
     ) -> None:
         query = without_end(query).removesuffix("\n")  # as states of earlier versions name it
-        names = [column, *detector.table.feature_names, *keep]
-        check_columns(names, database.query(query).columns, str(database.address))
+        found, where = database.query(query).columns, str(database.address)
+        detector.check_columns(found, where)
+        check_columns([column, *keep], found, where)
         self.name = f"{database.address}, {query}, by {column}"
         self.database, self._query, self._column = database, query, column
 
