@@ -41,9 +41,9 @@ def with_frauds(table: pl.DataFrame) -> pl.DataFrame:
 def main() -> None:
     """Learn, score, and print what was flagged."""
     detector = advae.fit_detector(
-        payments(500, seed=1), advae.Config(alpha=0.01), ignored=["payment"]
+        payments(2000, seed=1), advae.Config(alpha=0.01), ignored=["payment"]
     )
-    new = with_frauds(payments(300, seed=2))
+    new = with_frauds(payments(300, seed=7))
     flagged = new.filter(pl.Series(detector.is_anomaly(new)))
     reasons = detector.explain(flagged).top(1)
     for row, reason in zip(flagged.rows(named=True), reasons.rows(named=True), strict=True):
@@ -51,7 +51,7 @@ def main() -> None:
         seen, expected = reason["reason_1_observed"], reason["reason_1_expected"]
         print(f"{row['payment']} ({kind}): {reason['reason_1']} {seen}, expected {expected}")
     found = sum(int(name[2:]) < 9 for name in flagged["payment"])
-    print(f"{found} of 9 frauds found, {flagged.height - found} false alarms in 291 payments")
+    print(f"{found} of 9 frauds found; {flagged.height - found} of 291 normal payments flagged")
 
 
 if __name__ == "__main__":
