@@ -389,6 +389,10 @@ def test_a_collapsed_or_idle_training_is_said_to_be(detector) -> None:
     assert "by heart" in training_warnings(late)[0]
     unsteady = _with_history(detector, encoder_reconstruction=rising, **{VALIDATION_ERROR: rising})
     assert "not steady" in training_warnings(unsteady)[0]
+    usual = [0.8] + [1.0] * (blocks - 1)
+    assert not training_warnings(
+        _with_history(detector, encoder_reconstruction=usual, **{VALIDATION_ERROR: usual})
+    )
 
 
 def test_training_shows_every_term_and_the_held_out_curve(detector, report) -> None:

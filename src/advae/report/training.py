@@ -11,6 +11,10 @@ COLLAPSED = 0.05
 OVERFITTED = 1.1
 """Last held-out error over the least one, from which on training went on for too long."""
 
+UNSTEADY = 1.5
+"""The same where the error of the training rows rose, too. Less is usual: it rises when the encoder
+begins to reject what the generator makes, and comes down slowly."""
+
 
 @dataclass(frozen=True)
 class TermView:
@@ -190,7 +194,7 @@ def training_warnings(detector: Detector) -> list[str]:
                 "heart. Fit with more rows, fewer iterations, or with patience, which ends "
                 "training there."
             )
-        else:
+        elif held_out[-1] > UNSTEADY * min(held_out):
             found.append(
                 f"{when} and rose after it, and so did that of the training rows: the training "
                 "was not steady. Fit with another seed, a smaller gamma or a smaller "
