@@ -463,9 +463,7 @@ class Detector:
             return None
         kind = self.method.unseen_kind
         for feature, places in zip(self.table.features, self.table.places, strict=True):
-            if not feature.ways_alike:
-                continue
-            found = feature.distribution.strange(feature.positions(encoded[:, list(places)]))
+            found = feature.unseen(encoded[:, list(places)])
             for place in places if found.any() else ():
                 whole = by_kind[found, place].sum(axis=1)
                 by_kind[found, place] = 0.0

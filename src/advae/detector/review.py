@@ -374,13 +374,12 @@ def _recalibrated(changed: Detector, detector: Detector) -> Detector:
 
 def _unseen(detector: Detector, columns: Sequence[int], encoded: HostMatrix) -> list[str]:
     """Return the columns whose values a model cannot tell from others that it never saw."""
-    found = []
-    for number in columns:
-        column = detector.table.features[number]
-        position = column.positions(encoded[:, list(detector.table.places[number])])
-        if column.ways_alike and column.distribution.strange(position)[0]:
-            found.append(column.name)
-    return found
+    table = detector.table
+    return [
+        table.features[number].name
+        for number in columns
+        if table.features[number].unseen(encoded[:, list(table.places[number])])[0]
+    ]
 
 
 class _About:

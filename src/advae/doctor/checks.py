@@ -115,10 +115,11 @@ class Standstill:
         self._longest = self._latest = Run(np.nan, 0, 0, 0)
         self._rows = self._repeats = 0
 
-    def update(self, values: Float[np.ndarray, "rows"], places: Int[np.ndarray, "rows"]) -> None:
-        """Take in the next values, NaN where missing, and the numbers of their rows."""
-        if not len(values):
+    def update(self, column: pl.Series, places: Int[np.ndarray, "rows"]) -> None:
+        """Take in the next values of a column, and the numbers of their rows."""
+        if not (len(column) and column.dtype.is_numeric()):
             return
+        values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
         starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
         rows = np.diff(starts, append=len(values))
         firsts, lasts = places[starts], places[starts + rows - 1]
@@ -259,9 +260,7 @@ class ColumnWatch:
         except InputError as refusal:
             self._refusal = refusal
             return
-        if values.dtype.is_numeric():
-            numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-            self._standstill.update(numbers, places)
+        self._standstill.update(values, places)
 
     def column(self) -> Column | None:
         """Return the encoder of the column, None where fitting would refuse it."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from advae.detector.detector import Detector
 from advae.detector.tally import Tally
@@ -55,9 +54,7 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
     for frame in as_batches(data):
         for part, encoded in detector.table.transform_parts(frame, first_row=tally.rows):
             for name, standstill in still.items():
-                if part[name].dtype.is_numeric():
-                    numbers = part[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-                    standstill.update(numbers, tally.rows + np.arange(part.height))
+                standstill.update(part[name], tally.rows + np.arange(part.height))
             tally.update(part, encoded, np.zeros(part.height), tally.rows)
             for place, (column, places) in enumerate(
                 zip(features, detector.table.places, strict=True)

@@ -247,6 +247,10 @@ class Column(ABC):
     def departures(self, encoded: Encoded, expected: Encoded) -> NDArray[np.int64]:
         """Return the place in `ways` of each value [n], given encoded columns [n, k] of both."""
 
+    def unseen(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which values [n] are of a category that training never, or hardly ever, had."""
+        return np.zeros(len(encoded), bool)
+
     def breadth(self, encoded: OnePart) -> OnePart:
         """Return what counts as far from a value: for each of its encoded columns [k], above 0."""
         return np.ones_like(encoded)
@@ -586,6 +590,10 @@ class GroupedColumn(Column):
     def departures(self, encoded: Encoded, expected: Encoded) -> NDArray[np.int64]:
         """Return the groups of the values, whatever is expected."""
         return np.asarray(np.nan_to_num(self.positions(encoded) + 1), np.int64)
+
+    def unseen(self, encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which groups are strange."""
+        return self.distribution.strange(self.positions(encoded))
 
     def in_words(self, values: pl.Series) -> str:
         """Name the most frequent values."""
