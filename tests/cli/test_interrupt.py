@@ -65,6 +65,40 @@ def test_a_command_stopped_while_it_writes_leaves_nothing(
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_command_whose_output_is_in_place_has_done_its_work(
+    sent: signal.Signals, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model, page = tmp_path / "t.csv", tmp_path / "m.advae", tmp_path / "r.html"
+    good_table().write_csv(data)
+    page.write_text("old")
+
+    def placed(_: Path) -> None:
+        if model.exists():  # until then it is a checkpoint
+            os.kill(os.getpid(), sent)
+
+    monkeypatch.setattr("advae.atomic._sync_folder", placed)
+    for words in (
+        ("fit", data, "-o", model, "--preset", "paper", "--iterations", 50),
+        ("report", model, data, "-o", page),
+        ("threshold", model, "--value", 3),
+        ("score", model, data, "-o", tmp_path / "s.csv"),
+    ):
+        assert run(*words).code == 0, words
+    assert page.read_text() != "old"
+    left = sorted(each.name for each in tmp_path.iterdir())
+    assert left == ["m.advae", "r.html", "s.csv", "t.csv"]
+
+
+def test_an_output_in_place_takes_one_signal_and_no_second(
+    sent: signal.Signals, tmp_path: Path
+) -> None:
+    with interruptible(tmp_path / "out"):
+        (tmp_path / "out").write_text("new")
+        os.kill(os.getpid(), sent)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), sent)
+
+
 def test_once_the_work_is_done_a_signal_changes_nothing_but_a_second_one_does(
     sent: signal.Signals,
 ) -> None:

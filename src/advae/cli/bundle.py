@@ -39,7 +39,7 @@ def fit_bundle(
     """Learn a model for each segment, and write them as they come."""
     from advae.detector.segments import fit_detectors
 
-    with interruptible():
+    with interruptible(output):
         database = open_database(data, query)
         if database is None:
             source: Any = open_table(data, settings["label"], reading)
@@ -141,7 +141,11 @@ def score_bundle(
             yield numbered(frame, source, frame["row"].to_numpy())
 
     unseen = quiet or (output is None and sys.stdout.isatty())
-    with interruptible(), source.located(), console.row_progress("scoring", unseen) as tell:
+    with (
+        interruptible(output),
+        source.located(),
+        console.row_progress("scoring", unseen) as tell,
+    ):
         sink.write_frames(console.counted(watched(), tell), output)
     if not quiet:
         part = share(flagged / max(rows, 1))

@@ -31,7 +31,7 @@ def export(
     check_output(path, str(model))
     detector = load_model(model)
     fingerprint = hashlib.sha256(model.read_bytes()).hexdigest()
-    with interruptible():
+    with interruptible(path):
         remarks = write_onnx(detector, path, fingerprint)
     inputs = count(len(detector.table.features), "input")
     size = path.stat().st_size / 1e6

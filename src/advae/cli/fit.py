@@ -197,7 +197,7 @@ def fit(
         )
         return
     check_output(checkpoint, data)
-    with interruptible() as stop:
+    with interruptible(output) as stop:
         database = open_database(data, query)
         source = database.query(query or "") if database else open_table(data, known, reading)
         ignored = ignored_columns(source, ignore, only, known)

@@ -92,7 +92,7 @@ def report(
     values, by = segment or [], () if bundle is None else bundle.by
     detector = load_model(model) if bundle is None else segment_of(bundle, values)
     source = open_labelled(detector, data, known, [*by, *(keep or [])], reading)
-    with interruptible(), source.located(), console.row_progress("scoring", quiet) as tell:
+    with interruptible(page), source.located(), console.row_progress("scoring", quiet) as tell:
         rows = console.counted(source.batches(), tell)
         # The page numbers the rows that it is given.
         several = len(source.paths) > 1

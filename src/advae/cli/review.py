@@ -66,12 +66,12 @@ def review(
     inputs = [str(model), *(each for each in (data, verdicts) if each is not None)]
     if output is not None:
         check_output(output, *inputs)
-    detector = load_model(model)
+    detector, path = load_model(model), model if output is None else output
     if data is None or verdicts is None or key is None:
         after = undone(detector) if undo else detector
         if undo:
-            with interruptible():
-                model_file.save(after, model if output is None else output)
+            with interruptible(path):
+                model_file.save(after, path)
         for each in after.reviews:
             console.output().print(console.escape(f"{each.made}: {each.told}"))
         if not after.reviews:
@@ -84,7 +84,7 @@ def review(
 
     verdict_source = open_source(verdicts, dtypes={key: pl.String()})
     source = open_rows(detector, data, [key], reading)
-    with interruptible():
+    with interruptible(path):
         with verdict_source.located():
             told = read_verdicts(verdict_source.read(), key)
         with source.located():
@@ -97,7 +97,7 @@ def review(
             notes=found.notes,
             radius=RADIUS if radius is None else radius,
         )
-        model_file.save(done.detector, model if output is None else output)
+        model_file.save(done.detector, path)
     _show(done)
 
 

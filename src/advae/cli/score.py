@@ -214,7 +214,11 @@ def score(
         outlets.write_utf8()
     # Rows on the terminal are progress enough.
     unseen = quiet or (output is None and into is None and sys.stdout.isatty())
-    with interruptible(), source.located(), console.row_progress("scoring", unseen) as tell:
+    with (
+        interruptible(output),
+        source.located(),
+        console.row_progress("scoring", unseen) as tell,
+    ):
         rows = places.before(console.counted(source.batches(), tell))
         scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
         frames = places.after(scored)

@@ -257,6 +257,12 @@ class Interrupt:
     While ``deferred``, a first signal only sets ``requested``; otherwise, and at the second one,
     KeyboardInterrupt is raised, as soon as no module is being loaded.
 
+    Parameters
+    ----------
+    output
+        What the work is done with: it is over once another file stands under this name than does
+        now.
+
     Attributes
     ----------
     over
@@ -267,13 +273,16 @@ class Interrupt:
 
     raised = False
 
-    def __init__(self) -> None:
+    def __init__(self, output: Path | None = None) -> None:
         self.deferred = False
         self.requested = False
         self.over = False
+        self._output, self._before = output, _identity(output)
 
     def __call__(self, _signal: int, frame: FrameType | None) -> None:
         """Take a signal."""
+        if _identity(self._output) != self._before:
+            self.over, self._output, self._before = True, None, None
         if self.over:
             self.over = False
         elif loads_module(frame):
@@ -283,6 +292,15 @@ class Interrupt:
             raise KeyboardInterrupt
         else:
             self.requested = True
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells the file that stands under a name from all others; None without one."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def loads_module(frame: FrameType | None) -> bool:
@@ -302,14 +320,15 @@ def interrupt_later() -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interrupt]:
+def interruptible(output: Path | None = None) -> Iterator[Interrupt]:
     """Treat SIGTERM and SIGHUP like Ctrl-C inside the block, all through the Interrupt given.
 
     A signal that is ignored stays ignored, as nohup and shells want it for what runs on its own.
     The block is what a command was asked for: where it ends well, an Interrupt that took signals
-    before it is told that the work is over.
+    before it is told that the work is over. So it is as soon as a new file stands under the name
+    ``output``, where the block writes one.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt(output)
     names = [name for name in STOPPING if signal.getsignal(name) != signal.SIG_IGN]
     before = [signal.signal(name, interrupt) for name in names]
     try:

@@ -91,8 +91,9 @@ def threshold(
         tuned = tuned.with_threshold(Threshold("given", None, value, "given after training"))
     else:
         tuned = tuned.with_threshold(learned_threshold(tuned, share, method))
-    with interruptible():
-        model_file.save(tuned, model if output is None else output)
+    path = model if output is None else output
+    with interruptible(path):
+        model_file.save(tuned, path)
     show_thresholds(tuned, share)
     if labelled is not None:
         _show_review(labelled, tuned)
