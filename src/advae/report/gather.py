@@ -20,7 +20,6 @@ from advae.report.timeline import TimeTally
 from advae.tables.frames import names_given
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Highest, Reservoir
-from advae.tables.times import TimeColumn
 from advae.tables.values import check_columns, shown_values
 
 SEGMENTED = ("category", "boolean")
@@ -76,14 +75,8 @@ class Gathered:
         ]
         self.drivers = Drivers(len(self.tallies))
         self.grouper = Grouper(detector)
-        self.times = next(
-            (
-                TimeTally(column)
-                for column in detector.table.features
-                if isinstance(column, TimeColumn) and column.dates is not None
-            ),
-            None,
-        )
+        dates = detector.table.dates
+        self.times = TimeTally(dates) if dates is not None and dates.caution == "dated" else None
         self.extra_columns: tuple[str, ...] = ()
         self.labels = None if label is None else LabelReader(label)
         self._detector, self._where = detector, where

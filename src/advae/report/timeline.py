@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from advae.display.charts import Tick
 from advae.display.text import shorten
-from advae.tables.times import TimeColumn
+from advae.tables.columns import RangedColumn
 from advae.tables.values import shown_values
 
 PARTS = 120
@@ -57,7 +57,7 @@ class Timeline:
 class TimeTally:
     """Counts rows along a column of times, and notes their highest scores, in bounded memory."""
 
-    def __init__(self, column: TimeColumn) -> None:
+    def __init__(self, column: RangedColumn) -> None:
         self._column = column
         self._length = STEPS[0] * SECOND
         self._parts: dict[int, _Part] = {}
