@@ -16,7 +16,7 @@ from safetensors.numpy import save as to_bytes
 from advae.atomic import replacing
 from advae.errors import ModelFileError
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Of what is written in records and arrays. Files of another version are refused."""
 
 LARGEST_FILE = 4 * 2**30

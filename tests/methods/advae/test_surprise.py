@@ -1,5 +1,7 @@
 """The score in nats against float64 NumPy, equation by equation."""
 
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
@@ -64,8 +66,10 @@ def own_marginal(frame, new):
         numeric = name in ("size", "level", "near")
         there = np.array([v for v in known if v is not None], float) if numeric else None
         found = []
+        often = Counter(v for v in known if v is not None)
         for v in values:
-            count = sum(each == v for each in known)
+            rows = sum(rows for rows in often.values() if rows <= max(often[v], 1))
+            count = known.count(None) if v is None else rows
             share = (count + 0.5) / (n + 1)
             if numeric and v is not None:
                 low, high = np.mean(there <= v), np.mean(there >= v)
@@ -116,6 +120,47 @@ def number_surprises(values, new):
     return np.asarray(surprise.columns_surprise(surprise.prepared(known), rows)[0])[0]
 
 
+def moment_surprises(clock, new):
+    """Return m_j of the time of day of new moments, in seconds, of a table's only column."""
+    days = np.arange(len(clock)) % 10 * 86_400.0
+
+    def table(seconds):
+        return pl.DataFrame({"t": (np.asarray(seconds) * 1e6).astype(np.int64)}).select(
+            pl.col("t").cast(pl.Datetime("us"))
+        )
+
+    frame = table(days + clock)
+    encoder = TableEncoder.fit(frame)
+    known = counted(encoder, frame)
+    rows = encoder.transform(table(np.asarray(new, float)))
+    # The position in the calendar is a number, and comes first.
+    return np.asarray(surprise.columns_surprise(surprise.prepared(known), rows)[0])[-1]
+
+
+@pytest.mark.parametrize("middle", [0, 6, 23.9])
+def test_no_hour_of_a_day_is_unusual_by_its_place_on_the_clock(middle):
+    rng = np.random.default_rng(11)
+    hours = (middle + rng.triangular(-9, 0, 9, 20_000)) % 24
+    offsets = np.arange(-11.75, 12, 0.5)
+    m = moment_surprises(3600 * hours, 3600 * ((middle + offsets) % 24))
+    # What counts is how many rows have a moment so rare, wherever the clock begins.
+    rarer = np.array([np.mean(np.abs((hours - middle + 12) % 24 - 12) >= abs(o)) for o in offsets])
+    inside = np.abs(offsets) < 7
+    assert np.abs(m - -np.log(rarer.clip(1e-9)))[inside].max() < 0.8
+    assert m[np.abs(offsets) > 10].min() == pytest.approx(np.log(2 * 20_001), abs=0.01)
+
+
+def test_full_hours_are_moments_of_their_own():
+    rng = np.random.default_rng(12)
+    hours = np.where(rng.random(5000) < 0.001, 3, rng.choice([8, 9, 14, 20], 5000))
+    m = moment_surprises(3600.0 * hours, 3600.0 * np.array([3, 8, 14, 20]))
+    assert m[0] == pytest.approx(-np.log((np.sum(hours == 3) + 0.5) / 5001), abs=1e-4)
+    assert m[1:].max() < 1.5
+    minutes = 3600.0 * rng.integers(5, 20, 20_000) + 60 * rng.integers(0, 60, 20_000)
+    rare = moment_surprises(minutes, 3600.0 * np.arange(24))
+    assert set(np.flatnonzero(rare > 9)) == {*range(5), *range(20, 24)}
+
+
 def test_a_number_that_never_was_is_unusual_where_numbers_repeat():
     rng = np.random.default_rng(8)
     often, seldom = prices(4000, rng), prices(4000, rng)
@@ -127,6 +172,21 @@ def test_a_number_that_never_was_is_unusual_where_numbers_repeat():
     assert m[np.isin(seldom, [9.99, 19.9, 24.9, 49.0, 99.0])].max() < 2
     # The promise of a share: of new rows about as many have a number that never was.
     assert np.mean(never) == pytest.approx((once + 0.5) / 4001, rel=0.5)
+
+
+def test_a_category_is_as_unusual_as_all_that_are_no_more_frequent():
+    names = ["often"] * 60 + ["twin"] * 10 + ["same"] * 10 + ["seldom"] * 4
+    names += [f"once {place}" for place in range(16)]
+    frame = pl.DataFrame({"name": names, "other": np.arange(100.0)})
+    encoder = TableEncoder.fit(frame)
+    known = surprise.prepared(counted(encoder, frame))
+    new = pl.DataFrame(
+        {"name": ["often", "twin", "same", "seldom", "once 3", "never"], "other": 50.0}
+    )
+    m, _, homes = surprise.columns_surprise(known, encoder.transform(new))
+    found = np.asarray(m)[np.argmin(homes)]
+    rarer = np.array([100, 40, 40, 20, 16, 16])
+    np.testing.assert_allclose(found, -np.log((rarer + 0.5) / 101), rtol=1e-5)
 
 
 def test_a_number_between_others_is_as_usual_as_they_where_none_repeats():

@@ -3,8 +3,9 @@
 Of a number with up to `FEW` different values each has a bin. Otherwise a value that more than one
 in `BINS` rows has is a bin by itself, the rest is cut at every `BINS`-th of its rows, and towards
 both tails each further bin has half of the rows that are left, down to `FEWEST`: without these,
-nothing about a number could be rarer than one in `BINS`. The last class of every variable is for
-missing values.
+nothing about a number could be rarer than one in `BINS`. A moment in a cycle has bins of one
+length, `PARTS` of them: a circle has no tails. The last class of every variable is for missing
+values.
 
 A network reads a class as 1 in a column of its own, and a number as its piecewise linear encoding
 (Gorishniy et al. 2022): how far it is through each bin, 0 before and 1 after it.
@@ -23,12 +24,16 @@ BINS = 16
 FEW = 32
 FEWEST = 5
 
+PARTS = 24
+"""Of a cycle: hours of a day, half months of a year."""
+
 MOST_BINS = 1536
 """Bins of all numbers together, about: where there are more, each has fewer."""
 
 CATEGORY, NUMBER, FREQUENCY, RARE = range(4)
-"""How a variable is judged: by its category; as a number, by its tails; as a number with few
-values, by their frequency; by its category, of which the last is for values seen once or never."""
+"""How a variable is judged: by its category; as a number, by its tails; as a moment in a cycle, by
+how frequent moments like it are; by its category, of which the last is for values seen once or
+never."""
 
 CATEGORICAL = (CATEGORY, RARE)
 
@@ -124,10 +129,11 @@ def learn_classes(variables: Sequence[Variable], rows: HostMatrix) -> Classes:
         elif kind == "truth":
             read = [(place, 1.0, -1.0), (place, 0.0, 1.0)]
         else:
-            rule = FREQUENCY if kind == "weekday" else NUMBER
-            if kind != "number":
+            rule = NUMBER if kind == "number" else FREQUENCY
+            if rule == FREQUENCY:
                 place, turn = turn, turn + 1
-            ends = _ends(whole[whole[:, gone] < 0.5, place], share)
+            values = whole[whole[:, gone] < 0.5, place]
+            ends = _ends(values, share) if rule == NUMBER else _parts(values)
             widths = np.where(np.diff(ends) > 0, np.diff(ends), 1.0)
             read = [(place, low, own) for low, own in zip(ends[:-1], widths, strict=True)]
         inputs += [*read, (gone, 0.0, 1.0)]
@@ -192,6 +198,16 @@ def _ends(values: Float[np.ndarray, "rows"], most: int) -> Float[np.ndarray, "en
         np.concatenate([cuts, distinct[often], distinct[after[after < len(distinct)]]])
     )
     return np.concatenate([[low], cuts[cuts > low], [high]])
+
+
+def _parts(turns: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "ends"]:
+    """Return the ends of the bins of moments in a cycle, in turns: of each moment if they are few.
+
+    Rounded as moments are, so that a full hour is in its own bin.
+    """
+    if len(np.unique(turns)) <= FEW:
+        return _ends(turns, FEW)
+    return np.round(np.arange(PARTS + 1) / PARTS * MOMENTS) / MOMENTS
 
 
 def extended(x: Any, phases: Any, numpy: Any) -> Any:

@@ -276,7 +276,7 @@ def _rarity(graph: Graph, classes: Classes, marginal: Marginal, read: _Read) -> 
     high = np.where(first < knots, present + own - marginal.below[:, last], 0.0) - own
     share = two * np.minimum(low, high) / np.maximum(present, one)
     share = np.clip(share, one / (present + one), one)
-    unseen = unseen_shares(classes, marginal)[:, None]
+    unseen = unseen_shares(marginal)[:, None]
     by_gap = -np.log(np.where(gap % 2, share, np.minimum(share, unseen))).astype(np.float32)
     place = graph.search(marginal.knots, read.numbers)
     each = np.arange(numbers, dtype=np.int64)

@@ -10,10 +10,11 @@ normal rows that score so high in one of three is what counts, and no factor can
 - L, far from all rows: nats(N) + nats(D) / 2, of the residual N that networks and memory leave and
   of the squared distance D to the nearest row that is kept, see `reference`. The squares of columns
   that never varied in training are added to both.
-- M, an unusual value: nats(|m|) of the norm over variables of m_j = -log of the two-sided tail
-  share of a number, or of the frequency (rows with it + 1/2) / (rows + 1) of another value. Of a
-  number that no training row has, the share of such rows counts where it is smaller: as many as
-  there are training rows with a value of their own (Good 1953).
+- M, an unusual value: nats(|m|) of the norm over variables of m_j = -log of a share of rows: of a
+  number the two-sided tail, of another value (k + 1/2) / (rows + 1), k the rows whose value is no
+  more frequent than it. Of a number that no training row has, the share of such rows counts where
+  it is smaller: as many as there are training rows with a value of their own (Good 1953), which are
+  the k rows of a new category, too.
 - R, unusual for this row: nats(|c|), c_j = -log p(x_j | the rest), see `conditional`.
 
 nats(v) is -log of the share of normal rows with v or more. Beyond their 90th percentile a few rows
@@ -112,9 +113,10 @@ class Shares(NamedTuple):
 class Marginal(NamedTuple):
     """How frequent values are among the training rows.
 
-    ``counts``: rows of each class, (inputs,). ``knots``: values of each variable that is a number,
-    ascending, padded by infinity, (numbers, knots); ``below`` and ``upto``: how many rows have
-    less, and no more. ``rows``, how many there are, and ``own``, how many of them are the row
+    ``counts``: rows of each class, (inputs,); but for numbers and missing values, rows of all
+    classes of the variable that are no more frequent. ``knots``: values of each variable that is a
+    number, ascending, padded by infinity, (numbers, knots); ``below`` and ``upto``: how many rows
+    have less, and no more. ``rows``, how many there are, and ``own``, how many of them are the row
     itself, 0 or 1, both of shape (1,).
     """
 
@@ -321,9 +323,13 @@ def learn_marginal(classes: Classes, rows: HostMatrix) -> Marginal:
     whole = extended(rows, classes.phases, np)
     targets = observed(classes, whole)
     counts = np.bincount((targets + classes.starts).ravel(), minlength=len(classes.source))
+    frequencies = counts.copy()
     # The values that share a class because they are rare have about one row each.
     rare = (classes.starts + classes.sizes - 2)[classes.rules == RARE]
-    counts[rare] = np.minimum(counts[rare], 1)
+    frequencies[rare] = np.minimum(counts[rare], 1)
+    for j in np.flatnonzero(classes.rules != NUMBER):
+        own = slice(classes.starts[j], classes.starts[j] + classes.sizes[j] - 1)
+        counts[own] = (frequencies[own] <= frequencies[own, None]) @ counts[own]
     numbers = int(np.sum(classes.rules == NUMBER))
     most = max(8, min(KNOTS, MOST_KNOTS // max(1, numbers)))
     tails = [
@@ -450,7 +456,7 @@ def prepared(surprise: Surprise) -> Prepared:
                 most = -(-int(classes.sizes[chosen].max()) // _STEP) * _STEP
                 group = _group(surprise, classes, chosen, min(int(cap), most))
                 if NUMBER in rules:
-                    group = group._replace(tails=_tails_of(classes, marginal, number[chosen]))
+                    group = group._replace(tails=_tails_of(marginal, number[chosen]))
                 elif FREQUENCY in rules:
                     group = group._replace(frequency=Frequency())
                 groups.append(group)
@@ -463,7 +469,7 @@ def prepared(surprise: Surprise) -> Prepared:
     )
 
 
-def _tails_of(classes: Classes, marginal: Marginal, numbers: Int[np.ndarray, "numbers"]) -> Tails:
+def _tails_of(marginal: Marginal, numbers: Int[np.ndarray, "numbers"]) -> Tails:
     """Return the tails of some numbers, with room."""
     knots, below, upto = (
         np.asarray(part)[numbers] for part in (marginal.knots, marginal.below, marginal.upto)
@@ -471,21 +477,16 @@ def _tails_of(classes: Classes, marginal: Marginal, numbers: Int[np.ndarray, "nu
     knots = with_room(knots, axis=1, step=KNOTS_STEP, fill=np.inf)
     room = np.broadcast_to(upto[:, -1:], (len(upto), knots.shape[1] - upto.shape[1]))
     below, upto = (np.concatenate([each, room], axis=1) for each in (below, upto))
-    return Tails(knots, below, upto, unseen_shares(classes, marginal)[numbers])
+    return Tails(knots, below, upto, unseen_shares(marginal)[numbers])
 
 
-def unseen_shares(classes: Classes, marginal: Marginal) -> Float[np.ndarray, "numbers"]:
-    """Return ``unseen`` of `Tails` for all numbers, float32.
-
-    1 for times as well: none of these is new because no row had it to the second.
-    """
+def unseen_shares(marginal: Marginal) -> Float[np.ndarray, "numbers"]:
+    """Return ``unseen`` of `Tails` for all numbers, float32."""
     counts = np.asarray(marginal.upto) - np.asarray(marginal.below)
     there, rows = counts.sum(axis=1), np.asarray(marginal.upto)[:, -1]
-    numbers = np.asarray(classes.rules) == NUMBER
-    times = (np.asarray(classes.source)[classes.starts] != np.asarray(classes.home))[numbers]
     share = (np.sum(counts == 1, axis=1) + 0.5) / (rows + 1.0)
     # With values between the knots nobody knows which were there.
-    known = ~times & (there == rows) & (rows > 0)
+    known = (there == rows) & (rows > 0)
     return np.where(known, share, 1.0).astype(np.float32)
 
 
@@ -553,7 +554,7 @@ def _block(
 
 
 class _Read(NamedTuple):
-    """One variable of a block of rows: the network's inputs, class, and -log of frequency."""
+    """One variable of a block of rows: the network's inputs, class, and m_j."""
 
     inputs: Float[Array, "classes rows"]
     chosen: Int[Array, "rows"]
