@@ -35,8 +35,11 @@ from advae.methods.dense import float32_shape
 FEW, HIDDEN_OF_FEW = 8, 16
 HIDDEN = 128
 MANY, HIDDEN_OF_MANY = 16, 64
-"""Width of the layers. Of up to `FEW` variables a wide network knows the rows by heart; of more
-than `MANY` a score takes as many passes."""
+"""Width of the layers. Of up to `FEW` variables a wide network knows the rows by heart, unless they
+are `MANY_ROWS`: then these have the middle width. So have those of more than `MANY` variables,
+where a score takes as many passes."""
+
+MANY_ROWS = 10_000
 
 MOST_PARTS = 32
 
@@ -304,7 +307,7 @@ def _initial(
     draws = generator(seed, "conditional weights", member)
     inputs, variables = len(classes.source), len(classes.sizes)
     fan = inputs + 2 * variables
-    width = _hidden(variables)
+    width = _hidden(variables, len(targets))
 
     def drawn(*shape: int, fan: int, scale: float = 1.0) -> np.ndarray:
         return np.asarray(scale * np.sqrt(2 / fan) * draws.standard_normal(shape), np.float32)
@@ -338,10 +341,10 @@ def conditional_shapes(members: int, inputs: int, variables: int, width: int) ->
     return Conditional(*(float32_shape(members, *shape) for shape in each))
 
 
-def _hidden(variables: int) -> int:
-    if variables <= FEW:
+def _hidden(variables: int, rows: int) -> int:
+    if variables <= FEW and rows < MANY_ROWS:
         return HIDDEN_OF_FEW
-    return HIDDEN if variables <= MANY else HIDDEN_OF_MANY
+    return HIDDEN if FEW < variables <= MANY else HIDDEN_OF_MANY
 
 
 def _counts(
