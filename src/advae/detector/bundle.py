@@ -296,11 +296,15 @@ class Writer:
                 entry["file"] = name = f"segments/{len(self._index['segments']):06}.advae"
             self._index["segments"].append(entry)
         if path is not None:
-            self._archive.write(path, name)
+            self._add(name, path.read_bytes())
 
     def finish(self) -> None:
         """Write the index."""
-        self._archive.writestr(_INDEX, json.dumps(self._index))
+        self._add(_INDEX, json.dumps(self._index))
+
+    def _add(self, name: str, content: str | bytes) -> None:
+        # An entry made so has the first date there is, whenever it is written: 1980.
+        self._archive.writestr(zipfile.ZipInfo(name), content)
 
 
 @contextmanager
