@@ -56,13 +56,14 @@ def test_what_was_excused_alarms_no_more_until_it_is_undone(run: Run, folder: Pa
     [
         ({"id": ["000", "zz"], "verdict": ["normal", "normal"]}, "no row has the key 'zz'"),
         ({"id": ["000", "000"], "verdict": ["normal", "anomaly"]}, "contradicting verdicts"),
-        ({"id": ["000"], "verdict": ["perhaps"]}, "perhaps"),
+        ({"id": ["000"], "verdict": ["ok"]}, "'ok' is not a verdict, which is normal or anomaly"),
+        ({"id": ["000"], "verdict": [None]}, "a missing value is not a verdict, which is normal"),
         ({"id": ["000"], "word": ["normal"]}, "verdict"),
         ({"id": ["twin"], "verdict": ["normal"]}, "several rows have the key 'twin'"),
     ],
 )
 def test_wrong_verdicts_change_nothing(
-    run: Run, folder: Path, told: dict[str, list[str]], message: str
+    run: Run, folder: Path, told: dict[str, list[str | None]], message: str
 ) -> None:
     twins = pl.read_csv(folder / "new.csv", schema_overrides={"id": pl.String})
     # Polars leaves doubled quotes in names as they are.

@@ -68,9 +68,10 @@ def read_verdicts(verdicts: pl.DataFrame, key: str) -> pl.DataFrame:
     names = to_texts(verdicts[key]).alias("key")
     if names.null_count():
         raise ColumnError(quoted(key), int(names.is_null().arg_max() or 0), "has no key. Add it.")
-    told = pl.DataFrame(
-        [names, pl.Series("anomalous", parse_labels(verdicts["verdict"])), _notes(verdicts, key)]
-    ).unique(["key", "anomalous"], keep="first", maintain_order=True)
+    anomalous = parse_labels(verdicts["verdict"], wanted="a verdict, which is normal or anomaly")
+    told = pl.DataFrame([names, pl.Series("anomalous", anomalous), _notes(verdicts, key)]).unique(
+        ["key", "anomalous"], keep="first", maintain_order=True
+    )
     twice = told.filter(told["key"].is_duplicated())["key"].unique(maintain_order=True)
     if len(twice):
         raise InputError(

@@ -22,6 +22,9 @@ NAMED = 5
 
 ACCEPTED = f"{', '.join(NORMAL)} for a normal row; {', '.join(ANOMALY)} for an anomaly"
 
+A_LABEL = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows by {NAMING}"
+"""What an error says was expected."""
+
 
 @dataclass(frozen=True)
 class LabelColumn:
@@ -115,7 +118,10 @@ class LabelReader:
 
 
 def parse_labels(
-    values: pl.Series, first_row: int = 0, normal: str | float | None = None
+    values: pl.Series,
+    first_row: int = 0,
+    normal: str | float | None = None,
+    wanted: str = A_LABEL,
 ) -> NDArray[np.bool_]:
     """Read labels: True for an anomaly, False for a normal row.
 
@@ -129,6 +135,8 @@ def parse_labels(
     normal
         The only label of normal rows, in any case and form of Unicode; 0, 0.0 and -0.0 are the
         same.
+    wanted
+        What the error says was expected, where ``normal`` is None.
 
     Returns
     -------
@@ -149,7 +157,6 @@ def parse_labels(
             raise bad_cell(values, missing, first_row, "a label")
         others: NDArray[np.bool_] = (~_are(texts, spelled, _normal_word(normal))).to_numpy()
         return others
-    wanted = f"a label. Labels are {ACCEPTED}; of others, name that of normal rows by {NAMING}"
     truths = to_truths(values, first_row, true=ANOMALY, false=NORMAL, wanted=wanted)
     missing = np.isnan(truths)
     if missing.any():
