@@ -57,6 +57,21 @@ def model(folder: Path, run: Run) -> Path:
     return path
 
 
+def test_a_fit_says_that_models_of_many_segments_trained_shorter(
+    folder: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advae.config.FEWEST_ITERATIONS", 20)
+    monkeypatch.setattr("advae.detector.segments.ITERATIONS", 30)
+    words = ("fit", folder / "train.csv", "--by", "shop", "--ignore", "id", "-o", tmp_path / "b")
+    assert "--iterations" not in run(*words).err
+    monkeypatch.setattr("advae.detector.segments.MANY", 1)
+    done = run(*words)
+    assert done.code == 0
+    assert "each model had 30 iterations" in " ".join(done.err.split())
+    assert "--iterations 330 trains all as long" in " ".join(done.err.split())
+    assert "--iterations" not in run(*words, "--iterations", 30).err
+
+
 def test_rows_are_scored_by_their_segment(model: Path, folder: Path, run: Run) -> None:
     out = folder / "scores.csv"
     done = run("score", model, folder / "new.csv", "-o", out, "--keep", "id", "--explain", 1)

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,27 @@ def test_each_segment_has_the_detector_of_its_rows(bundle: Bundle, training: pl.
     assert bundle.detector("b").threshold.value == alone.threshold.value
     own = {each.key: each for each in bundle.segments}
     assert own["b",] == Segment(("b",), 150, alone.threshold.value)
+
+
+def test_only_detectors_of_many_segments_train_shorter(
+    training: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advae.config.FEWEST_ITERATIONS", 20)
+    monkeypatch.setattr("advae.detector.segments.ITERATIONS", 30)
+    config = replace(CONFIG, iterations=None)
+
+    def trained(detector: advae.Detector) -> float:
+        return detector.summary.history["iteration"][-1]
+
+    alone = trained(advae.fit_detector(training.filter(shop="b"), config, ignored=["shop"]))
+    assert alone == 363  # three for each of 121 rows that train
+    few = advae.fit_detectors(training, "shop", config)
+    assert trained(few.detector("b")) == alone
+    monkeypatch.setattr("advae.detector.segments.MANY", 3)  # of four with rows enough
+    many = advae.fit_detectors(training, "shop", config)
+    assert trained(many.detector("b")) == 30
+    assert trained(many.fallback) == trained(few.fallback)
+    assert trained(advae.fit_detectors(training, "shop", CONFIG).detector("b")) == 100
 
 
 def test_the_fallback_of_a_long_table_learns_from_a_sample(training: pl.DataFrame) -> None:

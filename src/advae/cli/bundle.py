@@ -37,7 +37,7 @@ def fit_bundle(
     **settings: Any,
 ) -> None:
     """Learn a model for each segment, and write them as they come."""
-    from advae.detector.segments import fit_detectors
+    from advae.detector import segments
 
     with interruptible(output):
         database = open_database(data, query)
@@ -56,7 +56,7 @@ def fit_bundle(
         with source.located(), Progress(*columns, console=shown, disable=hidden) as progress:
             task = progress.add_task("segments", total=None)
             try:
-                bundle = fit_detectors(
+                bundle = segments.fit_detectors(
                     source.batches(),
                     list(by),
                     config,
@@ -82,6 +82,14 @@ def fit_bundle(
         console.remark(
             f"{count(len(left), 'segment')} without a model of its own ({rows}), left to the "
             f"fallback: {some}{'; ...' if len(left) > 3 else ''}"
+        )
+    learned_rows = [each.rows for each in bundle.segments if each.rows >= segments.FEWEST_ROWS]
+    if segments.shortened(config, learned_rows):
+        alone = config.iterations_for(max(learned_rows))
+        console.remark(
+            f"{count(len(learned_rows), 'segment')}, so that each model had "
+            f"{segments.ITERATIONS:,} iterations where up to {alone:,} are usual; "
+            f"--iterations {alone} trains all as long, and may find more"
         )
     if not quiet:
         show_bundle(bundle, output)

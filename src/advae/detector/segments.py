@@ -32,9 +32,12 @@ from advae.tables.values import check_columns
 FEWEST_ROWS = 100
 """A segment with fewer rows has no detector of its own, unless other numbers are asked for."""
 
+MANY = 30
+"""Segments to learn, from more than which on each has fewer iterations than its rows would take."""
+
 ITERATIONS = 1000
-"""Of a segment's detector, unless the settings say how many: a thousand models are to be learned in
-minutes, and tables of 300 to 1,500 rows lose little by it (`benchmarks.accuracy.small_tables`)."""
+"""Of a detector of many: a thousand are to be learned in minutes, and tables of 300 to 1,500 rows
+lose little by it (`benchmarks.accuracy.small_tables`)."""
 
 Done = TypeVar("Done")
 
@@ -75,7 +78,8 @@ def fit_detectors(
         The columns that tell segments apart, compared as texts; they are not learned.
     config, label, hashed, ignored, sample, reading
         See `fit_detector`; ``sample`` counts for each detector, and for the fallback. Without
-        ``iterations`` in the settings a segment's detector has `ITERATIONS`.
+        ``iterations`` in the settings a segment's detector has as many as `fit_detector` gives its
+        rows; where more than `MANY` segments are learned, `ITERATIONS`.
     fewest
         A segment with fewer rows is left to the fallback.
     output
@@ -121,7 +125,6 @@ def fit_detectors(
     names = names_given([by] if isinstance(by, str) else by)
     if not names:
         raise ConfigError("by names no column; expected those that tell segments apart")
-    each = config if config.iterations else replace(config, iterations=ITERATIONS)
     frame = _gathered(data, names)
     if checkpoint is not None and output is None:
         raise ConfigError("checkpoint is of an output that is written; expected output as well")
@@ -136,7 +139,7 @@ def fit_detectors(
         "reading": reading,
     }
     parts = sorted(rows_by_key(frame, names), key=lambda part: _order(part[0]))
-    enough = [key for key, rows in parts if len(rows) >= fewest]
+    enough = [len(rows) for _, rows in parts if len(rows) >= fewest]
     if not enough:
         most = max((len(rows) for _, rows in parts), default=0)
         raise InputError(
@@ -144,6 +147,7 @@ def fit_detectors(
             f"{len(parts):,} has {most:,}). Name columns with fewer different values, or lower the "
             "least number of rows."
         )
+    each = replace(config, iterations=ITERATIONS) if shortened(config, enough) else config
 
     def of_one(part: tuple[Key, np.ndarray]) -> tuple[Segment, Detector | None]:
         return _segment(frame[part[1]], part[0], each, fewest, settings)
@@ -187,6 +191,12 @@ def fit_detectors(
     if on_segment is not None:
         on_segment(len(parts) + 1, len(parts) + 1)
     return bundle
+
+
+def shortened(config: Config, rows: Sequence[int]) -> bool:
+    """Return whether detectors of segments of so many rows have fewer iterations than alone."""
+    alone = config.iterations_for(max(rows, default=0))
+    return config.iterations is None and len(rows) > MANY and alone > ITERATIONS
 
 
 @contextmanager
