@@ -11,6 +11,9 @@ Preset = Literal["default", "paper"]
 
 ITERATIONS_A_ROW, FEWEST_ITERATIONS, MOST_ITERATIONS = 3, 1_000, 6_000
 """What ``iterations=None`` comes to: a small table is learned by heart by more."""
+TREND = 'Config(time="trend")'
+"""What makes rows be judged by their place in the training period, in messages; the command line
+puts its option there."""
 VariantName = Literal["adVAE", "E-adVAE", "G-adVAE", "VAE", "AE"]
 Schedule = Literal["constant", "cosine"]
 Sampling = Literal["random", "sobol"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Run
+from command_line import ANY_MODEL, Run
 from sklearn.metrics import roc_auc_score
 
 import advae
@@ -112,6 +112,28 @@ def test_columns(check: str, severity: str, values: object, message: str) -> Non
 )
 def test_numbers_that_often_stay_the_same_are_not_stuck(values: object) -> None:
     assert "stuck" not in checks(spoilt(values))
+
+
+def test_the_trend_is_advised_in_the_words_of_the_face(tmp_path: Path, run: Run) -> None:
+    start = dt.datetime(2026, 1, 1)
+    dated = sound().with_columns(
+        sorted=pl.int_range(pl.len()) * 2.5,
+        at=pl.Series([start + dt.timedelta(minutes=37 * k) for k in range(sound().height)]),
+    )
+    said = [each.advice for each in examine(dated).findings if each.check in ("time", "order")]
+    assert len(said) == 2
+    assert all('Config(time="trend")' in each for each in said)
+    data, model = tmp_path / "t.csv", tmp_path / "m.advae"
+    dated.write_csv(data)
+    outputs = [
+        run("doctor", data).out,
+        run("doctor", data, "--json").out,
+        run("fit", data, "-o", model, *ANY_MODEL, "--time", "cycles").err,
+        run("info", model).out,
+    ]
+    for shown in outputs:
+        assert "--time trend" in " ".join(re.sub("[│]", " ", shown).split())
+        assert "Config" not in shown
 
 
 def test_the_trend_is_not_advised_where_it_counts() -> None:

@@ -338,6 +338,13 @@ def test_normal_rows_bring_no_remarks_on_rows_or_columns(detector) -> None:
     assert set(found.remarks) <= set(detector.summary.notes)
 
 
+def test_how_times_were_learned_is_a_fact_on_the_model_and_no_finding(detector) -> None:
+    found = summarise(detector, mixed_table(400, 9))
+    (note,) = set(detector.summary.notes) - set(found.remarks)
+    assert note.startswith("Dates, learned by")
+    assert found.facts["times"] == ("Dates, learned by their place in the day, week and year: 'at'")
+
+
 @pytest.mark.parametrize(
     ("odd", "wanted"),
     [

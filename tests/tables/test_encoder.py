@@ -467,10 +467,10 @@ def test_notes_tell_of_constant_hashed_and_dated_columns(encoder: TableEncoder) 
     notes = " ".join(encoder.notes(trend=False))
     for name in ("'five', 'letter'", "'nothing'", "'user'", "'date', 'moment'"):
         assert name in notes
-    assert "option 'time'" in notes
+    assert 'Config(time="trend")' in notes
     judged = " ".join(encoder.notes(trend=True))
     assert "before or after it score higher for that: 'date', 'moment'" in judged
-    assert "option 'time'" not in judged
+    assert "Config" not in judged
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ def output() -> Console:
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
+OPTIONS = (
+    ("advae.tables.labels", "NAMING", "--normal VALUE"),
+    ("advae.config", "TREND", "--time trend"),
+)
+"""What messages of the library name as Python does: module, constant, and the command's option."""
+
 _live: list[Console] = []
 """The console that shows progress now, if one does: what others write would land in its line."""
 
@@ -62,9 +68,12 @@ def remark(text: str) -> None:
 def as_given(text: str) -> str:
     """Return a message in the user's words: names of files as given, options of the command."""
     # Slow to import where nothing was read.
-    paths, labels = map(sys.modules.get, ("advae.files.paths", "advae.tables.labels"))
+    paths = sys.modules.get("advae.files.paths")
     text = text if paths is None else str(paths.as_given(text))
-    return text if labels is None else text.replace(labels.NAMING, "--normal VALUE")
+    for module, name, option in OPTIONS:
+        if module in sys.modules:
+            text = text.replace(getattr(sys.modules[module], name), option)
+    return text
 
 
 def right(heading: str) -> Column:

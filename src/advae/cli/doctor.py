@@ -93,8 +93,10 @@ def doctor(
 
 def _end(diagnosis: "Diagnosis", as_json: bool, strict: bool) -> None:
     """Print a diagnosis; end with 1 if it has problems and these are to count."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
+    worded = [replace(each, advice=console.as_given(each.advice)) for each in diagnosis.findings]
+    diagnosis = replace(diagnosis, findings=tuple(worded))
     if as_json:
         print(json.dumps(asdict(diagnosis), indent=2))  # noqa: T201
     else:

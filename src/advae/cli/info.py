@@ -67,7 +67,7 @@ def _show_info(record: "ModelRecord") -> None:
             terms.add_row(escape(name), f"{values[0]:.4g}", f"{values[-1]:.4g}")
     console.print_table(out, terms)
     for note in summary.notes:
-        out.print(f"[yellow]note[/] {escape(note)}")
+        out.print(f"[yellow]note[/] {escape(console.as_given(note))}")
 
 
 def _threshold_in_words(threshold: "Threshold") -> str:

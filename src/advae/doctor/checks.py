@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
+from advae.config import TREND
 from advae.display.text import share
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
@@ -323,8 +324,8 @@ class ColumnWatch:
                 "time",
                 "hint",
                 "dates: learned by the place in the day, week and year, not by the date itself",
-                "Fit with the option 'time' as 'trend' if rows before or after the training "
-                "period should score higher for that.",
+                f"Fit with {TREND} if rows before or after the training period should score "
+                "higher for that.",
             )
 
     def _finding(self, check: str, severity: Severity, message: str, advice: str) -> Finding:
@@ -381,8 +382,7 @@ class ColumnWatch:
                 "hint",
                 "the rows are sorted by it, as if it told when they came: its size is not judged, "
                 "since that of new rows would lie beyond",
-                "If the file is only sorted by it, shuffle the rows, or fit with the option 'time' "
-                "as 'trend'.",
+                f"If the file is only sorted by it, shuffle the rows, or fit with {TREND}.",
             )
         elif not ordered:
             growing = list(self._growing(sample, places))

@@ -9,10 +9,17 @@ from advae.detector.calibration import UNLIKELY
 from advae.detector.detector import Detector
 from advae.detector.tally import alarm_doubts
 from advae.display.text import count, quote, share
+from advae.errors import quoted_list
 from advae.report.columns import ColumnView
 from advae.report.gather import Gathered
 from advae.report.scores import LabelView
 from advae.report.training import training_warnings
+from advae.tables.encoder import TIMELESS, TREND
+
+TIMES = {
+    sentence.partition(";")[0]: caution for caution, sentence in (*TIMELESS.items(), *TREND.items())
+}
+"""How notes on times begin, and of which columns they are: the model's nature, and no finding."""
 
 NAMED = 3
 """Columns that one sentence names."""
@@ -34,8 +41,18 @@ def find_remarks(
             columns, detector.table.features[0].profile.rows, gathered.rows, detector.dated
         ),
         *training_warnings(detector),
-        *detector.summary.notes,
+        *(note for note in detector.summary.notes if not note.startswith(tuple(TIMES))),
     )
+
+
+def on_times(detector: Detector) -> dict[str, str]:
+    """Return how times were learned as a fact on the model, name and value; empty without times."""
+    told = [
+        f"{beginning}: {quoted_list(detector.table.cautioned(caution))}"
+        for beginning, caution in TIMES.items()
+        if any(note.startswith(beginning) for note in detector.summary.notes)
+    ]
+    return {"times": ". ".join(told)} if told else {}
 
 
 def _on_labels(labels: LabelView | None) -> Iterable[str]:

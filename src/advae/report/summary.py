@@ -13,7 +13,7 @@ from advae.report.gather import gather
 from advae.report.history import HistoryView, view_history
 from advae.report.kinds import Segments, view_segments
 from advae.report.latent import LatentView, view_latent
-from advae.report.remarks import find_remarks
+from advae.report.remarks import find_remarks, on_times
 from advae.report.rows import Listed, RowView, view_listed, view_rows
 from advae.report.scores import LabelView, ScoreView, view_labels, view_scores
 from advae.report.timeline import Timeline
@@ -197,7 +197,7 @@ def summarise(
         rows=found.rows,
         flagged=found.flagged,
         sampled=len(found.scores),
-        facts=detector.facts,
+        facts=detector.facts | on_times(detector),
         remarks=find_remarks(detector, found, columns, labels),
         stories=_stories(groups),
         scores=score_view,

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from advae.config import TREND as TREND_SETTING
 from advae.display.text import count
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import rows_at_once
@@ -299,9 +300,9 @@ CAUTIONS: dict[Caution, str] = {
 
 TIMELESS: dict[Caution, str] = {
     "dated": "Dates, learned by their place in the day, week and year; how late they are counts "
-    "only if the option 'time' is 'trend'",
+    f"only with {TREND_SETTING}",
     "ordered": "Numbers that the rows are sorted by; those of new rows would lie beyond, so they "
-    "count only if the option 'time' is 'trend'",
+    f"count only with {TREND_SETTING}",
 }
 """Cautions where no row is judged by its place in the training period."""
 
