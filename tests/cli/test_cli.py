@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Run
+from command_line import ANY_MODEL, Run
 from hostile_files import HOSTILE_FILES, HostileFile, good_table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -90,6 +90,20 @@ def test_fit_score_evaluate_info(run: Run, tmp_path: Path) -> None:
     assert info["config"]["iterations"] == 600
     assert info["ignored"] == ["label"]
     assert "transformer_kld" in run("info", model).out
+
+
+def test_info_shows_what_came_of_settings_that_the_table_decides(run: Run, tmp_path: Path) -> None:
+    data, model = tmp_path / "t.csv", tmp_path / "m.advae"
+    numbers = np.random.default_rng(0).normal(size=(40, 4))
+    pl.DataFrame({f"c{k}": numbers[:, k] for k in range(4)}).write_csv(data)
+    assert run("fit", data, "-o", model, *ANY_MODEL, "--quiet").code == 0
+    shown = " ".join(run("info", model).out.split())
+    assert "hidden │ 2 (by the table)" in shown
+    assert "latent │ 2 (by the table)" in shown
+    assert "iterations │ 50 " in shown
+    assert run("fit", data, "-o", model, "--quiet").code == 0
+    shown = " ".join(run("info", model).out.split())
+    assert "iterations │ 1000 (by the table)" in shown
 
 
 def test_output_formats_and_globs_give_one_result(run: Run, model: Path, tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def test_a_command_stopped_while_it_writes_leaves_nothing(
         ("threshold", model, "--value", 3),
         ("score", model, data, "-o", tmp_path / "s.csv", "--fdr", "0.1"),
     ):
-        assert run(*words).code == 130
+        done = run(*words)
+        assert done.code == 130
+        assert done.err == "note interrupted; nothing was written\n"
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

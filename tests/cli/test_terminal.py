@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
-from command_line import Run
+from command_line import ANY_MODEL, Run
+from hostile_files import good_table
 
 from advae.cli import COMMANDS, console
 from advae.cli.brief import Brief
@@ -118,6 +119,26 @@ def test_names_that_differ_in_case_are_meant() -> None:
         check_columns(["ID"], ["id", "amount"], "t.csv")
     with pytest.raises(InputError, match="Add or rename"):
         check_columns(["ID"], ["amount"], "t.csv")
+
+
+def test_a_wrong_name_in_an_option_is_no_fault_of_the_table(run: Run, tmp_path: Path) -> None:
+    data, model = tmp_path / "t.csv", tmp_path / "m.advae"
+    good_table().write_csv(data)
+    assert run("fit", data, "-o", model, *ANY_MODEL, "--quiet").code == 0
+    for words in (
+        ("score", model, data, "--keep", "xyz"),
+        ("report", model, data, "-o", tmp_path / "r.html", "--label", "xyz"),
+        ("evaluate", model, data, "--label", "xyz"),
+        ("fit", data, "-o", tmp_path / "b.advae", "--by", "xyz"),
+        ("fit", data, "-o", tmp_path / "b.advae", "--ignore", "xyz"),
+        ("fit", data, "-o", tmp_path / "b.advae", "--only", "xyz"),
+        ("fit", data, "-o", tmp_path / "b.advae", "--hash", "xyz"),
+        ("doctor", data, "--ignore", "xyz"),
+    ):
+        done = run(*words)
+        assert done.code == 2
+        assert "missing column 'xyz'" in done.err, words
+        assert "Name columns that it has." in done.err, words
 
 
 def test_a_report_is_html(run: Run, tmp_path: Path) -> None:

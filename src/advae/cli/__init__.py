@@ -164,6 +164,9 @@ def program() -> None:
     if code and Interrupt.raised:
         code = INTERRUPTED
     if code == INTERRUPTED:
+        if Interrupt.raised and not Interrupt.told:
+            with suppress(Exception):
+                console.remark("interrupted; nothing was written")
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()

@@ -39,7 +39,7 @@ def fit_bundle(
     """Learn a model for each segment, and write them as they come."""
     from advae.detector import segments
 
-    with interruptible(output):
+    with interruptible(output) as stop:
         database = open_database(data, query)
         if database is None:
             source: Any = open_table(data, settings["label"], reading)
@@ -70,8 +70,8 @@ def fit_bundle(
             except KeyboardInterrupt:
                 learned = len(list(checkpoint.glob("*.advae")))
                 if learned:
-                    console.remark(
-                        f"interrupted; {count(learned, 'model')} of finished segments are kept in "
+                    stop.outcome = (
+                        f"; {count(learned, 'model')} of finished segments are kept in "
                         f"{checkpoint}: run the same command with --resume to go on"
                     )
                 raise

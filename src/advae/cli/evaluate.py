@@ -71,11 +71,11 @@ def score_labelled(
     import numpy as np
 
     from advae.tables.labels import LabelReader
-    from advae.tables.values import check_columns
+    from advae.tables.values import NAME_ANOTHER, check_columns
 
     labels = LabelReader(label)
     source = open_labelled(detector, data, label, [], reading)
-    check_columns([label.name], source.columns, data)
+    check_columns([label.name], source.columns, data, advice=NAME_ANOTHER)
     anomalous = []
 
     def read() -> Iterator["pl.DataFrame"]:

@@ -207,10 +207,9 @@ def fit(
                 shown.show(snapshot)
                 stop.deferred = not snapshot.finished
                 if stop.requested:
-                    console.remark(
-                        f"interrupted at iteration {snapshot.iteration} of {snapshot.planned}; "
-                        f"the state is kept in {checkpoint}: run the same command with --resume "
-                        "to go on"
+                    stop.outcome = (
+                        f" at iteration {snapshot.iteration} of {snapshot.planned}; the state is "
+                        f"kept in {checkpoint}: run the same command with --resume to go on"
                     )
                     raise KeyboardInterrupt
 

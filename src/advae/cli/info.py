@@ -53,8 +53,11 @@ def _show_info(record: "ModelRecord") -> None:
         facts.add_row("ignored", escape(", ".join(record.ignored)))
     console.print_table(out, facts)
     settings = Table(title="settings", title_justify="left", show_header=False)
+    hidden, latent = record.config.network_sizes(record.table.network_width)
+    came = {"hidden": hidden, "latent": latent, "iterations": int(summary.history["iteration"][-1])}
     for name, value in record.config.to_json().items():
-        settings.add_row(name, escape(str(value)))
+        shown = f"{came[name]} (by the table)" if value is None else str(value)
+        settings.add_row(name, escape(shown))
     console.print_table(out, settings)
     columns = Table("name", "kind", title="columns", title_justify="left")
     for feature in record.table.features:

@@ -215,10 +215,12 @@ def score(
     # Rows on the terminal are progress enough.
     unseen = quiet or (output is None and into is None and sys.stdout.isatty())
     with (
-        interruptible(output),
+        interruptible(output) as stop,
         source.located(),
         console.row_progress("scoring", unseen) as tell,
     ):
+        if into is not None:  # in one transaction
+            stop.outcome = "; nothing was written"
         rows = places.before(console.counted(source.batches(), tell))
         scored = detector.score_batches(rows, keep=carried, explain=explain, watch=watch)
         frames = places.after(scored)

@@ -127,7 +127,7 @@ def open_rows(
     from advae.detector import rows
     from advae.errors import quoted_list
     from advae.files.sql import is_address
-    from advae.tables.values import check_columns
+    from advae.tables.values import NAME_ANOTHER, check_columns
 
     if queried is None and is_address(data):
         raise _address_alone(data)
@@ -139,7 +139,7 @@ def open_rows(
     if queried is None:
         where = "standard input" if data == "-" else data
         detector.check_columns(source.columns, where)
-        check_columns(keep, source.columns, where)
+        check_columns(keep, source.columns, where, advice=NAME_ANOTHER)
     known = {*detector.table.feature_names, *keep, *detector.ignored}
     extra = [name for name in source.columns if name not in known]
     _say(source)
@@ -194,13 +194,13 @@ def ignored_columns(
     label: "LabelColumn | None" = None,
 ) -> list[str]:
     """Return which columns are not to be learned, by --ignore or by --only."""
-    from advae.tables.values import check_columns
+    from advae.tables.values import NAME_ANOTHER, check_columns
 
     if not only:
         return ignore or []
     if ignore:
         raise InputError("--only names the columns to learn, and --ignore others. Leave out one.")
-    check_columns(only, source.columns, "DATA")
+    check_columns(only, source.columns, "DATA", advice=NAME_ANOTHER)
     learned = {*only, *([] if label is None else [label.name])}
     return [name for name in source.columns if name not in learned]
 
@@ -267,22 +267,26 @@ class Interrupt:
     ----------
     over
         Whether the work is done, and only words are left: then a first signal changes nothing.
-    raised
-        Of the class: whether any was. Where it comes up, it can turn into another exception.
+    outcome
+        What is said behind "interrupted", such as where the work can go on.
+    raised, told
+        Of the class: whether any was, and whether that was said. Where it comes up, it can turn
+        into another exception.
     """
 
-    raised = False
+    raised = told = False
 
     def __init__(self, output: Path | None = None) -> None:
         self.deferred = False
         self.requested = False
         self.over = False
+        self.outcome = "" if output is None else "; nothing was written"
         self._output, self._before = output, _identity(output)
 
     def __call__(self, _signal: int, frame: FrameType | None) -> None:
         """Take a signal."""
         if _identity(self._output) != self._before:
-            self.over, self._output, self._before = True, None, None
+            self.over, self._output, self._before, self.outcome = True, None, None, ""
         if self.over:
             self.over = False
         elif loads_module(frame):
@@ -336,6 +340,10 @@ def interruptible(output: Path | None = None) -> Iterator[Interrupt]:
         for handler in before:
             if isinstance(handler, Interrupt):
                 handler.over = True
+    except KeyboardInterrupt:
+        Interrupt.told = True
+        console.remark(f"interrupted{interrupt.outcome}")
+        raise
     finally:
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)

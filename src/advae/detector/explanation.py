@@ -86,9 +86,10 @@ class Explanation:
                 "missing" if (value := reason[f"reason_1_{part}"]) is None else shorten(value, 30)
                 for part in ("observed", "expected")
             )
+            of_kind = reason["reason_1_expected"] is None and reason.get("reason_1_kind")
             said.append(
                 f"  row {name}: score {number(self.score[row])}, most by "
-                f"{shorten(reason['reason_1'], 40)}: {seen}, expected {expected}"
+                f"{shorten(reason['reason_1'], 40)}: {seen}, {of_kind or f'expected {expected}'}"
             )
         if rows > SHOWN:
             said.append(f"  and {count(rows - SHOWN, 'row')} with lower scores")
@@ -119,7 +120,7 @@ class Explanation:
             For k from 1 to ``count``: ``reason_k``, the column; ``reason_k_contribution``, in the
             unit of the score; ``reason_k_observed``, as it is, and ``reason_k_expected``, as an
             estimate: as text, null where missing; ``reason_k_kind``, of ``kinds``, where there are
-            any. Where the estimate is what was observed, its kind in brackets stands in its place.
+            any. The estimate is null, too, where it is what was observed: the kind says more then.
             A Polars frame; of a pandas frame a pandas one with its index.
 
         Raises
@@ -139,7 +140,7 @@ class Explanation:
         if self.kinds is not None:
             kinds = np.take_along_axis(self.kinds, order, axis=1)
             rounded = _shown_at(self.observed, order, EXPECTED_DIGITS)
-            expected = np.where(rounded == expected, "(" + kinds + ")", expected)
+            expected[rounded == expected] = None
         columns: dict[str, np.ndarray | pl.Series] = {}
         for rank in range(order.shape[1]):
             chosen, reason = order[:, rank], f"reason_{rank + 1}"

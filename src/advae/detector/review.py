@@ -20,7 +20,14 @@ from advae.display.text import count, listed, quote, share, shorten
 from advae.errors import ColumnError, InputError, quoted, quoted_list
 from advae.tables.frames import as_frame, joined
 from advae.tables.labels import parse_labels
-from advae.tables.values import bad_cell, check_columns, shown_values, to_texts, to_truths
+from advae.tables.values import (
+    NAME_ANOTHER,
+    bad_cell,
+    check_columns,
+    shown_values,
+    to_texts,
+    to_truths,
+)
 
 RADIUS = 0.1
 """How like an excused row others must be, if not given."""
@@ -64,7 +71,8 @@ def read_verdicts(verdicts: pl.DataFrame, key: str) -> pl.DataFrame:
     InputError
         For a missing column or key, another verdict, or two different ones on a row.
     """
-    check_columns([key, "verdict"], verdicts.columns, "the table of verdicts")
+    check_columns([key], verdicts.columns, "the table of verdicts", advice=NAME_ANOTHER)
+    check_columns(["verdict"], verdicts.columns, "the table of verdicts")
     names = to_texts(verdicts[key]).alias("key")
     if names.null_count():
         raise ColumnError(quoted(key), int(names.is_null().arg_max() or 0), "has no key. Add it.")
@@ -100,7 +108,7 @@ def matched(batches: Iterable[pl.DataFrame], told: pl.DataFrame, key: str) -> Ma
     """
     found, found_keys = [], [pl.Series("key", [], pl.String)]
     for batch in batches:
-        check_columns([key], batch.columns, "the table of rows")
+        check_columns([key], batch.columns, "the table of rows", advice=NAME_ANOTHER)
         texts = to_texts(batch[key]).alias("key")
         chosen = texts.is_in(told["key"].implode())
         found.append(batch.filter(chosen))

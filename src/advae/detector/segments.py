@@ -27,7 +27,7 @@ from advae.files.options import ReadOptions
 from advae.parallel import ahead
 from advae.tables.frames import BatchSchema, as_batches, joined, names_given
 from advae.tables.labels import LabelColumn
-from advae.tables.values import check_columns
+from advae.tables.values import NAME_ANOTHER, check_columns
 
 FEWEST_ROWS = 100
 """A segment with fewer rows has no detector of its own, unless other numbers are asked for."""
@@ -240,7 +240,7 @@ def _gathered(data: Any, names: Sequence[str]) -> pl.DataFrame:
     batches = list(map(BatchSchema().match, as_batches(data)))
     if not batches:
         raise InputError("there is no table to learn from: no frame came. Give at least one.")
-    check_columns(names, batches[0].columns, "the table")
+    check_columns(names, batches[0].columns, "the table", advice=NAME_ANOTHER)
     return joined(batches)
 
 

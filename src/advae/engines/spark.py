@@ -10,7 +10,7 @@ from advae.engines.models import PortableModel, score_columns, score_schema
 from advae.engines.parts import Job, Outcome, score_file
 from advae.errors import InputError, MissingExtraError
 from advae.tables.frames import check_free, names_given
-from advae.tables.values import check_columns
+from advae.tables.values import NAME_ANOTHER, check_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -68,7 +68,7 @@ def score(
     detector = portable.detector()
     detector.check_columns(frame.columns, "the data frame")
     kept = frame.columns if keep is None else names_given(keep)
-    check_columns(kept, frame.columns, "the data frame")
+    check_columns(kept, frame.columns, "the data frame", advice=NAME_ANOTHER)
     added = score_schema(detector, explain)
     check_free(kept, added)
     fields = [frame.schema[name] for name in kept]

@@ -20,7 +20,7 @@ from advae.report.timeline import TimeTally
 from advae.tables.frames import names_given
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Highest, Reservoir
-from advae.tables.values import check_columns, shown_values
+from advae.tables.values import NAME_ANOTHER, check_columns, shown_values
 
 SEGMENTED = ("category", "boolean")
 """Kinds of columns whose values are kinds of rows."""
@@ -105,7 +105,7 @@ class Gathered:
             For a missing column, or a value or label that cannot be read.
         """
         named = [*self._keep, *([self.labels.column.name] if self.labels else [])]
-        check_columns(named, frame.columns, self._where)
+        check_columns(named, frame.columns, self._where, advice=NAME_ANOTHER)
         used = {*named, *self._detector.ignored}
         extra = self._detector.table.extra_columns(frame)
         self.extra_columns = tuple(name for name in extra if name not in used)

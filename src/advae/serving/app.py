@@ -365,7 +365,10 @@ _ROW = {
                     "column": {"type": "string"},
                     "contribution": {"type": "number"},
                     "observed": {"type": ["string", "null"]},
-                    "expected": {"type": ["string", "null"]},
+                    "expected": {
+                        "type": ["string", "null"],
+                        "description": "Null for a missing value, or for what was observed.",
+                    },
                     "kind": {
                         "type": "string",
                         "description": "What is odd about the value, where the score has kinds.",

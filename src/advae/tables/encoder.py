@@ -30,6 +30,7 @@ from advae.tables.profile import BucketSummary, NumberSummary, Profile, TextSumm
 from advae.tables.times import TimeColumn
 from advae.tables.values import (
     HASH_BUCKETS,
+    NAME_ANOTHER,
     TIMES,
     ValueKind,
     check_columns,
@@ -382,7 +383,7 @@ class TableEncoder:
         rows = 0
         for batch in batches:
             if not fits:
-                check_columns(hashed, batch.columns, "the table")
+                check_columns(hashed, batch.columns, "the table", advice=NAME_ANOTHER)
                 fits = [ColumnFit(name, hashed=name in hashed) for name in batch.columns]
             check_columns([fit.name for fit in fits], batch.columns, "the table")
             for fit in fits:

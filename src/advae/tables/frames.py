@@ -13,7 +13,14 @@ import polars as pl
 
 from advae.errors import InputError, quoted, quoted_list
 from advae.parallel import check_process
-from advae.tables.values import ValueKind, check_columns, check_times, missing_counts, to_texts
+from advae.tables.values import (
+    NAME_ANOTHER,
+    ValueKind,
+    check_columns,
+    check_times,
+    missing_counts,
+    to_texts,
+)
 
 INDEX = re.compile(r"__index_level_\d+__$|Unnamed: 0$")
 """Columns in which pandas stores its index, or read one without a name."""
@@ -181,7 +188,7 @@ def kept_columns(frame: pl.DataFrame, keep: Sequence[str], taken: Sequence[str])
         For a column that the frame lacks, or whose name is among those taken.
     """
     keep = names_given(keep)
-    check_columns(keep, frame.columns, "the table")
+    check_columns(keep, frame.columns, "the table", advice=NAME_ANOTHER)
     check_free(keep, taken)
     return [frame[name] for name in keep]
 
@@ -198,7 +205,7 @@ def check_free(keep: Collection[str], taken: Collection[str]) -> None:
 
 def without_columns(frame: pl.DataFrame, ignored: Collection[str]) -> pl.DataFrame:
     """Return a frame without columns that are not to be learned; ``InputError`` if it lacks one."""
-    check_columns(ignored, frame.columns, "the table")
+    check_columns(ignored, frame.columns, "the table", advice=NAME_ANOTHER)
     # Not drop, to which names such as "*" are patterns.
     return frame.select(frame[name] for name in frame.columns if name not in ignored)
 

@@ -34,12 +34,21 @@ HASH_BUCKETS = 32
 CATEGORIES = (pl.Categorical, pl.Enum)
 
 
+NAME_ANOTHER = "Name columns that it has."
+"""The advice where it is the asker who can be wrong about a name, and not the table."""
+
+
 def check_columns(
-    wanted: Iterable[str], found: Collection[str], where: str, others_known: Collection[str] = ()
+    wanted: Iterable[str],
+    found: Collection[str],
+    where: str,
+    others_known: Collection[str] = (),
+    advice: str = "Add or rename the columns.",
 ) -> None:
     """Refuse a table or file, called ``where``, that lacks some of the ``wanted`` columns.
 
     ``others_known`` are columns that are known to be others, and so not meant by a wrong name.
+    ``advice`` is for a name that is like none: `NAME_ANOTHER` where not a model wants the columns.
     """
     wanted, known = list(wanted), set(found)
     missing = [name for name in wanted if name not in known]
@@ -58,7 +67,7 @@ def check_columns(
     raise InputError(
         f"missing column{'' if len(missing) == 1 else 's'} {quoted_list(missing)}; {where} has "
         f"{quoted_list(found) if found else 'no columns'}. "
-        + (f"Did you mean {', '.join(hints)}?" if hints else "Add or rename the columns.")
+        + (f"Did you mean {', '.join(hints)}?" if hints else advice)
     )
 
 

@@ -151,8 +151,10 @@ function draw(flagged) {
     for (const reason of row.reasons ?? []) {
       if (!(reason.contribution > 0)) continue;
       const told = cell("div", "", "reason");
+      // What is as expected by itself is odd in another way.
+      const odd = reason.expected === null && reason.kind || `expected ${reason.expected ?? "missing"}`;
       told.append(cell("span", reason.column, "strong"), ` ${reason.observed ?? "missing"} `,
-        cell("span", `expected ${reason.expected ?? "missing"}, ${share(reason.contribution / row.anomaly_score)}`, "muted"));
+        cell("span", `${odd}, ${share(reason.contribution / row.anomaly_score)}`, "muted"));
       why.append(told);
     }
     const cells = [cell("td", number(row.anomaly_score), "num"), cell("td", number(row.p_value, 2), "num"), why];
