@@ -78,6 +78,19 @@ def test_the_summary_for_programs(run: Run, model: Path, moved: Path, tmp_path: 
     assert found["groups"][0]["rows"] == (scored["group"] == found["groups"][0]["number"]).sum()
 
 
+def test_a_summary_counts_the_discoveries(
+    run: Run, model: Path, moved: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.parquet"
+    words = ("score", model, moved, "-o", out, "--fdr", 0.5)
+    told = json.loads(run(*words, "--summary", "json").out)
+    found = pl.read_parquet(out)["is_discovery"].sum()
+    assert told["discoveries"] == found > 1
+    said = " ".join(run(*words).err.split())
+    assert f"{found:,} discoveries, of which on average at most 50.0 % are normal" in said
+    assert "discoveries" not in run("score", model, moved, "-o", out, "--summary", "json").out
+
+
 @pytest.mark.parametrize(("limit", "code"), [("0.5", 0), ("0.01", 3), ("0", 3)])
 def test_an_exit_code_tells_that_too_much_is_flagged(
     run: Run, model: Path, clean: Path, tmp_path: Path, limit: str, code: int

@@ -33,6 +33,7 @@ TOO_MANY_FLAGGED = 3
 if TYPE_CHECKING:
     from advae.cli.bad_cells import Places
     from advae.cli.brief import Brief
+    from advae.cli.discovery import DiscoveryMarker
     from advae.detector.groups import Group, Groups
     from advae.files.options import ReadOptions
 
@@ -239,6 +240,8 @@ def score(
     places.say()
     if summary == "json":
         told = tally.summary()
+        if marker is not None:
+            told["discoveries"] = marker.found
         if grouped.groups is not None:
             told["groups"] = [
                 asdict(group) | {"story": group.story} | _places_in(group, places)
@@ -246,7 +249,7 @@ def score(
             ]
         print(json.dumps(told, indent=2))  # noqa: T201
     elif not quiet:
-        _show_scores(brief, detector.threshold.value)
+        _show_scores(brief, detector.threshold.value, marker)
         if grouped.groups is not None:
             _show_groups(grouped.groups, places)
     for doubt in [*tally.doubts(), *([] if marker is None else marker.doubts(detector))]:
@@ -324,7 +327,7 @@ def _check_table(
         )
 
 
-def _show_scores(brief: "Brief", threshold: float) -> None:
+def _show_scores(brief: "Brief", threshold: float, marker: "DiscoveryMarker | None") -> None:
     """Print what a scored table looks like in brief, on standard error: the rows are the output."""
     from advae.cli.histogram import score_histogram
 
@@ -332,6 +335,9 @@ def _show_scores(brief: "Brief", threshold: float) -> None:
     out.print(score_histogram(out, {rows: brief.scores}, threshold), "\n", sep="")
     part = share(brief.flagged / max(brief.rows, 1))
     out.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({part})")
+    if marker is not None:
+        found = count(marker.found, "discovery", "discoveries")
+        out.print(f"{found}, of which on average at most {share(marker.rate)} are normal")
     table = Table(title="highest scores", title_justify="left")
     places, left_out = brief.fitting(out.width)
     for name in (brief.headings[place] for place in places):
