@@ -16,6 +16,7 @@ from hostile_files import good_table
 from advae.cli import COMMANDS, console
 from advae.cli.brief import Brief
 from advae.errors import InputError
+from advae.files.sink import WRITTEN
 from advae.report.page import check_page
 from advae.tables.values import check_columns
 
@@ -119,6 +120,20 @@ def test_names_that_differ_in_case_are_meant() -> None:
         check_columns(["ID"], ["id", "amount"], "t.csv")
     with pytest.raises(InputError, match="Add or rename"):
         check_columns(["ID"], ["amount"], "t.csv")
+
+
+def test_help_names_what_can_be_written(run: Run) -> None:
+    shown = run("score", "-h").out
+    assert all(re.search(rf"\{each}\b", shown) for each in WRITTEN)
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    (line,) = [each for each in page.splitlines() if each.startswith("| `--output`, `-o` | the fi")]
+    assert set(re.findall(r"`(\.\w+)`", line)) == set(WRITTEN)
+
+
+def test_no_file_is_called_like_standard_output(run: Run) -> None:
+    done = run("score", "m.advae", "t.csv", "-o", "-")
+    assert (done.code, done.out) == (2, "")
+    assert "Leave it out: CSV then goes to standard output." in done.err
 
 
 def test_a_wrong_name_in_an_option_is_no_fault_of_the_table(run: Run, tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def score(
             "-o",
             "--output",
             metavar="OUT",
-            help="Where to write: .csv, .parquet, .ndjson or .arrow; CSV on stdout if not given.",
+            help="Where to write: text (.csv, .tsv, .txt), JSON lines (.ndjson, .jsonl), .parquet, "
+            "or Arrow (.arrow, .ipc, .feather); CSV on stdout if not given.",
         ),
     ] = None,
     engine: Annotated[
@@ -161,6 +162,10 @@ def score(
     from advae.files.options import ReadOptions
     from advae.tensorfile import fingerprint, is_bundle
 
+    if output == Path("-"):
+        raise InputError(
+            "--output names a file, and - is none. Leave it out: CSV then goes to standard output."
+        )
     given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
     in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
     if is_bundle(model):
