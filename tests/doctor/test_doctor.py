@@ -13,9 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 import advae
 from advae import Config, InputError
-from advae.doctor.checks import CopyCounter, Finding, separation
-from advae.doctor.examination import examine
-from advae.doctor.new_rows import compare
+from advae.doctor import Finding, compare, examine
+from advae.doctor.checks import CopyCounter, separation
 
 RNG = np.random.default_rng(0)
 ROWS = 1000

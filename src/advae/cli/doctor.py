@@ -26,7 +26,7 @@ from advae.display.text import count
 from advae.errors import InputError
 
 if TYPE_CHECKING:
-    from advae.doctor.examination import Diagnosis
+    from advae.doctor import Diagnosis
     from advae.files.options import ReadOptions
 
 
@@ -65,7 +65,7 @@ def doctor(
     anomalies that resemble them stay unseen.
     """
     from advae.config import Config
-    from advae.doctor.examination import Diagnosis, examine
+    from advae.doctor import Diagnosis, compare, examine
 
     known = label_column(label, normal)
     if model is not None:
@@ -74,8 +74,6 @@ def doctor(
                 "--model compares rows with what the model learned. Leave out --label, --ignore, "
                 "--only and --alpha."
             )
-        from advae.doctor.new_rows import compare
-
         detector = load_model(model)
         rows = open_rows(detector, data, [], reading)
         with rows.located(), console.row_progress("reading", as_json) as tell:

@@ -176,7 +176,7 @@ class Finding:
     Examples
     --------
     >>> import numpy as np
-    >>> from advae.doctor.examination import examine
+    >>> from advae.doctor import examine
     >>> table = {"id": np.arange(300), "load": np.random.default_rng(0).normal(size=300)}
     >>> print(examine(table).findings[0].advice)
     Ignore it: it names the row, and says nothing about it.

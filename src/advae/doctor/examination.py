@@ -80,7 +80,7 @@ class Diagnosis:
     Examples
     --------
     >>> import numpy as np
-    >>> from advae.doctor.examination import examine
+    >>> from advae.doctor import examine
     >>> table = {"id": np.arange(300), "load": np.random.default_rng(0).normal(size=300)}
     >>> diagnosis = examine(table)
     >>> diagnosis.rows, diagnosis.normal_rows, diagnosis.findings[0].check
@@ -138,7 +138,7 @@ def examine(
     Examples
     --------
     >>> import numpy as np
-    >>> from advae.doctor.examination import examine
+    >>> from advae.doctor import examine
     >>> table = {"id": np.arange(300), "load": np.random.default_rng(0).normal(size=300)}
     >>> for finding in examine(table).findings:
     ...     print(finding.severity, finding.check, *finding.columns)

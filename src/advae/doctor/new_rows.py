@@ -41,7 +41,7 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
     >>> import advae
     >>> normal = np.random.default_rng(0).normal(size=(300, 2))
     >>> detector = advae.fit_detector(normal, advae.Config(iterations=50))
-    >>> from advae.doctor.new_rows import compare
+    >>> from advae.doctor import compare
     >>> rows, findings = compare(detector, normal + [0, 9])
     >>> rows
     300
