@@ -77,6 +77,11 @@ def test_rows_are_scored_by_their_segment(model: Path, folder: Path, run: Run) -
     done = run("score", model, folder / "new.csv", "-o", out, "--keep", "id", "--explain", 1)
     assert done.code == 0, done.err
     assert "10 rows of segments without a model of their own" in done.err
+    lines = [line.strip("│").split("│") for line in done.err.splitlines() if line[:1] == "│"]
+    told = {line[0].strip(): [int(cell) for cell in line[1:3]] for line in lines}
+    scored = pl.read_csv(out)
+    flagged = scored.group_by("shop").agg(pl.len(), pl.sum("is_anomaly")).rows()
+    assert told == {shop: [rows, alarms] for shop, rows, alarms in flagged if alarms}
     scored = pl.read_csv(out)
     assert scored["id"].to_list() == list(range(20))
     assert scored["own_model"].to_list() == [True, True, False, False] * 5
@@ -175,18 +180,26 @@ def test_a_stopped_fit_goes_on(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["score", "{b}", "{new}", "--groups"], "MODEL has a model for each segment"),
-        (["score", "{b}", "{new}", "--workers", "2"], "MODEL has a model for each segment"),
-        (["score", "{b}", "{new}", "--address", "ray://no"], "MODEL has a model for each segment"),
+        (["score", "{b}", "{new}", "--groups"], "b.advae has a model for each segment, and cannot"),
+        (["score", "{b}", "{new}", "--groups"], "Leave out --groups."),
+        (
+            ["score", "{b}", "{new}", "--fail-above", "0", "--key", "a", "--summary", "json"],
+            "Leave out --key, --summary and --fail-above.",
+        ),
+        (["score", "{b}", "{new}", "--workers", "2"], "cannot be used with --workers. Leave out"),
+        (["score", "{b}", "{new}", "--address", "ray://no"], "cannot be used with --address"),
         (["threshold", "{b}"], "this command takes a single model"),
         (["serve", "{b}"], "this command takes a single model"),
         (["report", "{b}", "{new}", "-o", "{out}"], "Add --segment VALUE, once for each of 'shop'"),
         (["report", "{b}", "{new}", "--label", "id"], "Add --segment VALUE"),
-        (["report", "{b}", "{new}", "--keep", "id"], "leave out --output, --label, --keep"),
+        (["report", "{b}", "{new}", "--keep", "id"], "or leave out --keep for a table"),
         (["report", "{b}", "{new}", "--segment", "late"], "5 rows, fewer than 100"),
         (["report", "{b}", "{new}", "--segment", "a", "--segment", "b"], "is given 2 times"),
-        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--patience", "9"], "Leave out --pat"),
-        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--verbose"], "and --verbose"),
+        (
+            ["fit", "{train}", "--by", "shop", "-o", "x.advae", "--patience", "9"],
+            "Leave out --patience.",
+        ),
+        (["fit", "{train}", "--by", "shop", "-o", "x.advae", "--verbose"], "Leave out --verbose."),
         (["fit", "{train}", "--by", "shops", "-o", "x.advae"], "missing column 'shops'"),
     ],
 )

@@ -140,7 +140,7 @@ def test_two_runs_do_not_write_into_one_folder(lake: pl.DataFrame) -> None:
     ("words", "said"),
     [
         (("--engine", "ray"), "--output FOLDER"),
-        (("--engine", "ray", "-o", "out", "--fdr", "0.1"), "leave out"),
+        (("--engine", "ray", "-o", "out", "--fdr", "0.1"), "Leave out --fdr."),
         (("--workers", "2"), "Add --engine"),
         (("--engine", "dask"), "dask"),
     ],

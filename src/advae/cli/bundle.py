@@ -14,6 +14,9 @@ from advae.display.text import count, number, share
 from advae.errors import InputError, quoted
 
 if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
     from advae.config import Config
     from advae.detector.bundle import Bundle, Key
     from advae.detector.detector import Detector
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 30
 """Segments in a table on the terminal."""
+
+MOST_FLAGGED = 5
+"""Segments that the summary of scores names."""
 
 
 def fit_bundle(
@@ -138,14 +144,11 @@ def score_bundle(
     source = open_rows(bundle.fallback, data, carried, reading)
     if output is None:
         outlets.write_utf8()
-    rows = flagged = strange = 0
+    tally = _SegmentTally(bundle.by)
 
     def watched() -> Any:
-        nonlocal rows, flagged, strange
         for frame in bundle.score_batches(source.batches(), keep=keep, explain=explain):
-            rows += frame.height
-            flagged += int(frame["is_anomaly"].sum())
-            strange += int((~frame["own_model"]).sum())
+            tally.update(frame)
             yield numbered(frame, source, frame["row"].to_numpy())
 
     unseen = quiet or (output is None and sys.stdout.isatty())
@@ -155,9 +158,13 @@ def score_bundle(
         console.row_progress("scoring", unseen) as tell,
     ):
         sink.write_frames(console.counted(watched(), tell), output)
+    found = tally.found("flagged")
+    rows, flagged = int(found["rows"].sum()), int(found["flagged"].sum())
+    strange = int(found.filter(~found["own_model"])["rows"].sum())
     if not quiet:
-        part = share(flagged / max(rows, 1))
-        console.remarks().print(f"[bold]{flagged:,}[/] of {count(rows, 'row')} flagged ({part})")
+        out, part = console.remarks(), share(flagged / max(rows, 1))
+        out.print(f"[bold]{flagged:,}[/] of {count(rows, 'row')} flagged ({part})")
+        _print_segments(out, bundle.by, found.filter(found["flagged"] > 0), MOST_FLAGGED)
     if strange:
         console.remark(
             f"{count(strange, 'row')} of segments without a model of their own: the fallback "
@@ -177,44 +184,65 @@ def segment_of(bundle: "Bundle", values: Sequence[str]) -> "Detector":
 
 def segments_table(bundle: "Bundle", data: str, reading: "ReadOptions") -> None:
     """Print how many rows of DATA each segment has and how many are flagged, the worst first."""
-    import polars as pl
-
-    from advae.detector.bundle import keys_of
-
     source = open_rows(bundle.fallback, data, list(bundle.by), reading)
-    # By their places: a column may be called like a figure, or like a pattern of Polars.
-    places = [str(at) for at in range(len(bundle.by))]
+    tally = _SegmentTally(bundle.by)
+    with interruptible(), source.located():
+        for frame in bundle.score_batches(source.batches()):
+            tally.update(frame)
+    out = console.output()
+    _print_segments(out, bundle.by, tally.found("share"), MOST_SHOWN)
+    out.print("A page on one of them: add --segment VALUE.")
 
-    def counted(frame: pl.DataFrame) -> pl.DataFrame:
+
+class _SegmentTally:
+    """Counts the rows of each segment, and the flagged ones, while they are scored."""
+
+    def __init__(self, by: Sequence[str]) -> None:
+        self._by = by
+        # By their places: a column may be called like a figure, or like a pattern of Polars.
+        self._places = [str(at) for at in range(len(by))]
+        self._parts: list[pl.DataFrame] = []
+
+    def update(self, frame: "pl.DataFrame") -> None:
+        """Take in the next rows, as `Bundle.score_batches` yields them."""
+        import polars as pl
+
+        from advae.detector.bundle import keys_of
+
         figures = [frame[name] for name in ("own_model", "is_anomaly", "anomaly_score")]
-        return (
-            keys_of(frame, bundle.by)
+        self._parts.append(
+            keys_of(frame, self._by)
             .with_columns(figures)
-            .group_by([*places, "own_model"])
+            .group_by([*self._places, "own_model"])
             .agg(rows=pl.len(), flagged=pl.sum("is_anomaly"), highest=pl.max("anomaly_score"))
         )
 
-    with interruptible(), source.located():
-        parts = list(map(counted, bundle.score_batches(source.batches())))
-    found = (
-        pl.concat(parts)
-        .group_by([*places, "own_model"])
-        .agg(pl.sum("rows", "flagged"), pl.max("highest"))
-        .with_columns(share=pl.col("flagged") / pl.col("rows"))
-        .sort("share", "rows", *places, descending=[True, True, *([False] * len(places))])
-    )
-    out = console.output()
+    def found(self, first: str) -> "pl.DataFrame":
+        """Return a row of figures for each segment, those with most ``first``."""
+        import polars as pl
+
+        return (
+            pl.concat(self._parts)
+            .group_by([*self._places, "own_model"])
+            .agg(pl.sum("rows", "flagged"), pl.max("highest"))
+            .with_columns(share=pl.col("flagged") / pl.col("rows"))
+            .sort(first, "rows", *self._places, descending=[True, True] + [False] * len(self._by))
+        )
+
+
+def _print_segments(out: "Console", by: Sequence[str], found: "pl.DataFrame", most: int) -> None:
+    """Print figures of the first segments, and how many more there are."""
     headings = [console.right(each) for each in ("rows", "flagged", "share", "highest score")]
-    table = Table(console.escape(" / ".join(bundle.by)), *headings, "model")
-    for row in found.head(MOST_SHOWN).iter_rows(named=True):
-        key = tuple(row[at] for at in places)
+    table = Table(console.escape(" / ".join(by)), *headings, "model")
+    for row in found.head(most).iter_rows(named=True):
+        key = tuple(row[str(at)] for at in range(len(by)))
         figures = (f"{row['rows']:,}", f"{row['flagged']:,}", share(row["share"]))
         own = "its own" if row["own_model"] else "fallback"
         table.add_row(_named(key), *figures, number(row["highest"]), own)
-    console.print_table(out, table)
-    if found.height > MOST_SHOWN:
-        out.print(f"and {found.height - MOST_SHOWN:,} more segments")
-    out.print("A page on one of them: add --segment VALUE.")
+    if found.height:
+        console.print_table(out, table)
+    if found.height > most:
+        out.print(f"and {found.height - most:,} more segments")
 
 
 def rows_of_segment(frames: Any, by: Sequence[str], values: Sequence[str]) -> Any:

@@ -18,7 +18,9 @@ from advae.cli.shared import (
     Only,
     Query,
     Quiet,
+    check_none,
     check_output,
+    given_options,
     ignored_columns,
     interruptible,
     label_column,
@@ -153,10 +155,9 @@ def fit(
     from advae.detector import model_file
     from advae.detector.fitting import fit_detector
 
-    if by and (patience or verbose):
-        raise InputError(
-            "--by learns many models, each in a moment. Leave out --patience and --verbose."
-        )
+    if by:
+        apart = given_options(patience=patience or None, verbose=verbose)
+        check_none(apart, "--by learns many models at a time")
     config = Config.preset(
         preset,
         method=method,

@@ -15,6 +15,7 @@ from advae.cli.shared import (
     Normal,
     Quiet,
     check_output,
+    given_options,
     interruptible,
     label_column,
     load_model,
@@ -80,11 +81,12 @@ def report(
         load_model(model)  # or else what is wrong with it
         raise InputError(f"{model} has a single model. Leave out --segment.")
     if bundle is not None and not segment:
-        if (output, label, history, keep or None) != (None,) * 4:
+        of_page = given_options(output=output, label=label, history=history, keep=keep)
+        if of_page:
             raise InputError(
                 f"{model} has a model for each segment, and a page is on one of them. Add "
                 f"--segment VALUE, once for each of {quoted_list(bundle.by)}; or leave out "
-                "--output, --label, --keep and --history for a table of all segments."
+                f"{', '.join(of_page)} for a table of all segments."
             )
         segments_table(bundle, data, reading)
         return

@@ -18,7 +18,9 @@ from advae.cli.shared import (
     Model,
     Query,
     Quiet,
+    check_none,
     check_output,
+    given_options,
     interruptible,
     load_model,
     open_database,
@@ -159,33 +161,34 @@ def score(
     from advae.detector.groups import Grouper
     from advae.detector.tally import Tally
     from advae.files import sink
-    from advae.files.options import ReadOptions
     from advae.tensorfile import fingerprint, is_bundle
 
     if output == Path("-"):
         raise InputError(
             "--output names a file, and - is none. Leave it out: CSV then goes to standard output."
         )
-    given = (query, into, key or None, fdr, groups, summary, fail_above, on_error, reading)
-    in_one_pass = given != (*(None,) * 4, False, "text", None, "stop", ReadOptions())
+    in_one_pass = given_options(
+        query=query,
+        into=into,
+        key=key,
+        fdr=fdr,
+        groups=groups,
+        summary=None if summary == "text" else summary,
+        fail_above=fail_above,
+        on_error=None if on_error == "stop" else on_error,
+    )
     if is_bundle(model):
-        elsewhere = (engine, address, workers)
-        if (*given[:-1], *elsewhere) != (*(None,) * 4, False, "text", None, "stop", *(None,) * 3):
-            raise InputError(
-                "MODEL has a model for each segment: of the options, --output, --keep, --explain, "
-                "--quiet and those on how files are written can be used with it. Leave out the "
-                "others."
-            )
+        elsewhere = given_options(engine=engine, address=address, workers=workers)
+        check_none([*in_one_pass, *elsewhere], f"{model} has a model for each segment")
         if output is not None:
             check_output(output, data, str(model))
         score_bundle(model, data, output, keep or [], explain, reading, quiet)
         return
     if engine is not None:
-        if output is None or in_one_pass:
-            raise InputError(
-                "--engine scores files, each by itself, into a folder of parts. Add --output "
-                "FOLDER, and leave out all options but --keep, --explain, --address and --workers."
-            )
+        into_parts = "--engine scores files, each by itself, into a folder of parts"
+        check_none([*in_one_pass, *given_options(**asdict(reading))], into_parts)
+        if output is None:
+            raise InputError(f"{into_parts}. Add --output FOLDER.")
         _score_parts(model, data, output, engine, (address, workers), keep or [], explain, quiet)
         return
     if address is not None or workers is not None:

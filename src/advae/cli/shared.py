@@ -64,6 +64,25 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
 
 
+def given_options(**values: object) -> list[str]:
+    """Return the names of the options that were given, of all those whose values are named here.
+
+    One that has its default is passed as None, False or an empty list.
+    """
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, value in values.items()
+        if value is not None and value is not False and value not in ([], ())
+    ]
+
+
+def check_none(given: list[str], why: str) -> None:
+    """Refuse options that were given where they cannot be used."""
+    if given:
+        named = " and ".join(filter(None, (", ".join(given[:-1]), given[-1])))
+        raise InputError(f"{why}, and cannot be used with {named}. Leave out {named}.")
+
+
 def load_model(model: Path) -> "Detector":
     """Read and check a model file."""
     from advae.detector import model_file
