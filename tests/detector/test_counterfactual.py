@@ -19,6 +19,7 @@ from advae.detector.counterfactual import (
     counterfactuals,
     not_flagged_with,
     replaced,
+    shown_estimates,
 )
 from advae.detector.record import Threshold
 from advae.tables.columns import NumberColumn
@@ -49,6 +50,14 @@ def test_counterfactuals_make_flagged_rows_normal(detector, table) -> None:
         assert detector.score_encoded(each.encoded[None]).score[0] == pytest.approx(
             each.scores[-1], rel=1e-5
         )
+    names = detector.table.feature_names
+    shown = shown_estimates(detector.table, changed)
+    for row, each in enumerate(found):  # the values are those of the row, in the table's units
+        assert list(each.values.items()) == [(names[k], shown[row, k]) for k in each.columns]
+        assert each.to_frame().rows() == [
+            (name, value, score)
+            for (name, value), score in zip(each.values.items(), each.scores, strict=True)
+        ]
     flagged = [each for each in found if each.columns]
     assert np.mean([each.normal for each in flagged]) > 0.9
 

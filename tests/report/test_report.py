@@ -244,7 +244,11 @@ def test_changes_that_raise_the_score_are_no_remedy(
         scores = detector.score_encoded(encoded).score
         return [
             Counterfactual(
-                (0, 1, 2)[:most], tuple(float(score) * each for each in factors[:most]), row, False
+                (0, 1, 2)[:most],
+                tuple(float(score) * each for each in factors[:most]),
+                row,
+                False,
+                dict.fromkeys(detector.table.feature_names[:most], "1"),
             )
             for score, row in zip(scores, encoded, strict=True)
         ]

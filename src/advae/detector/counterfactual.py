@@ -53,6 +53,9 @@ class Counterfactual:
         The row with all changes, shape (width,).
     normal
         Whether the last score is not above the threshold.
+    values
+        The new value of each of these columns, by name: a text in the table's units, None for a
+        missing value.
 
     Examples
     --------
@@ -64,18 +67,30 @@ class Counterfactual:
     >>> from advae.detector.counterfactual import counterfactuals
     >>> row = pl.DataFrame({"column_0": [0.0], "column_1": [9.0]})
     >>> (found,) = counterfactuals(detector, detector.table.transform(row))
-    >>> detector.table.feature_names[found.columns[0]]
-    'column_1'
+    >>> list(found.values), abs(float(found.values["column_1"])) < 3
+    (['column_1'], True)
     >>> bool(found.scores[-1] <= detector.threshold.value)
     True
-    >>> bool(detector.table.decode(found.encoded[None])["column_1"].item() < 3)
-    True
+    >>> found.to_frame().columns
+    ['column', 'value', 'score']
     """
 
     columns: tuple[int, ...]
     scores: tuple[float, ...]
     encoded: Float[np.ndarray, "width"]
     normal: bool
+    values: dict[str, str | None]
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return a row for each change: the column, its new value as text, and the score then."""
+        return pl.DataFrame(
+            {
+                "column": list(self.values),
+                "value": list(self.values.values()),
+                "score": self.scores,
+            },
+            {"column": pl.String, "value": pl.String, "score": pl.Float64},
+        )
 
 
 def counterfactuals(
@@ -128,12 +143,15 @@ def counterfactuals(
 
 def shown_estimates(table: TableEncoder, encoded: Float[np.ndarray, "rows width"]) -> np.ndarray:
     """Return decoded values as texts, shape (rows, features), None where missing."""
-    decoded = table.decode(encoded)
-    shown = [
-        shown_values(decoded[:, [number]], column.digits)
-        for number, column in enumerate(table.features)
-    ]
-    return np.concatenate(shown, axis=1)
+    shown = [_shown(table, number, encoded) for number in range(len(table.features))]
+    return np.stack(shown, axis=1)
+
+
+def _shown(table: TableEncoder, number: int, encoded: HostMatrix) -> np.ndarray:
+    """Return the decoded values of one column as texts, shape (rows,)."""
+    column = table.features[number]
+    decoded = column.decode(encoded[:, list(table.places[number])])
+    return shown_values(decoded.to_frame(), column.digits)[:, 0]
 
 
 def not_flagged_with(detector: Detector, encoded: HostMatrix) -> list[str | None]:
@@ -152,19 +170,14 @@ def not_flagged_with(detector: Detector, encoded: HostMatrix) -> list[str | None
         of `MOST_CHANGES` columns leaves flagged.
     """
     found = counterfactuals(detector, encoded)
-    if not found:
-        return []
-    values = shown_estimates(detector.table, np.stack([each.encoded for each in found]))
-    names = detector.table.feature_names
     return [
         ", ".join(
-            f"{shorten(names[column], 40)} "
-            + ("missing" if (value := values[row, column]) is None else shorten(value))
-            for column in each.columns
+            f"{shorten(name, 40)} {'missing' if value is None else shorten(value)}"
+            for name, value in each.values.items()
         )
         if each.normal and each.columns
         else None
-        for row, each in enumerate(found)
+        for each in found
     ]
 
 
@@ -219,10 +232,23 @@ class _Search:
             covered = COVERED if step < steps - 1 else 1.0
             active = self._step(np.flatnonzero(active), covered)
         return [
-            Counterfactual(tuple(columns), tuple(scores), row, not flagged)
-            for columns, scores, row, flagged in zip(
-                self._columns, self._scores, self._rows, active, strict=True
+            Counterfactual(tuple(columns), tuple(scores), row, not flagged, values)
+            for columns, scores, row, flagged, values in zip(
+                self._columns, self._scores, self._rows, active, self._values(), strict=True
             )
+        ]
+
+    def _values(self) -> list[dict[str, str | None]]:
+        """Return the values of the changed columns of each row, by name."""
+        table = self._detector.table
+        shown = np.full(self._changed.shape, None, object)
+        for number in np.flatnonzero(self._changed.any(axis=0)).tolist():
+            rows = self._changed[:, number]
+            shown[rows, number] = _shown(table, number, self._rows[rows])
+        names = table.feature_names
+        return [
+            {names[number]: shown[row, number] for number in columns}
+            for row, columns in enumerate(self._columns)
         ]
 
     def _step(self, rows: Int[np.ndarray, "active"], covered: float) -> Bool[np.ndarray, "rows"]:

@@ -222,17 +222,15 @@ def _remedies(
         if not each.normal and best < len(each.scores):
             again = counterfactuals(detector, encoded[row : row + 1], max(best, 1))[0]
             found[row] = again if best else replace(again, columns=())
-    changed = np.stack([each.encoded for each in found])
-    values = shown_estimates(detector.table, changed)
     return [
         Remedy(
-            tuple((column, _shown(values[row, column])) for column in each.columns),
+            tuple(zip(each.columns, map(_shown, each.values.values()), strict=True)),
             each.scores[-1],
             each.normal,
         )
         if each.columns
         else None
-        for row, each in enumerate(found)
+        for each in found
     ]
 
 
