@@ -60,7 +60,8 @@ class Places:
         first = 0
         for frame in frames:
             rows = np.arange(first, first + frame.height)
-            marks = pl.Series(MARK, [""] * frame.height if self._on_error == "flag" else [])
+            height = frame.height if self._on_error == "flag" else 0
+            marks = pl.Series(MARK, [""] * height, pl.String)
             first += frame.height
             read, bad = frame, dict[int, list[str]]()
             if self._on_error != "stop":

@@ -141,7 +141,7 @@ def score_bundle(
 
     bundle = load_bundle(model)
     carried = list(dict.fromkeys([*bundle.by, *keep]))
-    source = open_rows(bundle.fallback, data, carried, reading)
+    source = open_rows(bundle.fallback, data, carried, reading, rowless=True)
     if output is None:
         outlets.write_utf8()
     tally = _SegmentTally(bundle.by)

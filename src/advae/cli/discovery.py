@@ -54,7 +54,7 @@ class DiscoveryMarker:
         with waiting(without_clash(frames, "is_discovery"), folder) as path:
             p = pl.read_ipc(path, columns=["p_value"])["p_value"].to_numpy()
             selected = pl.Series("is_discovery", discoveries(p, self.rate))
-            for frame in open_source(path).batches():
+            for frame in open_source(path, rowless=True).batches():
                 flags = selected.slice(self.rows, frame.height)
                 self.rows += frame.height
                 self.found += int(flags.sum())

@@ -208,7 +208,11 @@ def score(
     carried = [*(key or []), *(keep or [])]
     database = open_database(data, query)
     queried = database.query(query or "") if database else None
-    source = open_rows(detector, data, carried, reading, queried, as_texts=on_error != "stop")
+    source = open_rows(
+        *(detector, data, carried, reading, queried),
+        as_texts=on_error != "stop",
+        rowless=True,  # a day without rows is no fault
+    )
     places = Places(detector.table, source, on_error, carried)
     grouper, tally = Grouper(detector), Tally(detector)
 
@@ -340,6 +344,9 @@ def _show_scores(brief: "Brief", threshold: float, marker: "DiscoveryMarker | No
     from advae.cli.histogram import score_histogram
 
     out, rows = console.remarks(), count(brief.rows, "row")
+    if not brief.rows:
+        out.print(rows)
+        return
     out.print(score_histogram(out, {rows: brief.scores}, threshold), "\n", sep="")
     part = share(brief.flagged / max(brief.rows, 1))
     out.print(f"[bold]{brief.flagged:,}[/] of {rows} flagged ({part})")

@@ -137,11 +137,13 @@ def open_rows(
     queried: "QuerySource | None" = None,
     *,
     as_texts: bool = False,
+    rowless: bool = False,
 ) -> "Source | QuerySource":
     """Open DATA as rows to score, and say once which of its columns are not used.
 
-    With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet.
-    ``queried`` are rows of a database, opened already.
+    With ``as_texts`` columns come as texts, so that one that cannot be read stops nothing yet;
+    with ``rowless`` there may be columns and no rows. ``queried`` are rows of a database, opened
+    already.
     """
     from advae.detector import rows
     from advae.errors import quoted_list
@@ -154,7 +156,9 @@ def open_rows(
     if queried is not None:
         source = rows.open_queried(detector, queried, keep=keep, options=reading, as_texts=as_texts)
     else:
-        source = rows.open_rows(detector, data, keep=keep, options=reading, as_texts=as_texts)
+        source = rows.open_rows(
+            detector, data, keep=keep, options=reading, as_texts=as_texts, rowless=rowless
+        )
     if queried is None:
         where = "standard input" if data == "-" else data
         detector.check_columns(source.columns, where)

@@ -59,7 +59,7 @@ class GroupMarker:
             self.groups = found = self._grouper.found()
             # By their order: "row" is the number in a file, and of several files not unique.
             first = 0
-            for frame in open_source(path).batches():
+            for frame in open_source(path, rowless=True).batches():
                 own = slice(*np.searchsorted(found.rows, [first, first + frame.height]))
                 numbers = pl.Series("group", [None], pl.Int64).new_from_index(0, frame.height)
                 numbers = numbers.scatter(found.rows[own] - first, found.numbers[own])

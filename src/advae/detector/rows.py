@@ -25,6 +25,7 @@ def open_rows(
     keep: Sequence[str] = (),
     options: ReadOptions | None = None,
     as_texts: bool = False,
+    rowless: bool = False,
 ) -> Source:
     """Open files of rows to score.
 
@@ -41,6 +42,8 @@ def open_rows(
     as_texts
         Whether all columns of text files are read as they are written, so that a value that
         cannot be used stops nothing yet.
+    rowless
+        Whether there may be columns and no rows.
 
     Raises
     ------
@@ -55,6 +58,7 @@ def open_rows(
         optional=[each.name for each in detector.table.features if each.profile.missing],
         pointed=[name for name, dtype in learned.items() if dtype.is_numeric()],
         options=options,
+        rowless=rowless,
     )
 
 

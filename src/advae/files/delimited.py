@@ -77,6 +77,8 @@ class DelimitedFile:
         Columns that may hold numbers; all if not given.
     pointed
         Columns of numbers that are asked for as texts: with a decimal point in any case.
+    rowless
+        Whether the file may have a header line alone.
 
     Attributes
     ----------
@@ -96,9 +98,11 @@ class DelimitedFile:
         known: Sequence[str] = (),
         numeric: Collection[str] | None = None,
         pointed: Collection[str] = (),
+        *,
+        rowless: bool = False,
     ) -> None:
         self._path, self._options, self._pointed = path, options, pointed
-        self.dialect = _find_dialect(path, options, known, numeric)
+        self.dialect = _find_dialect(path, options, known, numeric, rowless=rowless)
         self.notes = [
             f"{quoted(name)} holds numbers with groups of thousands, such as {quoted(text)}, which "
             "are read as texts: write them without groups"
@@ -223,7 +227,12 @@ class DelimitedFile:
 
 
 def _find_dialect(
-    path: Path, options: ReadOptions, known: Sequence[str], numeric: Collection[str] | None
+    path: Path,
+    options: ReadOptions,
+    known: Sequence[str],
+    numeric: Collection[str] | None,
+    *,
+    rowless: bool,
 ) -> Dialect:
     """Tell how a file is written from its first part."""
     with path.open("rb") as raw:
@@ -257,10 +266,13 @@ def _find_dialect(
     # A name that is known with blanks around is that name.
     padded = any(name != name.strip() and name not in known for name in best.header)
     names = [name if name in known else _unpadded_name(name) for name in best.header]
-    if not best.rows:
+    # A quote that is never closed makes many lines one header.
+    alone = whole and "\n" not in text.strip()
+    if not best.rows and not (rowless and alone):
         raise InputError(f"{path}: the file has a header line but no rows. Give it rows.")
     _check_header(names, best.rows, path, known)
-    if len(names) == 1 and (known or not options.separator) and names[0] not in known:
+    one_unknown = len(names) == 1 and (known or not options.separator) and names[0] not in known
+    if one_unknown and best.rows:
         _check_one_column(names[0], best.rows[0][0], path, options, before + best.lines)
     comma, grouped = _decimal_comma(names, numeric, best.rows, options, path, best.separator)
     return Dialect(
@@ -420,7 +432,7 @@ def _check_header(
         return
     # Whole numbers over rows that hold others are names, such as years or 0, 1, 2 from pandas.
     counted = all(name.isdecimal() and name == str(int(name)) for name in names)
-    if not (counted and any(not value.isdecimal() for value in rows[0])):
+    if not (counted and any(not value.isdecimal() for row in rows[:1] for value in row)):
         raise InputError(
             f"{path}: the first line holds only numbers ({quoted_list(names, 3)}), so the file "
             "seems to have no header line. Add one with the column names."

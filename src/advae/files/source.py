@@ -84,8 +84,12 @@ class _TypedFile:
 
         Engines that write a table in parts leave parts without rows, and say nothing by them.
         """
-        texts = dict.fromkeys(self._categories, pl.String())
-        return (self._schema | texts) if self._rows else {}
+        return self.columns if self._rows else {}
+
+    @property
+    def columns(self) -> dict[str, pl.DataType]:
+        """The columns as the file types them."""
+        return self._schema | dict.fromkeys(self._categories, pl.String())
 
     def batches(self, schema: Types) -> Iterator[pl.DataFrame]:
         """Read the rows in order."""
@@ -240,6 +244,8 @@ class Source:
         The names of all columns, in the order of the first file.
     notes
         What the user should know about how the files are read.
+    rowless
+        Whether the files may all be without rows: then a frame without rows is read.
     """
 
     def __init__(
@@ -248,8 +254,10 @@ class Source:
         schema: Mapping[str, pl.DataType],
         columns: Sequence[str],
         notes: Sequence[str] = (),
+        *,
+        rowless: bool = False,
     ) -> None:
-        self._files = tuple(files)
+        self._files, self._rowless = tuple(files), rowless
         self.schema, self.columns, self.notes = dict(schema), tuple(columns), tuple(notes)
         self._heights: list[int] = []
 
@@ -284,6 +292,8 @@ class Source:
                 for batch in file.batches(self.schema):
                     self._heights[-1] += batch.height
                     yield from batch.iter_slices(rows)
+        if self._rowless and not any(self._heights):
+            yield pl.DataFrame(schema=self.schema)
 
     def read(self) -> pl.DataFrame:
         """Read the whole table; see `batches`."""
@@ -345,6 +355,7 @@ def open_source(
     optional: Collection[str] = (),
     pointed: Collection[str] = (),
     options: ReadOptions | None = None,
+    rowless: bool = False,
 ) -> Source:
     """Find the files of a table, and the types of its columns.
 
@@ -364,6 +375,8 @@ def open_source(
         Columns of numbers that ``dtypes`` asks for as texts: with a decimal point in any case.
     options
         How the files are written.
+    rowless
+        Whether the table may have columns and no rows.
 
     Returns
     -------
@@ -383,23 +396,25 @@ def open_source(
     # Columns that are not read, or only as texts, say nothing about the sign of decimals.
     numeric = only and [n for n in only if n in pointed or given.get(n) != pl.String()]
     files: list[tuple[Path, _File]] = []
-    schemas: list[dict[str, pl.DataType]] = []
-    names: list[str] = []
+    found: list[dict[str, pl.DataType]] = []
     for path in paths:
         with _named(path):
             file = (
-                DelimitedFile(path, options, list(given), numeric, pointed)
+                DelimitedFile(path, options, list(given), numeric, pointed, rowless=rowless)
                 if kind == "csv" and path.stat().st_size
-                else _open_file(path, kind, options, optional)
+                else _open_file(path, kind, options, optional, rowless=rowless)
             )
             types = file.types(given, only)
-        if not types:
-            continue
-        files.append((path, file))
-        names = names or list(types)
-        schemas.append({n: t for n, t in types.items() if only is None or n in only})
+        if types:
+            files.append((path, file))
+            found.append(types)
+    if not files and rowless and kind in TYPED:
+        bare = _TypedFile(paths[0], kind)
+        files, found = [(paths[0], bare)], [bare.columns]
     if not files:
         raise InputError(f"{_shown(paths)}: columns but no rows. Give rows.")
+    names = list(found[0])
+    schemas = [{n: t for n, t in each.items() if only is None or n in only} for each in found]
     schema = _common_schema([path for path, _ in files], schemas)
     index = [name for name in schema if INDEX.match(name) and name not in given]
     for name in index:
@@ -409,7 +424,7 @@ def open_source(
     notes = [note for _, file in files for note in file.notes]
     if index:
         notes.append(f"left out, since pandas keeps its index there: {quoted_list(index)}")
-    return Source(files, schema, names, list(dict.fromkeys(notes)))
+    return Source(files, schema, names, list(dict.fromkeys(notes)), rowless=rowless)
 
 
 def _shown(paths: Sequence[Path]) -> str:
@@ -418,13 +433,17 @@ def _shown(paths: Sequence[Path]) -> str:
     return f"{paths[0]}" + (f" and {others} more file{'s' * (others > 1)}" if others else "")
 
 
-def _open_file(path: Path, kind: str, options: ReadOptions, optional: Collection[str]) -> _File:
+def _open_file(
+    path: Path, kind: str, options: ReadOptions, optional: Collection[str], *, rowless: bool
+) -> _File:
     with path.open("rb") as stream:
         if not stream.read(1):
             raise InputError(f"{path}: the file is empty (0 bytes). Write it again.")
     if kind == "ndjson":
         return NdjsonFile(path, options, optional)
-    return WorkbookFile(path, options) if kind == "workbook" else _TypedFile(path, kind)
+    if kind == "workbook":
+        return WorkbookFile(path, options, rowless=rowless)
+    return _TypedFile(path, kind)
 
 
 def _common_schema(paths: Sequence[Path], schemas: Sequence[Types]) -> dict[str, pl.DataType]:

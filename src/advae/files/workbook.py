@@ -29,13 +29,13 @@ class WorkbookFile:
         Without the extra ``excel``.
     """
 
-    def __init__(self, path: Path, options: ReadOptions) -> None:
+    def __init__(self, path: Path, options: ReadOptions, *, rowless: bool = False) -> None:
         self._path = path
         self.notes: list[str] = []
         self._reader = TextReader.of(options)
         rows = [[_text(cell) for cell in row] for row in _cells(path, options.sheet)]
         rows = [row for row in rows if any(row)]
-        if len(rows) < 2:
+        if len(rows) < (1 if rowless else 2):
             raise InputError(f"{path}: the sheet has no rows under a header. Give it rows.")
         header = rows[0]
         twice = {name for name in header if header.count(name) > 1}
