@@ -166,7 +166,7 @@ def program() -> None:
     if code == INTERRUPTED:
         if Interrupt.raised and not Interrupt.told:
             with suppress(Exception):
-                console.remark("interrupted; nothing was written")
+                console.remark("interrupted")
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
