@@ -110,6 +110,28 @@ def test_a_value_that_many_rows_share_ranks_in_the_middle_of_what_is_known() -> 
     assert shape.share_below(0.75) == pytest.approx(0.74, abs=0.05)
 
 
+def test_only_what_the_quantiles_know_is_said_of_a_value_beyond_the_last_one() -> None:
+    rng = np.random.default_rng(5)
+    skewed = rng.lognormal(0.0, 1.5, 10_000)
+    columns = TableEncoder.fit(pl.DataFrame({"x": skewed, "y": -skewed})).features
+    lower, upper = np.quantile(skewed, [0.01, 0.9989])
+    said = {
+        (name, value): column.standing(
+            float(column.positions(column.encoded(pl.Series([value])))[0]), np.zeros(2)
+        ).replace("\u00a0", " ")
+        for column, name, sign in zip(columns, "xy", (1, -1), strict=True)
+        for value in (sign * lower, sign * upper, sign * float(np.quantile(skewed, 0.48)))
+    }
+    assert list(said.values()) == [
+        "higher than at most 5 % of training rows",
+        "higher than at least 95 % of training rows",
+        "higher than 48 % of training rows",
+        "higher than at least 95 % of training rows",
+        "higher than at most 5 % of training rows",
+        "higher than 52 % of training rows",
+    ]
+
+
 def test_stability_index_is_the_sum_of_its_definition() -> None:
     index, chance = stability_index(np.array([5000.0, 5000.0]), np.array([8000.0, 2000.0]))
     assert index == pytest.approx(0.3 * np.log(0.8 / 0.5) - 0.3 * np.log(0.2 / 0.5), rel=1e-3)

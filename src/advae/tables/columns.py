@@ -455,8 +455,12 @@ class RangedColumn(Column):
             return f"{less if position < 0 else more} than every training row"
         if position in (0, 1):
             return "at the end of the training range"
-        below = min(max(round(100 * self.distribution.share_below(position)), 1), 99)
-        return f"{more} than {below}\u00a0% of training rows"
+        least, most = (float(level) for level in QUANTILE_LEVELS[[1, -2]])
+        below = self.distribution.share_below(position)
+        # Between the last quantile and the end of the range nothing tells where the rows lie.
+        bound = "at least " if below > most else "at most " if below < least else ""
+        known = min(max(below, least), most)
+        return f"{more} than {bound}{100 * known:.0f}\u00a0% of training rows"
 
 
 WHOLE = 1e-6
