@@ -135,6 +135,54 @@ def test_the_trend_is_advised_in_the_words_of_the_face(tmp_path: Path, run: Run)
         assert "Config" not in shown
 
 
+def readings(rows: int, seed: int) -> np.ndarray:
+    """Return temperatures, of which a third equal the one before."""
+    rng = np.random.default_rng(seed)
+    return np.repeat(rng.normal(50, 5, rows).round(1), rng.geometric(2 / 3, rows))[:rows]
+
+
+@pytest.mark.parametrize("height", [7, 900, 6000])
+def test_a_stuck_sensor_is_found_where_numbers_often_repeat(height: int) -> None:
+    temperature = readings(3000, 21)
+    temperature[1200:1248], temperature[2000:2040] = 46.94, 48.25
+    rng = np.random.default_rng(22)
+    table = pl.DataFrame({"temperature": temperature, "load": rng.normal(size=3000)})
+    found = {each.check: each for each in examine(table.iter_slices(height)).findings}["stuck"]
+    assert found.columns == ("temperature",)
+    assert "46.94 in 48 rows one after another, rows 1200 to 1247; otherwise" in found.message
+    assert re.search("at most 1?[0-9] rows$", found.message)
+
+
+@pytest.mark.parametrize("height", [7, 900, 9000])
+def test_a_stuck_sensor_is_found_among_stations_that_report_in_turn(height: int) -> None:
+    stations = np.stack([readings(3000, seed) for seed in (31, 32, 33)], axis=1)
+    stations[1500:1540, 1] = 51.25
+    table = pl.DataFrame(
+        {
+            "kind": np.random.default_rng(34).choice(["a", "b", "c"], 9000),
+            "station": np.tile(["EWR", "JFK", "LGA"], 3000),
+            "temperature": stations.ravel(),
+        }
+    )
+    found = {each.check: each for each in examine(table.iter_slices(height)).findings}["stuck"]
+    assert found.columns == ("temperature",)
+    where = "51.25 in 40 rows one after another where 'station' is 'JFK', rows 4501 to 4618;"
+    assert where in found.message
+    rest = table.filter(pl.col("station") != "JFK")
+    assert "stuck" not in {each.check for each in examine(rest.iter_slices(height)).findings}
+
+
+def test_numbers_that_rest_or_are_set_are_not_stuck() -> None:
+    rng = np.random.default_rng(41)
+    rain = np.where(rng.random(4000) < 0.05, rng.gamma(1, 1, 4000).round(2), 0.0)
+    rain[:400] = 0.0
+    set_point = np.repeat(rng.choice([18.0, 19.5, 21.0, 22.5], 80), rng.integers(5, 95, 80))[:3000]
+    kind = np.sort(rng.integers(0, 30, 4000))
+    for values in (rain, set_point, rng.permutation(30)[kind], rng.integers(0, 2, 4000)):
+        table = pl.DataFrame({"x": values, "y": rng.normal(size=len(values))})
+        assert "stuck" not in {each.check for each in examine(table).findings}
+
+
 def test_the_trend_is_not_advised_where_it_counts() -> None:
     days = [dt.date(2024, 1, 1) + dt.timedelta(days=int(n)) for n in RNG.integers(0, 99, ROWS)]
     for values in (days, np.repeat(np.arange(10), ROWS // 10)):

@@ -3,17 +3,18 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest
 
 from advae.config import TREND
 from advae.display.text import share
+from advae.doctor.standstill import Run
 from advae.errors import ColumnError, InputError, quoted
 from advae.tables.columns import Column
 from advae.tables.encoder import ColumnFit, misreading
@@ -99,58 +100,6 @@ def strangeness(encoded: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "
     scores: np.ndarray = -forest.score_samples(encoded)
     return scores
 
-
-class Run(NamedTuple):
-    """Rows one after another that have the same number: which, how many, the first and last row."""
-
-    value: float
-    rows: int
-    first: int
-    last: int
-
-
-class Standstill:
-    """Finds the longest run of rows in which a number stays the same, as they pass."""
-
-    def __init__(self) -> None:
-        self._longest = self._latest = Run(np.nan, 0, 0, 0)
-        self._rows = self._repeats = 0
-
-    def update(self, column: pl.Series, places: Int[np.ndarray, "rows"]) -> None:
-        """Take in the next values of a column, and the numbers of their rows."""
-        if not (len(column) and column.dtype.is_numeric()):
-            return
-        values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
-        rows = np.diff(starts, append=len(values))
-        firsts, lasts = places[starts], places[starts + rows - 1]
-        if values[0] == self._latest.value:
-            rows[0] += self._latest.rows
-            firsts[0] = self._latest.first
-            self._repeats += 1
-        self._rows += len(values)
-        self._repeats += len(values) - len(starts)
-        for run in (int(rows.argmax()), -1):
-            self._latest = Run(
-                float(values[starts[run]]), int(rows[run]), int(firsts[run]), int(lasts[run])
-            )
-            if self._latest.rows > self._longest.rows:
-                self._longest = self._latest
-
-    def found(self) -> Run | None:
-        """Return a run in a column whose neighbours otherwise hardly ever have the same number."""
-        run = self._longest
-        others = self._rows - run.rows
-        if run.rows < STUCK or others < STUCK:
-            return None
-        return run if self._repeats - (run.rows - 1) <= REPEATED * others else None
-
-
-STUCK = 20
-"""Rows in a row with the same number from which on a column may have been stuck."""
-
-REPEATED = 0.05
-"""Most neighbours among the other rows that have the same number where that is unusual."""
 
 Severity = Literal["problem", "hint"]
 
@@ -240,7 +189,6 @@ class ColumnWatch:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
         self._oddities = Oddities()
-        self._standstill = Standstill()
         self._refusal: InputError | None = None
 
     def update(
@@ -261,14 +209,13 @@ class ColumnWatch:
         except InputError as refusal:
             self._refusal = refusal
             return
-        self._standstill.update(values, places)
 
     def column(self) -> Column | None:
         """Return the encoder of the column, None where fitting would refuse it."""
         return None if self._refusal is not None or self._fit.crowded else self._fit.build()
 
     def findings(
-        self, sample: pl.Series, places: NDArray[np.int64], *, trend: bool
+        self, sample: pl.Series, places: NDArray[np.int64], run: Run | None, *, trend: bool
     ) -> Iterator[Finding]:
         """Yield what is wrong with the column.
 
@@ -278,6 +225,8 @@ class ColumnWatch:
             A uniform sample of its values.
         places
             The numbers of their rows in the table.
+        run
+            Rows in which it stays the same for longer than is usual of it, if there are.
         trend
             Whether a fit would judge rows by their place in the training period.
         """
@@ -318,7 +267,7 @@ class ColumnWatch:
                 "misread", "problem", learned, f"The column {quoted(self.name)} {said}"
             )
         if sample.dtype.is_numeric():
-            yield from self._number(column, sample, places, trend)
+            yield from self._number(column, sample, places, run, trend)
         if column.caution == "dated" and not trend:
             yield self._finding(
                 "time",
@@ -361,7 +310,12 @@ class ColumnWatch:
         return self._finding("constant", "hint", message, advice)
 
     def _number(
-        self, column: Column, sample: pl.Series, places: NDArray[np.int64], trend: bool
+        self,
+        column: Column,
+        sample: pl.Series,
+        places: NDArray[np.int64],
+        run: Run | None,
+        trend: bool,
     ) -> Iterator[Finding]:
         profile, ordered = column.profile, column.caution == "ordered"
         known = sample.drop_nulls().cast(pl.Float64).drop_nans()
@@ -387,7 +341,7 @@ class ColumnWatch:
         elif not ordered:
             growing = list(self._growing(sample, places))
             yield from growing
-            if not growing and (run := self._standstill.found()) is not None:
+            if not growing and run is not None:
                 yield stuck(
                     self.name,
                     run,
@@ -461,12 +415,13 @@ class ColumnWatch:
 
 def stuck(name: str, run: Run, advice: str) -> Finding:
     """Return the finding that a number stays the same for many rows."""
+    usual = f"a number stays for at most {run.usual:,} rows"
     return Finding(
         "stuck",
         "hint",
         (name,),
-        f"{run.value:g} in {run.rows:,} rows one after another, rows {run.first} to {run.last}, "
-        "where neighbouring rows otherwise differ",
+        f"{run.value:g} in {run.rows:,} rows one after another{run.where}, rows {run.first} to "
+        f"{run.last}; otherwise {usual if run.usual > 1 else 'neighbouring rows differ'}",
         advice,
     )
 

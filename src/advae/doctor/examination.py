@@ -25,6 +25,7 @@ from advae.doctor.checks import (
     separation,
     strangeness,
 )
+from advae.doctor.standstill import Standstills
 from advae.errors import InputError, quoted_list
 from advae.tables.encoder import TableEncoder
 from advae.tables.frames import BatchSchema, as_batches, names_given, without_columns
@@ -171,6 +172,7 @@ class _Patient:
         self._ignored = names_given(ignored)
         self._schema = BatchSchema()
         self._watches: list[ColumnWatch] = []
+        self._still = Standstills(())
         self._copies = CopyCounter()
         self._columns = 0
         self._sample = Reservoir(SAMPLE_ROWS, np.random.default_rng(0))
@@ -191,6 +193,7 @@ class _Patient:
         place = np.arange(self.rows, self.rows + batch.height)
         for watch in self._watches:
             watch.update(kept[watch.name], place, ~anomalous)
+        self._still.update(normal, place[~anomalous])
         # Polars cannot hash or nest Python objects; the columns that hold them are unusable anyway.
         objects = [name for name, kind in kept.schema.items() if kind == pl.Object]
         comparable = kept.with_columns(pl.lit(None).alias(name) for name in objects)
@@ -207,6 +210,7 @@ class _Patient:
         self._columns = len(names)
         chosen = np.linspace(0, len(names) - 1, min(len(names), MOST_COLUMNS)).round().astype(int)
         self._watches = [ColumnWatch(names[place]) for place in chosen]
+        self._still = Standstills([watch.name for watch in self._watches])
         rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLE_CELLS // len(chosen)))
         self._sample = Reservoir(rows, np.random.default_rng(0))
 
@@ -239,9 +243,10 @@ class _Patient:
         trend = config.time == "trend"
         with suppress(InputError):  # which is a finding of its own, below
             trend = not unjudged(TableEncoder(learned), config)
+        normal = self._sample["place"][~anomalous]
         for watch in self._watches:
-            normal = self._sample["place"][~anomalous]
-            yield from watch.findings(values[watch.name].filter(~anomalous), normal, trend=trend)
+            sample, run = values[watch.name].filter(~anomalous), self._still.found(watch.name)
+            yield from watch.findings(sample, normal, run, trend=trend)
         if self._empty_rows:
             yield Finding(
                 "empty-rows",

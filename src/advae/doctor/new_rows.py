@@ -8,7 +8,8 @@ import numpy as np
 from advae.detector.detector import Detector
 from advae.detector.tally import Tally
 from advae.display.text import number, share
-from advae.doctor.checks import Finding, Standstill, stuck
+from advae.doctor.checks import Finding, stuck
+from advae.doctor.standstill import Standstills
 from advae.errors import InputError
 from advae.tables.frames import as_batches
 from advae.tables.values import is_missing
@@ -50,11 +51,11 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
     """
     features, tally = detector.table.features, Tally(detector)
     present, outside = np.zeros(len(features), int), np.zeros(len(features), int)
-    still = {each.name: Standstill() for each in features if each.name not in detector.dated}
+    judged = [each.name for each in features if each.name not in detector.dated]
+    still = Standstills(judged)
     for frame in as_batches(data):
         for part, encoded in detector.table.transform_parts(frame, first_row=tally.rows):
-            for name, standstill in still.items():
-                standstill.update(part[name], tally.rows + np.arange(part.height))
+            still.update(part, tally.rows + np.arange(part.height))
             tally.update(part, encoded, np.zeros(part.height), tally.rows)
             for place, (column, places) in enumerate(
                 zip(features, detector.table.places, strict=True)
@@ -75,8 +76,8 @@ def compare(detector: Detector, data: Any) -> tuple[int, tuple[Finding, ...]]:
         *_moved(tally, {*lost, *detector.dated}),
         *(
             stuck(name, run, "Look at where it comes from: a sensor or an export may have stopped.")
-            for name, standstill in still.items()
-            if (run := standstill.found()) is not None
+            for name in judged
+            if (run := still.found(name)) is not None
         ),
     ]
     return tally.rows, tuple(sorted(findings, key=lambda each: each.severity != "problem"))
