@@ -73,7 +73,12 @@ STUCK = np.where(np.arange(ROWS) // 60 == 2, 51.5, NOISE)
         ("misread", "problem", [*map(str, range(ROWS - 2)), "?", "?"], "different texts"),
         ("mostly-missing", "hint", [1.0, 2.0, *[None] * (ROWS - 2)], "99.8 % of the values"),
         ("code", "problem", PUT_IN, "-999 stands in 0.5 % of the rows"),
-        ("outliers", "problem", STRETCHED, "1e+06 is set by a few values"),
+        (
+            "outliers",
+            "problem",
+            STRETCHED,
+            "1e+06 is set by a few values, such as 1e+06 in row 999",
+        ),
         ("unusable", "problem", pl.Series([{1}] * ROWS, dtype=pl.Object), "type Object"),
         ("unusable", "problem", [np.inf, *RNG.normal(size=ROWS - 1)], "row 0"),
         (
@@ -133,6 +138,34 @@ def test_the_trend_is_advised_in_the_words_of_the_face(tmp_path: Path, run: Run)
     for shown in outputs:
         assert "--time trend" in " ".join(re.sub("[│]", " ", shown).split())
         assert "Config" not in shown
+
+
+@pytest.mark.parametrize(
+    ("least", "advice"), [(1.0, "log scale"), (0.0, "square root"), (-1.0, "cube root")]
+)
+@pytest.mark.parametrize("height", [7, ROWS])
+def test_an_extreme_value_is_named_with_its_row_and_a_scale_that_its_column_can_have(
+    least: float, advice: str, height: int
+) -> None:
+    rng = np.random.default_rng(51)
+    values = rng.uniform(2, 3, ROWS)
+    values[[123, 640, 641]] = least, 5000.0, np.nan
+    (finding,) = examine(spoilt(values).iter_slices(height)).findings
+    assert (finding.check, finding.severity) == ("outliers", "problem")
+    assert "such as 5000 in row 640" in finding.message
+    assert advice in finding.advice
+    (finding,) = examine(spoilt(-values).iter_slices(height)).findings
+    assert "such as -5000 in row 640" in finding.message
+
+
+def test_a_long_tail_beside_many_zeros_is_no_problem() -> None:
+    rng = np.random.default_rng(52)
+    rain = np.where(rng.random(ROWS) < 0.07, rng.lognormal(-4, 1, ROWS), 0.0)
+    rain[432] = 3.0
+    found = checks(spoilt(rain))["heavy-tail"]
+    assert found.severity == "hint"
+    assert "such as 3 in row 432" in found.message
+    assert "square root" in found.advice
 
 
 def readings(rows: int, seed: int) -> np.ndarray:

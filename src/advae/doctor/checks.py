@@ -153,6 +153,9 @@ DIFFERENT = 0.95
 GROWING = 0.9
 """Rank correlation with the number of the row from which on a column is said to grow or to fall."""
 
+MOSTLY_ONE = 0.5
+"""Share of one value, such as 0 of rain, from which on a long tail beside it is no problem."""
+
 TAILED = 0.05
 """Share of the range below which nine tenths of the values are said to have a heavy tail."""
 
@@ -176,6 +179,32 @@ IDENTIFIER_NAME = re.compile(
 )
 
 
+class Extremes:
+    """Finds the least and the greatest number of a column and their rows, as they pass."""
+
+    def __init__(self) -> None:
+        self.least = self.greatest = (np.nan, -1)
+
+    def update(self, column: pl.Series, places: NDArray[np.int64]) -> None:
+        """Take in the next values of a column, and the numbers of their rows."""
+        if not column.dtype.is_numeric():
+            return
+        numbers = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        if np.isnan(numbers).all():
+            return
+        low, high = int(np.nanargmin(numbers)), int(np.nanargmax(numbers))
+        if not self.least[0] <= numbers[low]:
+            self.least = float(numbers[low]), int(places[low])
+        if not self.greatest[0] >= numbers[high]:
+            self.greatest = float(numbers[high]), int(places[high])
+
+    def farthest(self, low: float, high: float) -> str:
+        """Say which number lies farthest from those between two, and in which row."""
+        below = low - self.least[0] > self.greatest[0] - high
+        value, place = self.least if below else self.greatest
+        return f"{value:g} in row {place}"
+
+
 class ColumnWatch:
     """One column, as its rows pass.
 
@@ -189,6 +218,7 @@ class ColumnWatch:
         self.name = name
         self._fit = ColumnFit(name, hashed=False)
         self._oddities = Oddities()
+        self._extremes = Extremes()
         self._refusal: InputError | None = None
 
     def update(
@@ -209,6 +239,7 @@ class ColumnWatch:
         except InputError as refusal:
             self._refusal = refusal
             return
+        self._extremes.update(values, places)
 
     def column(self) -> Column | None:
         """Return the encoder of the column, None where fitting would refuse it."""
@@ -366,22 +397,27 @@ class ColumnWatch:
                 "If it is a code for a missing value, leave those fields empty.",
             )
             return
-        middle = profile.quantiles[-2] - profile.quantiles[1]
-        if 0 < middle < SQUASHED * (high - low):
+        body = profile.quantiles[1], profile.quantiles[-2]
+        middle = body[1] - body[0]
+        if not 0 < middle < TAILED * (high - low):
+            return
+        filled, farthest = share(middle / (high - low)), self._extremes.farthest(*body)
+        mostly_one = known.unique_counts().to_numpy().max() > MOSTLY_ONE * len(known)
+        if middle < SQUASHED * (high - low) and not mostly_one:
             yield self._finding(
                 "outliers",
                 "problem",
-                f"the range {low:g} to {high:g} is set by a few values: nine tenths of them fill "
-                f"{share(middle / (high - low))} of it, and their differences hardly count",
-                "Check the extreme values; if they are right, give the column on a log scale.",
+                f"the range {low:g} to {high:g} is set by a few values, such as {farthest}: nine "
+                f"tenths of them fill {filled} of it, and their differences hardly count",
+                f"Check the extreme values; if they are right, give {_shrunk(low)}.",
             )
-        elif 0 < middle < TAILED * (high - low):
+        else:
             yield self._finding(
                 "heavy-tail",
                 "hint",
-                f"nine tenths of the values fill {share(middle / (high - low))} of the range "
-                f"{low:g} to {high:g}: the few far ones can decide scores alone",
-                "If ratios count and not differences, give the column on a log scale.",
+                f"nine tenths of the values fill {filled} of the range {low:g} to {high:g}: the "
+                f"few far ones, such as {farthest}, can decide scores alone",
+                f"If ratios count and not differences, give {_shrunk(low)}.",
             )
 
     def _growing(self, sample: pl.Series, places: NDArray[np.int64]) -> Iterator[Finding]:
@@ -411,6 +447,15 @@ class ColumnWatch:
         sparse = low >= 100 and len(different) <= FILLED * (high - low + 1)
         even = different.diff().drop_nulls().n_unique() == 1
         return bool(CODE_NAME.search(self.name)) or (sparse and not even)
+
+
+def _shrunk(least: float) -> str:
+    """Name a scale of a column on which large numbers are closer, and which all of its have."""
+    if least > 0:
+        return "the column on a log scale"
+    if least == 0:
+        return "its square root (0 has no logarithm)"
+    return "its cube root (numbers below 0 have no logarithm)"
 
 
 def stuck(name: str, run: Run, advice: str) -> Finding:
