@@ -157,9 +157,11 @@ def test_a_wrong_name_in_an_option_is_no_fault_of_the_table(run: Run, tmp_path: 
 
 
 def test_a_report_is_html(run: Run, tmp_path: Path) -> None:
-    for name in ("report.html", "REPORT.HTM", "report"):
+    for name in ("report.html", "REPORT.HTM", "."):
         check_page(name)
-    refused = run("report", tmp_path / "no.advae", tmp_path / "no.csv", "-o", "report.pdf")
-    assert refused.code == 2
-    assert "report.html" in refused.err
-    assert "PDF" in refused.err
+    for name, printed in (("report.pdf", True), ("report.txt", False), ("report", False)):
+        refused = run("report", tmp_path / "no.advae", tmp_path / "no.csv", "-o", name)
+        assert refused.code == 2
+        assert refused.err.count("error") == 1
+        assert "report.html" in refused.err
+        assert ("PDF" in refused.err) is printed

@@ -268,12 +268,14 @@ def _significant(value: float) -> float:
 def check_page(path: str | Path) -> None:
     """Refuse to write a page under the name of something else."""
     suffix = Path(path).suffix
-    if suffix and suffix.lower() not in PAGES:
-        raise InputError(
-            f"{path}: a report is an HTML page, and {suffix} names another kind of file. Write to "
-            f"{Path(path).with_suffix('.html')}"
-            + ("; a browser prints it as PDF." if suffix.lower() == ".pdf" else ".")
-        )
+    if suffix.lower() in PAGES or Path(path).is_dir():  # which is refused as a folder
+        return
+    named = f"{suffix} names another kind of file" if suffix else "its name must end in .html"
+    printed = "; a browser prints it as PDF" if suffix.lower() == ".pdf" else ""
+    raise InputError(
+        f"{path}: a report is an HTML page, and {named}. Write to "
+        f"{Path(path).with_suffix('.html')}{printed}."
+    )
 
 
 def write_report(
