@@ -68,6 +68,18 @@ def test_the_row_that_stands_for_a_group_can_be_opened(
     assert "The 1 row with the highest score, and" in " ".join(page.split())
 
 
+def test_a_row_that_stands_for_a_group_is_named_by_the_kept_values_that_it_has(
+    detector, table
+) -> None:
+    holed = table.with_columns(hole=pl.lit(None, pl.String), key=pl.lit("k"))
+    story = summarise(detector, holed, keep=["hole", "key"]).stories[0]
+    page = render_page(summarise(detector, holed, keep=["hole", "key"]))
+    named = "(<bdi>key</bdi> <bdi>k</bdi>) stands for them."
+    assert f'<a href="#row-{story.group.typical}">Row {story.group.typical}</a> {named}' in page
+    page = render_page(summarise(detector, holed, keep=["hole"]))
+    assert f"Row {story.group.typical}</a> stands for them." in page
+
+
 def test_listed_rows_say_what_the_score_command_says_of_them(detector, table, report) -> None:
     (scored,) = detector.score_batches([table], explain=1)
     listed = report.listed

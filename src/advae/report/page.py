@@ -121,6 +121,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         charts=charts,
+        zip=zip,
         count=text.count,
         listed=text.listed,
         group_names=GROUP_NAMES,
