@@ -316,3 +316,37 @@ def test_a_nan_of_numpy_is_missing_in_explanations_and_reports() -> None:
     [cell] = [cell for cell in view.cells if cell.column == 1]
     assert (cell.observed, cell.direction) == (None, "missing")
     assert cell.remark == "never missing in training"
+
+
+def test_moments_have_one_spelling_without_clocks_that_tell_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(61)
+    hours = pl.Series(rng.integers(0, 2000, 400)).sort()
+    start = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
+    hourly = pl.DataFrame({"at": [start + dt.timedelta(hours=hour) for hour in hours]})
+    x = np.sin(hourly["at"].dt.hour().to_numpy() / 4) + 0.1 * rng.normal(size=400)
+    config = advae.Config(iterations=100)
+    detector = advae.fit_detector(hourly.with_columns(x=pl.Series(x)), config)
+    texts = hourly["at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    odd = np.where(np.arange(400) % 20 == 0, 9.0, x)
+    new = pl.DataFrame({"at": texts, "x": odd})
+    found = summarise(detector, new)
+    spelling = r"\d{4}-\d\d-\d\d \d\d:\d\dZ"
+    cells = [cell for row in found.top for cell in row.cells if cell.column == 0]
+    shown = [text for cell in cells for text in (cell.observed, cell.expected) if text]
+    shown += [end for story in found.stories for end in (story.group.since, story.group.until)]
+    assert len(shown) > 100
+    assert all(re.fullmatch(spelling, text) for text in shown), shown
+    assert found.timeline is not None
+    assert {len(tick.label) for tick in found.timeline.ticks} <= {10, 17}
+    (remark,) = [view.remark for view in found.columns if view.name == "at"]
+    assert re.match(rf"{spelling} to {spelling} in training", remark)
+    expected = detector.explain(new).expected["at"]
+    assert (expected.dt.second() == 0).all()
+    # What no training value had is shown as it is.
+    (row,) = summarise(detector, pl.DataFrame({"at": ["2024-03-02T05:06:07Z"], "x": [9.0]})).top
+    assert "2024-03-02 05:06:07Z" in {cell.observed for cell in row.cells}
+    daily = pl.DataFrame(
+        {"at": [start + dt.timedelta(days=day) for day in range(300)], "x": x[:300]}
+    )
+    found = summarise(advae.fit_detector(daily, config), daily.with_columns(x=pl.lit(9.0)))
+    assert {len(story.group.since) for story in found.stories} == {len("2024-03-01")}

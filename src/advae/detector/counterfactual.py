@@ -17,7 +17,6 @@ from advae.display.text import shorten
 from advae.errors import InputError
 from advae.parallel import rows_at_once
 from advae.tables.encoder import TableEncoder
-from advae.tables.values import shown_values
 
 MOST_CHANGES = 3
 """Columns changed at most."""
@@ -151,7 +150,7 @@ def _shown(table: TableEncoder, number: int, encoded: HostMatrix) -> np.ndarray:
     """Return the decoded values of one column as texts, shape (rows,)."""
     column = table.features[number]
     decoded = column.decode(encoded[:, list(table.places[number])])
-    return shown_values(decoded.to_frame(), column.digits)[:, 0]
+    return column.in_texts(column.rounded(decoded), column.digits)
 
 
 def not_flagged_with(detector: Detector, encoded: HostMatrix) -> list[str | None]:

@@ -514,7 +514,9 @@ class Detector:
     ) -> Explanation:
         """Return the explanation of rows whose encoded ones are scored."""
         contributions = self.table.group(scored.contributions)
-        expected = self.table.decode(scored.expected)
+        decoded = self.table.decode(scored.expected)
+        columns = zip(self.table.features, decoded, strict=True)
+        expected = pl.DataFrame({each.name: each.rounded(values) for each, values in columns})
         observed = frame[expected.columns]
         kinds = self.kinds_of(scored)
         return Explanation(scored.score, contributions, expected, observed, kinds, index)

@@ -19,7 +19,6 @@ from jaxtyping import Float, Int
 from advae.core.arrays import HostMatrix
 from advae.display.text import LONGEST, quote, shorten
 from advae.tables.sampling import Reservoir, Rows
-from advae.tables.values import shown_values
 
 if TYPE_CHECKING:
     from advae.detector.detector import Detector
@@ -355,7 +354,7 @@ class Grouper:
         if self._dated is None or not len(present):
             return "", ""
         ends = self._dated.show(np.array([present.min(), present.max()]))
-        since, until = map(shorten, shown_values(ends.to_frame())[:, 0])
+        since, until = map(shorten, self._dated.in_texts(ends))
         return (since if self._dated.caution == "dated" else f"{self._dated.name} {since}"), until
 
     def _drivers(

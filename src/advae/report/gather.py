@@ -20,7 +20,7 @@ from advae.report.timeline import TimeTally
 from advae.tables.frames import names_given
 from advae.tables.labels import LabelColumn, LabelReader
 from advae.tables.sampling import Highest, Reservoir
-from advae.tables.values import NAME_ANOTHER, check_columns, shown_values
+from advae.tables.values import NAME_ANOTHER, check_columns
 
 SEGMENTED = ("category", "boolean")
 """Kinds of columns whose values are kinds of rows."""
@@ -204,7 +204,8 @@ class Gathered:
         return {"observed": self._observed(frame), "kept": self._kept(frame)}
 
     def _observed(self, frame: pl.DataFrame) -> NDArray[Any]:
-        observed = shown_values(frame[list(self._detector.table.feature_names)])
+        features = self._detector.table.features
+        observed = np.stack([each.in_texts(frame[each.name]) for each in features], axis=1)
         for place, text in np.ndenumerate(observed):
             if text is not None:
                 observed[place] = shorten(text)

@@ -15,7 +15,6 @@ from advae.detector.detector import Detector
 from advae.display.text import share, shorten
 from advae.tables.columns import Column, OnePart
 from advae.tables.sampling import Highest
-from advae.tables.values import shown_values
 
 CELLS = 60
 """Columns shown of a row; in wider tables the others are summed up."""
@@ -261,7 +260,7 @@ class _Explainer:
         seen_places = distribution.places(seen_at)
         wanted_places = distribution.places(column.positions(wanted))
         # Compared as the expected value is shown: no 50.0071 is higher than a 50.01.
-        rounded = shown_values(column.decode(seen).to_frame(), column.digits)[:, 0]
+        rounded = column.in_texts(column.rounded(column.decode(seen)), column.digits)
         cells = []
         for row in range(len(seen)):
             observed = _shown(observed_texts[row, self.number])

@@ -1,6 +1,5 @@
 """When the alarms came: rows, flagged ones and high scores along the table's time column."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Bool, Float
 from advae.display.charts import Tick
 from advae.display.text import shorten
 from advae.tables.columns import RangedColumn
-from advae.tables.values import shown_values
+from advae.tables.times import spelled
 
 PARTS = 120
 """Most parts that the time of a table is cut into."""
@@ -18,8 +17,6 @@ PARTS = 120
 SECOND = 1_000_000
 STEPS = (1, 5, 15, 60, 300, 900, 3600, 2 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 """Lengths of a part in seconds; each is a multiple of the one before. Longer ones double."""
-
-WHOLE_MINUTE = re.compile(r"( \d\d:\d\d):00$")
 
 _Part = tuple[int, int, float]
 """Rows, flagged ones among them, and the highest score."""
@@ -116,14 +113,8 @@ class TimeTally:
 
     def _shown(self, parts: list[int]) -> list[str]:
         instants = np.array(parts, np.float64) * self._length
-        shown = self._column.reading.show("", instants).to_frame()
-        texts: list[str] = shown_values(shown)[:, 0].tolist()
-        whole_days = self._length % (STEPS[-2] * SECOND) == 0
-        if whole_days:
-            texts = [text.removesuffix(" 00:00:00") for text in texts]
-        elif self._length % (60 * SECOND) == 0:
-            texts = [WHOLE_MINUTE.sub(r"\1", text) for text in texts]
-        return [shorten(text) for text in texts]
+        texts = self._column.in_texts(self._column.reading.show("", instants))
+        return [shorten(spelled(text, self._length)) for text in texts]
 
 
 def _add(parts: dict[int, _Part], part: int, found: _Part) -> None:

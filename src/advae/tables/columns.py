@@ -193,6 +193,15 @@ class Column(ABC):
         """Significant digits that tell the values of training apart."""
         return DIGITS
 
+    def rounded(self, estimates: pl.Series) -> pl.Series:
+        """Return decoded values without parts that no value of training has."""
+        return estimates
+
+    def in_texts(self, values: pl.Series, digits: int | None = None) -> np.ndarray:
+        """Return values [n] as people write them, None where missing; see `shown_values`."""
+        texts: np.ndarray = shown_values(values.to_frame(), digits)[:, 0]
+        return texts
+
     @property
     @abstractmethod
     def distribution(self) -> Distribution:
@@ -399,10 +408,10 @@ class RangedColumn(Column):
     def _shown(self, numbers: list[float]) -> list[str]:
         """Show numbers as the user writes them, those that differ in texts that differ."""
         array = np.array(numbers)
-        frame = self.show(array).to_frame()
+        values = self.show(array)
         whole = (array == np.rint(array)).all()  # and may be names or dates
         for digits in (None,) if whole else (RANGE_DIGITS, 2 * RANGE_DIGITS, None):
-            texts = [shorten(text) for text in shown_values(frame, digits)[:, 0]]
+            texts = [shorten(text) for text in self.in_texts(values, digits)]
             if len(set(texts)) == len(set(numbers)):
                 break
         return texts
@@ -445,7 +454,7 @@ class RangedColumn(Column):
         if not len(present):
             return ""
         ends = present[np.rint(np.array([0.05, 0.95]) * (len(present) - 1)).astype(int)]
-        low, high = map(shorten, shown_values(self.show(ends).to_frame(), self.digits)[:, 0])
+        low, high = map(shorten, self.in_texts(self.show(ends), self.digits))
         return low if low == high else f"{low} to {high}"
 
     def standing(self, position: float, added: OnePart) -> str:

@@ -1,13 +1,16 @@
 """Columns of times: dates, moments, times of day and durations."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from advae.graph import Graph, Value
 from advae.tables.columns import (
+    WHOLE,
     Caution,
     Encoded,
     OnePart,
@@ -16,6 +19,7 @@ from advae.tables.columns import (
     check,
     without_missing,
 )
+from advae.tables.profile import QUANTILE_LEVELS
 from advae.tables.values import DAY, TIMES, YEAR, FloatArray, ValueKind
 from advae.variables import Variable
 
@@ -23,8 +27,32 @@ CYCLES = {"day": DAY, "week": 7 * DAY, "year": YEAR}
 _CYCLE_NAMES = {"day": "time of day", "week": "day of the week", "year": "time of year"}
 
 SECOND = 1e6
+MINUTE = 60 * SECOND
 LONG = 100 * SECOND
 """Microseconds from which on a fraction of a second tells nothing."""
+
+_ZONE = r"(Z|[-+]\d\d:\d\d)?$"
+_MIDNIGHT, _WHOLE_MINUTE = (
+    re.compile(rf" 00:00(:00)?{_ZONE}"),
+    re.compile(rf"( \d\d:\d\d):00{_ZONE}"),
+)
+
+
+def spelled(text: str, unit: float) -> str:
+    """Return a moment as people write it: 2024-12-31 23:59:59Z, without clocks that tell nothing.
+
+    Parameters
+    ----------
+    text
+        The moment in full, as `shown_values` has it.
+    unit
+        The microseconds of which moments like it are multiples: days need no time of day, and whole
+        minutes no seconds.
+    """
+    if unit % DAY == 0 and _MIDNIGHT.search(text):
+        return _MIDNIGHT.sub("", text)
+    text = text.replace("+00:00", "Z")
+    return _WHOLE_MINUTE.sub(r"\1\2", text) if unit % MINUTE == 0 else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +151,42 @@ class TimeColumn(RangedColumn):
             whole = np.minimum(whole, DAY - SECOND)
         return self.reading.show(self.name, np.where(size < LONG, instants, whole))
 
+    @cached_property
+    def unit(self) -> float:
+        """What all moments of training were multiples of: a day, a minute or less, in microseconds.
+
+        Between two neighbours in order, a quantile lies at some twentieths of the way, of which it
+        is a multiple, too.
+        """
+        quantiles = np.array(self.profile.quantiles)
+        steps = len(QUANTILE_LEVELS) - 1
+        for unit in (DAY, MINUTE) if self.reading.like == "datetime" else ():
+            ends, between = quantiles[[0, -1]] / unit, quantiles * steps / unit
+            if all(np.abs(each - np.rint(each)).max() < WHOLE for each in (ends, between)):
+                return unit
+        return 1.0
+
+    def rounded(self, estimates: pl.Series) -> pl.Series:
+        """Round the moments to whole days or minutes where training had these only."""
+        if self.unit == 1:
+            return estimates
+        instants = self.reading.numbers(estimates, 0)
+        missing = np.isnan(instants)
+        whole = np.where(missing, 0.0, np.rint(instants / self.unit) * self.unit)
+        shown = self.reading.show(self.name, whole)
+        return shown.zip_with(pl.Series(~missing), pl.Series([None], dtype=shown.dtype))
+
+    def in_texts(self, values: pl.Series, digits: int | None = None) -> np.ndarray:
+        """Return moments in one spelling, however a file writes them."""
+        if self.reading.like == "datetime":
+            instants = self.reading.numbers(values, 0)
+            known = np.isfinite(instants)
+            texts = np.full(len(values), None, object)
+            shown = super().in_texts(self.reading.show(self.name, instants[known]))
+            texts[known] = [spelled(text, self.unit) for text in shown]
+            return texts
+        return super().in_texts(values, digits)
+
     @property
     def dated_dtype(self) -> pl.DataType | None:
         """Dates, with a time or without one."""
@@ -176,5 +240,5 @@ class TimeColumn(RangedColumn):
 
 def _clock(instant: float) -> str:
     """Return the time of the day of an instant, in hours and minutes."""
-    minutes = int(instant % DAY // (60 * SECOND))
+    minutes = int(instant % DAY // MINUTE)
     return f"{minutes // 60:02}:{minutes % 60:02}"
