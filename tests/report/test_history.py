@@ -48,6 +48,18 @@ def test_the_page_shows_days_and_drift(report: Report) -> None:
     assert 'id="history"' not in render_page(report)
 
 
+def test_one_day_is_told_without_a_chart(report: Report) -> None:
+    for expected, told in ((0.1, "; of normal rows 10.0 % are expected"), (None, "")):
+        page = render_page(replace(report, history=view_history(watched(1, expected))))
+        section = page.split('id="history"')[1].split("</section>")[0].replace("\u00a0", " ")
+        assert f"On 2026-01-01 20 of 200 rows were flagged (10.0 %{told})." in section
+        assert "from the second day on" in section
+        assert "<path" not in section
+        assert "Dashed" not in section
+    several = render_page(replace(report, history=view_history(watched(2, None))))
+    assert "Dashed" not in several.split('id="history"')[1].split("</section>")[0]
+
+
 def test_a_state_that_is_not_there_is_one_error(run: Run, tmp_path: Path) -> None:
     done = run("report", "m.advae", "new.csv", "--history", tmp_path / "none.json")
     assert done.code == 2

@@ -19,6 +19,8 @@ class HistoryView:
         How many, without those that had no rows.
     since, until
         The first and the last one.
+    expected
+        The share of normal rows that was expected to be flagged on the last one; None if unknown.
     drawn
         The share flagged from day to day, and the share expected where there is one.
     highest
@@ -32,6 +34,7 @@ class HistoryView:
     flagged: int
     since: str
     until: str
+    expected: float | None
     drawn: Lines
     highest: tuple[float, str]
     drifts: tuple[str, ...]
@@ -55,9 +58,10 @@ def view_history(state: State) -> HistoryView | None:
         flagged=sum(day.flagged for day in days),
         since=days[0].day,
         until=days[-1].day,
+        expected=days[-1].expected,
         drawn=Lines(
             drawn.paths,
-            (Tick(0.0, days[0].day), *([Tick(1.0, days[-1].day)] if len(days) > 1 else [])),
+            (Tick(0.0, days[0].day), Tick(1.0, days[-1].day)),
             _in_per_cent(drawn, shares, expected),
             drawn.logarithmic,
         ),
@@ -75,6 +79,12 @@ def _in_per_cent(drawn: Lines, shares: list[float], expected: list[float]) -> tu
 def caption(view: HistoryView) -> str:
     """Say in one sentence what was scored."""
     part = share(view.flagged / view.rows)
+    if view.days == 1:
+        expected = ""
+        if view.expected is not None:
+            expected = f"; of normal rows {share(view.expected)} are expected"
+        rows = count(view.rows, "row")
+        return f"On {view.since} {count(view.flagged)} of {rows} were flagged ({part}{expected})"
     return (
         f"{count(view.flagged)} of {count(view.rows, 'row')} on {count(view.days, 'day')} were "
         f"flagged ({part}); the most, {share(view.highest[0])}, on {view.highest[1]}"
