@@ -31,6 +31,9 @@ SCORES = 500_000
 LISTED = 1000
 """Flagged rows that the page lists, those that score highest."""
 
+OF_EACH_GROUP = 5
+"""Rows of each group of flagged ones that are explained at least, those that score highest."""
+
 MOST_ROWS = 16_384
 """Most rows encoded and scored at a time."""
 
@@ -178,12 +181,21 @@ class Gathered:
         self.listed.update(scored.score[best], taken | texts | kept)
 
     def explained(self, groups: Groups) -> Highest:
-        """Return the rows that score highest, and beside them those that stand for groups."""
-        sample = self.grouper.sample
-        others = {each.typical for each in groups.groups} - set(self.highest["row"].tolist())
-        if not others:
+        """Return the rows that score highest, and beside them some of each group.
+
+        These are the row that stands for the group, and the highest ones of the sample.
+        """
+        if not groups.groups:
             return self.highest
-        chosen = np.flatnonzero(np.isin(sample["row"], list(others)))
+        sample = self.grouper.sample
+        rows, best = sample["row"], np.argsort(-sample["score"], kind="stable")
+        numbers = groups.numbers[np.searchsorted(groups.rows, rows)]
+        wanted = [each.typical for each in groups.groups]
+        for each in groups.groups:
+            wanted += rows[best[numbers[best] == each.number][:OF_EACH_GROUP]].tolist()
+        chosen = np.flatnonzero(np.isin(rows, wanted) & ~np.isin(rows, self.highest["row"]))
+        if not len(chosen):
+            return self.highest
         frame = sample["frame"][chosen]
         parts = {name: sample[name][chosen] for name in self.highest.names if name in sample}
         both = Highest(len(self.highest) + len(chosen))

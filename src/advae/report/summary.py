@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from advae.detector.detector import Detector
 from advae.detector.groups import Group, Groups
 from advae.errors import InputError
@@ -31,7 +34,7 @@ STORY_ROWS = 200
 
 @dataclass(frozen=True)
 class Story:
-    """A group of flagged rows, and the positions of its first rows."""
+    """A group of flagged rows, and the positions of some, first those explained on the page."""
 
     group: Group
     rows: tuple[int, ...]
@@ -61,7 +64,7 @@ class Report:
         The sections of the page; ``labels`` is None without labels, and ``latent`` for a method
         whose latent space is not drawn.
     beyond
-        How many rows of ``top`` do not score highest, but stand for a group.
+        How many rows of ``top`` do not score highest, but are of a group that had too few there.
     unused
         Columns of the table that training did not have.
     kept
@@ -148,7 +151,7 @@ def summarise(
     keep
         Columns to show beside the most anomalous rows.
     top
-        How many of them to explain, at least 1, beside those that stand for a group.
+        How many of them to explain, at least 1; beside them stand some rows of each group.
     data_name, model_name
         What to call the table and the model.
     made
@@ -199,7 +202,7 @@ def summarise(
         sampled=len(found.scores),
         facts=detector.facts | on_times(detector),
         remarks=find_remarks(detector, found, columns, labels),
-        stories=_stories(groups),
+        stories=_stories(groups, explained["row"]),
         scores=score_view,
         labels=labels,
         top=view_rows(detector, explained),
@@ -221,8 +224,11 @@ def summarise(
     )
 
 
-def _stories(found: Groups) -> tuple[Story, ...]:
-    return tuple(
-        Story(group, tuple(found.rows_of(group.number)[:STORY_ROWS].tolist()))
-        for group in found.groups
-    )
+def _stories(found: Groups, explained: Int[np.ndarray, "rows"]) -> tuple[Story, ...]:
+    stories = []
+    for group in found.groups:
+        own = found.rows_of(group.number)
+        shown = explained[np.isin(explained, own)]
+        rows = [*shown.tolist(), *own[~np.isin(own, shown)].tolist()]
+        stories.append(Story(group, tuple(rows[:STORY_ROWS])))
+    return tuple(stories)
