@@ -31,8 +31,8 @@ MOST_COLUMNS = 250
 FIRST_CELLS = 10
 """Columns of an opened row that are shown at once; a button shows the others."""
 
-LARGEST_PAYLOAD = 1_200_000
-"""Bytes of JSON, beside some hundred kilobytes of HTML: a page has at most 2 MB."""
+LARGEST_PAYLOAD = 900_000
+"""Bytes of JSON, beside at most 1.1 MB of HTML: a page has at most 2 MB."""
 
 GROUP_NAMES = {
     "training": "Training rows",
