@@ -603,3 +603,17 @@ def test_moments_at_one_time_of_the_day_are_told_by_it() -> None:
     # Many at one time, but not nine tenths of all.
     assert column.in_words(pl.Series([*moments, *nights[:1] * 400])) == "at various times of day"
     assert column.in_words(pl.Series([None], dtype=pl.Datetime)) == ""
+    assert column.telling(pl.Series(nights))
+    assert not column.telling(pl.Series(moments))
+    assert not column.telling(pl.Series([None], dtype=pl.Datetime))
+
+
+def test_groups_that_stand_as_often_in_training_tell_nothing_of_some_rows() -> None:
+    kinds = ["a"] * 70 + ["b"] * 20 + ["c"] * 10
+    frame = pl.DataFrame({"kind": kinds, "yes": [True] * 90 + [False] * 10})
+    kind, yes = TableEncoder.fit(frame).features
+    assert not kind.telling(pl.Series(["a"] * 8 + ["b", "c"]))
+    assert kind.telling(pl.Series(["a"] * 4 + ["b"] * 6))
+    assert kind.telling(pl.Series(["never"] * 5))
+    assert not yes.telling(pl.Series([True] * 50))
+    assert yes.telling(pl.Series([True, False]))

@@ -367,14 +367,15 @@ class Grouper:
         best = np.argsort(-shares, kind="stable")[:NAMED]
         named = [j for j in best.tolist() if shares[j] >= NAMED_SHARE] or best[:1].tolist()
         sampled = np.flatnonzero(np.isin(self.sample["place"], own))
-        drivers = []
+        drivers, vague = list[Driver](), list[Driver]()
         for j in named:
             there = column == j
             ways = np.bincount(held["way"][own][there], parts[there])
             kinds = np.bincount(held["kind"][own][there], parts[there])
             way = features[j].ways[int(ways.argmax())]
             values = self.sample["frame"][sampled].to_series(j)
-            drivers.append(
+            telling = way == "missing" or features[j].telling(values)
+            (drivers if telling else vague).append(
                 Driver(
                     column=features[j].name,
                     share=float(shares[j]),
@@ -383,7 +384,7 @@ class Grouper:
                     values="" if way == "missing" else features[j].in_words(values),
                 )
             )
-        return tuple(drivers)
+        return tuple(drivers or vague[:1])
 
 
 def _grouped(

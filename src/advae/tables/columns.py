@@ -268,6 +268,10 @@ class Column(ABC):
     def in_words(self, values: pl.Series) -> str:
         """Say in a phrase what values [n] stand in some rows; nothing where all are missing."""
 
+    def telling(self, values: pl.Series) -> bool:
+        """Return whether values [n] of some rows have anything in common that sets them apart."""
+        return True
+
     @abstractmethod
     def standing(self, position: float, added: OnePart) -> str:
         """Say how usual a present value was in training, or which part of it counts most.
@@ -472,6 +476,9 @@ class RangedColumn(Column):
         return f"{more} than {bound}{100 * known:.0f}\u00a0% of training rows"
 
 
+APART = 0.25
+"""Share of some rows that have groups other than training's from which on these tell them apart."""
+
 WHOLE = 1e-6
 """How far from a whole number a quantile of whole numbers may be computed to lie."""
 
@@ -615,6 +622,15 @@ class GroupedColumn(Column):
             heads.to_frame().group_by("text").len().sort(["len", "text"], descending=[True, False])
         )
         return listed(counted["text"].to_list())
+
+    def telling(self, values: pl.Series) -> bool:
+        """Return whether the groups are others than those of training rows, in `APART` of the rows.
+
+        Where the usual groups stand, the rows have nothing in common by them.
+        """
+        known = self.distribution
+        rows = known.bar_counts(self.positions(self.encoded(values)))
+        return bool(np.abs(rows / max(rows.sum(), 1) - known.bars).sum() / 2 >= APART)
 
     def direction(self, seen: OnePart, expected: OnePart, *, alike: bool) -> str:
         """Say whether the two are in one group."""

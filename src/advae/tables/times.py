@@ -217,18 +217,33 @@ class TimeColumn(RangedColumn):
         """
         if not (self._dated and "day" in self.cycles):
             return super().in_words(values)
+        first, length = self._clocks(values)
+        if np.isnan(length):
+            return ""
+        if length > DAY / 3:  # which dates it was tells nothing: where in a day counts
+            return "at various times of day"
+        low, high = (_clock(each) for each in (first, first + length))
+        return f"at {low}" if low == high else f"at {low} to {high}"
+
+    def telling(self, values: pl.Series) -> bool:
+        """Return whether the times of day are close together; the date tells nothing by itself."""
+        if not (self._dated and "day" in self.cycles):
+            return True
+        return self._clocks(values)[1] <= DAY / 3
+
+    def _clocks(self, values: pl.Series) -> tuple[float, float]:
+        """Return where the shortest part of a day begins that nine tenths are in, and its length.
+
+        In microseconds; NaN where all are missing.
+        """
         instants = self.reading.numbers(values, 0)
         clock = np.sort(instants[~np.isnan(instants)] % DAY)
-        most = int(np.ceil(0.9 * len(clock)))
         if not len(clock):
-            return ""
+            return np.nan, np.nan
+        most = int(np.ceil(0.9 * len(clock)))
         # From each time to the one that is so many further, perhaps on the next day.
         arcs = np.concatenate([clock, clock + DAY])[most - 1 : most - 1 + len(clock)] - clock
-        if arcs.min() > DAY / 3:  # which dates it was tells nothing: where in a day counts
-            return "at various times of day"
-        first = clock[int(arcs.argmin())]
-        low, high = (_clock(each) for each in (first, first + arcs.min()))
-        return f"at {low}" if low == high else f"at {low} to {high}"
+        return float(clock[int(arcs.argmin())]), float(arcs.min())
 
     def standing(self, position: float, added: OnePart) -> str:
         """Name the cycle that counts most, if it counts more than the place in time."""
