@@ -178,13 +178,13 @@ def test_every_command_refuses(
     if command not in ("fit", "doctor"):
         model = _fit(run, table, "m.advae", "--label", "odd")
         source = (model, "--reviewed", table) if command == "threshold" else (model, table)
-    output = () if command in ("doctor", "evaluate") else ("-o", table.with_name("new"))
+    output = () if command in ("doctor", "evaluate") else ("-o", table.with_name("new.html"))
     result = run(command, *source, *output, "--label", "kind", "--normal", normal)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert "'worm'" in result.err or normal == " "
     assert "LabelColumn" not in result.err
-    assert not table.with_name("new").exists()
+    assert not table.with_name("new.html").exists()
 
 
 @pytest.mark.parametrize("command", ["evaluate", "report", "threshold"])
@@ -196,7 +196,7 @@ def test_a_label_that_was_learned_is_said(command: str, run: Run, table: Path) -
         if not said:
             _fit(run, table, name, "--label", "odd")
         source = (model, "--reviewed", table) if command == "threshold" else (model, table)
-        output = () if command == "evaluate" else ("-o", table.with_name("new"))
+        output = () if command == "evaluate" else ("-o", table.with_name("new.html"))
         result = run(command, *source, *output, "--label", "odd")
         assert result.code == 0, result.err
         assert ("note the model learned the label column 'odd'" in result.err) == said

@@ -16,10 +16,8 @@ from advae.report.scores import LabelView
 from advae.report.training import training_warnings
 from advae.tables.encoder import TIMELESS, TREND
 
-TIMES = {
-    sentence.partition(";")[0]: caution for caution, sentence in (*TIMELESS.items(), *TREND.items())
-}
-"""How notes on times begin, and of which columns they are: the model's nature, and no finding."""
+ON_TIMES = (*TIMELESS.values(), *TREND.values())
+"""How notes on times begin: they tell the model's nature, and are no finding."""
 
 NAMED = 3
 """Columns that one sentence names."""
@@ -41,16 +39,16 @@ def find_remarks(
             columns, detector.table.features[0].profile.rows, gathered.rows, detector.dated
         ),
         *training_warnings(detector),
-        *(note for note in detector.summary.notes if not note.startswith(tuple(TIMES))),
+        *(note for note in detector.summary.notes if not note.startswith(ON_TIMES)),
     )
 
 
 def on_times(detector: Detector) -> dict[str, str]:
     """Return how times were learned as a fact on the model, name and value; empty without times."""
     told = [
-        f"{beginning}: {quoted_list(detector.table.cautioned(caution))}"
-        for beginning, caution in TIMES.items()
-        if any(note.startswith(beginning) for note in detector.summary.notes)
+        f"{sentence.partition(';')[0]}: {quoted_list(names)}"
+        for caution, sentence in (TREND if detector.config.time == "trend" else TIMELESS).items()
+        if (names := detector.table.cautioned(caution))
     ]
     return {"times": ". ".join(told)} if told else {}
 
