@@ -17,8 +17,9 @@ def test_the_quick_mode_runs_without_an_error() -> None:
         capture_output=True,
         text=True,
         timeout=300,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     lines = [line.split("|")[1:-1] for line in done.stdout.splitlines() if "rows" in line]
     measured = [line for line in lines if len(line) == 7 and line[1].strip().isdigit()]
     assert len(measured) >= 8
