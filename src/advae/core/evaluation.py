@@ -179,7 +179,7 @@ POINTS = 101
 GROUPS = 1000
 """Most thresholds that a curve is computed from; more rows are taken together."""
 
-CURVE_RESAMPLES = 500
+CURVE_RESAMPLES = 200
 
 
 @dataclass(frozen=True)
